@@ -1,0 +1,38 @@
+/* keys.h: the cache of project keys that the door asks. Shared by all HTTP threads (a read-write lock, held for a look-up). Filled from the
+ * database at start and after every reconnect of its listener, kept right by NOTIFY picket_keys; with the database away what is known stays
+ * known. Unknown keys are remembered for a few seconds, in a bounded table, so that a stray client does not become a query per request. */
+#pragma once
+
+#include "picket/db/db.h"
+
+struct key_info {
+    uint64_t project_id;
+    int64_t key_id;
+    bool active;
+};
+enum key_verdict { KEY_OK, KEY_REJECTED, KEY_MISS };
+
+struct key_cache;
+MUST_CHECK int key_cache_open(struct key_cache **ret);
+void key_cache_free(struct key_cache *c);
+
+/* KEY_OK: active and of this project. KEY_REJECTED: known to be anything else. KEY_MISS: ask with key_query_start. Any thread. */
+enum key_verdict key_cache_check(struct key_cache *c, const struct id128 *key, uint64_t project_id, struct key_info *ret);
+
+/* One cold miss = one query. Caller's struct; done() exactly once, later, on db's loop: 0 with the verdict (KEY_OK or KEY_REJECTED), or the
+ * database's error. The answer is also put into the cache. */
+struct key_query {
+    struct db_query query; /* private */
+    struct key_cache *cache;
+    struct id128 key;
+    uint64_t project_id;
+    void (*done)(struct key_query *q, int r, enum key_verdict verdict);
+};
+void key_query_start(struct key_query *q, struct key_cache *c, struct db *db, const struct id128 *key, uint64_t project_id,
+                     void (*done)(struct key_query *q, int r, enum key_verdict verdict));
+void key_query_cancel(struct key_query *q);
+
+/* Loads all keys and follows NOTIFY, on this loop, until key_watch_close. */
+struct key_watch;
+MUST_CHECK int key_watch_open(struct key_cache *c, uv_loop_t *loop, struct db *db, const char *conninfo, struct key_watch **ret);
+void key_watch_close(struct key_watch *w, void (*closed)(void *arg), void *arg);

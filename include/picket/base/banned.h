@@ -1,0 +1,9 @@
+/* banned.h: calls that foreign bytes must never meet (style, smell 31). Included by the compiler's command line before everything, so it
+ * only poisons names after the system headers that mention them. */
+#pragma once
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#pragma GCC poison strcpy strcat strncat strtok sprintf vsprintf gets atoi atol atoll rand srand system popen

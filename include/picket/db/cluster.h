@@ -1,0 +1,21 @@
+/* cluster.h: Picket's private PostgreSQL: used when no DATABASE_URL is given. Lives under <data dir>/postgres, speaks on a unix socket
+ * only, keeps fsync on. Blocking: for start-up and shutdown on the main thread, before loops run. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "picket/base/macros.h"
+
+struct db_cluster;
+struct db_cluster_config {
+    const char *dir;      /* <data dir>/postgres; created by initdb if missing */
+    const char *bin_dir;  /* where initdb and postgres are; NULL: newest /usr/lib/postgresql/NN/bin with NN >= 15, then $PATH */
+    unsigned start_ms;    /* how long to wait until it answers */
+};
+/* initdb once, start (or find the server that an earlier, killed Picket left running and take it over), wait until it answers. On
+ * failure *ret_why (static or in the log file beside) says what to do. */
+MUST_CHECK int db_cluster_start(const struct db_cluster_config *config, struct db_cluster **ret, const char **ret_why);
+const char *db_cluster_conninfo(const struct db_cluster *c); /* valid until stop */
+bool db_cluster_created(const struct db_cluster *c);          /* initdb ran just now */
+/* Fast shutdown (checkpoint), waits. NULL is fine. */
+void db_cluster_stop(struct db_cluster *c);

@@ -1,0 +1,122 @@
+/* http.h: the HTTP server on libh2o: N threads, each with a loop, an SO_REUSEPORT listener and a database pool of its own; a route table with
+ * the preamble (method, path parameters, CORS, authentication, JSON body) that no handler repeats; helpers for answers. http knows no
+ * resource: ingest and api register modules. A request lives and dies on its worker's thread. HTTP/1.1 only (architecture "Decisions"). */
+#pragma once
+
+#include <h2o.h>
+#include <uv.h>
+
+#include "picket/base/error.h"
+#include "picket/base/id.h"
+#include "picket/base/work.h"
+#include "picket/db/db.h"
+#include "picket/json/json.h"
+
+struct http_worker {        /* one per thread */
+    unsigned index;         /* 0 … threads - 1 */
+    uv_loop_t *loop;
+    struct db *db;          /* the pool that handlers query */
+    struct http_server *server;
+};
+
+enum http_method { HTTP_GET = 1, HTTP_POST = 2, HTTP_PATCH = 4, HTTP_DELETE = 8, HTTP_PUT = 16 };
+enum http_access {
+    HTTP_PUBLIC,            /* no authentication; API error bodies */
+    HTTP_USER,              /* session cookie or Bearer token: call->user is filled, else 401 */
+    HTTP_ADMIN,             /* a user who is administrator, else 403 */
+    HTTP_INGEST,            /* ingest: own credentials, CORS for any origin, ingest error bodies {"detail","causes"} + X-Sentry-Error */
+};
+enum http_body { HTTP_NO_BODY, HTTP_JSON_BODY }; /* JSON_BODY: content type, size (2 MiB) and syntax are checked, call->body is an object */
+
+enum { HTTP_MAX_PARAMS = 4 };
+
+struct http_user {
+    int64_t id;
+    struct str email;
+    bool is_admin;
+    bool by_token;          /* Bearer, not session */
+    uint8_t session_hash[32]; /* of the session or token in use */
+};
+
+struct http_call {          /* in req->pool */
+    h2o_req_t *req;
+    struct http_worker *worker;
+    void *module;           /* the registering module's `ctx` */
+    const struct http_route *route;
+    struct str params[HTTP_MAX_PARAMS];   /* the {…} parts of the path, percent-decoded */
+    struct str query;       /* without '?' */
+    struct http_user user;
+    struct json_doc *body;  /* HTTP_JSON_BODY; freed with the request */
+    struct arena arena;     /* freed with the request */
+};
+
+/* Answers now or later, through http_answer*; afterwards *call may be gone: answering is a handler's last statement. Whatever the handler
+ * started is cancelled from a dispose callback of req->pool (http_on_dispose). */
+typedef void http_handler_fn(struct http_call *call);
+
+struct http_route {
+    enum http_method method;
+    const char *path;       /* "/api/projects/{project}/issues/{issue}"; a final slash is optional on HTTP_INGEST routes, refused elsewhere;
+                             * runs of slashes are one (protocol §1.2) */
+    enum http_access access;
+    enum http_body body;
+    http_handler_fn *handler;
+};
+
+struct http_module {
+    const struct http_route *routes;
+    unsigned n_routes;
+    void *ctx;              /* call->module */
+    int (*worker_start)(void *ctx, struct http_worker *w);                    /* on the worker's thread before it serves; may be NULL */
+    /* On the worker's thread after its last request; calls stopped(arg) when its handles are closed. May be NULL. */
+    void (*worker_stop)(void *ctx, struct http_worker *w, void (*stopped)(void *arg), void *arg);
+};
+
+struct http_config {
+    const char *host;
+    unsigned port;
+    unsigned threads;
+    unsigned connections_max;        /* over all threads; beyond, accepting pauses */
+    size_t body_max_bytes;           /* as sent; libh2o answers 413 above it */
+    size_t bodies_max_bytes;         /* all bodies in flight, decoded and waiting; beyond: 503 with Retry-After */
+    unsigned request_ms;             /* head and body of a request must arrive within this */
+    unsigned idle_ms;                /* keep-alive; at least 5 s (protocol §1.2) */
+    const char *path_prefix;         /* of PUBLIC_URL: "" or "/errors": requests are taken with and without it */
+    const char *dashboard_origin;    /* scheme://host[:port] of DASHBOARD_URL, "" none: the one origin of credentialed CORS */
+    bool secure_cookies;             /* SSL_PROXY */
+    bool trust_forwarded;            /* SSL_PROXY: the first X-Forwarded-For entry is the client's address */
+    int64_t session_idle_us, session_absolute_us;
+    struct db_config db;
+    struct work_pool *work;
+};
+
+struct http_server;
+MUST_CHECK int http_server_open(const struct http_config *config, const struct http_module *modules, unsigned n_modules, struct http_server **ret);
+/* Stops accepting, lets requests under way finish (at most grace_ms), stops modules and threads. NULL is fine. */
+void http_server_close(struct http_server *s, unsigned grace_ms);
+unsigned http_server_port(const struct http_server *s); /* the real one when config said 0 */
+
+/* Runs fn(arg) on the worker's loop, soon. Any thread. Used by jobs to come home. */
+void http_worker_post(struct http_worker *w, void (*fn)(void *arg), void *arg);
+
+const struct http_config *http_config(const struct http_call *call);
+
+/* ---- inside a handler */
+struct str http_header(const struct http_call *call, const char *lower_case_name);   /* "" when absent */
+struct str http_body_bytes(const struct http_call *call);                             /* as sent */
+bool http_query_param(struct http_call *call, struct str name, struct str *ret);      /* percent-decoded into the arena; first of several */
+struct str http_client_address(struct http_call *call, uint8_t ret_addr[16]);         /* text, and 16 bytes (v4-mapped) */
+/* Zeroed memory in req->pool that ends with a call of dispose(memory) when the request is over, answered or not: cancel there. */
+void *http_on_dispose(struct http_call *call, size_t size, void (*dispose)(void *memory));
+
+/* ---- answers; each may be the last thing a handler does */
+void http_add_header(struct http_call *call, struct str name, struct str value);      /* copied */
+void http_answer(struct http_call *call, int status, struct str content_type, struct str body); /* copied */
+void http_answer_json(struct http_call *call, int status, const struct buf *json);
+void http_answer_empty(struct http_call *call, int status);
+/* Status, type and text from the error table; `detail` (may be empty) says it more precisely. Shape by the route's access (decisions.md "error
+ * bodies"). 503 and 429 get Retry-After. Logs 5xx once. */
+void http_answer_error(struct http_call *call, int r, struct str detail);
+void http_answer_retry(struct http_call *call, int r, struct str detail, unsigned retry_after_s);
+/* Counts bytes against bodies_max_bytes until the request is over; -ERR_BUSY when they do not fit. */
+MUST_CHECK int http_charge_body(struct http_call *call, size_t bytes);

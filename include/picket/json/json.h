@@ -1,0 +1,91 @@
+/* json.h: reading and writing JSON. Nothing else in Picket sees the JSON library. Values are borrowed from their document and
+ * immutable; a document belongs to one owner but may be read from any thread. No function recurses: nesting is bounded by memory
+ * that the text itself already took, never by the stack.
+ *
+ * The reader takes what SDKs send (sdk-observed "Events", protocol §2.4, §5.5): a byte order mark is skipped; lone surrogate escapes
+ * become U+FFFD; invalid UTF-8 bytes and raw control characters in strings are let through by the parser and become U+FFFD when a
+ * string is read with json_str; NaN, Infinity and numbers beyond double read as null; integers beyond 64 bits keep their text;
+ * of duplicate keys the last wins. */
+#pragma once
+
+#include "picket/base/arena.h"
+#include "picket/base/buf.h"
+
+struct json_doc;
+struct json; /* one value inside a document */
+
+enum json_type { JSON_NONE, JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+
+/* Parses all of `text`, which is not kept. -ERR_BAD_JSON with the byte offset in *ret_at (may be NULL). Memory: about 10 bytes per
+ * byte of text at worst. */
+MUST_CHECK int json_parse(struct str text, struct json_doc **ret, size_t *ret_at);
+/* Parses the first value of `text` and reports in *ret_used the bytes it took, leading space included: for envelope headers, which
+ * may be followed by anything (protocol §2.1 rule 2). */
+MUST_CHECK int json_parse_prefix(struct str text, struct json_doc **ret, size_t *ret_used);
+void json_free(struct json_doc *doc); /* NULL is fine */
+static inline void json_auto_free_(struct json_doc **doc)
+{
+    json_free(*doc);
+}
+#define AUTO_JSON __attribute__((cleanup(json_auto_free_)))
+
+const struct json *json_root(const struct json_doc *doc);
+
+/* All accessors accept NULL (JSON_NONE) and values of another type: they then return false, NULL or 0. */
+enum json_type json_type(const struct json *v);
+const struct json *json_get(const struct json *object, struct str key);  /* last of duplicates; NULL when absent */
+const struct json *json_at(const struct json *array, size_t index);      /* O(n) */
+size_t json_count(const struct json *v);                                 /* elements or members */
+bool json_bool(const struct json *v, bool *ret);
+bool json_i64(const struct json *v, int64_t *ret);                       /* integral numbers within int64 (1.0 counts) */
+bool json_f64(const struct json *v, double *ret);                        /* any finite number */
+/* The string's bytes as they stand in the document: may hold NULs and, if the sender was careless, invalid UTF-8. */
+bool json_str_raw(const struct json *v, struct str *ret);
+/* The string as well-formed UTF-8 without NUL (both repaired to U+FFFD, copied to `a` only when something had to be repaired). */
+bool json_str(const struct json *v, struct arena *a, struct str *ret);
+/* json_str for strings; numbers, booleans as their JSON text; objects and arrays as compact JSON; false for null and NONE. */
+bool json_text(const struct json *v, struct arena *a, struct str *ret);
+
+/* for (struct json_iter it = json_iter(v); json_next(&it);) use it.key (objects only) and it.value. Document order, duplicates included. */
+struct json_iter {
+    const struct json *key;   /* a JSON_STRING; NULL in arrays */
+    const struct json *value;
+    const struct json *next_; /* private */
+    size_t left_;             /* private */
+    bool object_;             /* private */
+};
+struct json_iter json_iter(const struct json *v);
+bool json_next(struct json_iter *it);
+
+/* ---- writing: a stream into a buf. Compact (no blanks). Commas and colons are the writer's; misuse (a value without key in an
+ * object, an unbalanced end) is a bug and asserts. Strings are escaped and repaired to well-formed UTF-8; U+0000 is written as
+ * \ufffd, because neither PostgreSQL nor most clients take it. */
+enum { JSON_WRITER_DEPTH = 64 };
+struct json_writer {
+    struct buf *out;                  /* borrowed; appended to */
+    unsigned depth;                   /* private from here */
+    bool key_written;
+    uint8_t state[JSON_WRITER_DEPTH];
+};
+void json_writer_init(struct json_writer *w, struct buf *out);
+void json_begin_object(struct json_writer *w);
+void json_end_object(struct json_writer *w);
+void json_begin_array(struct json_writer *w);
+void json_end_array(struct json_writer *w);
+void json_key(struct json_writer *w, struct str key);
+void json_put_str(struct json_writer *w, struct str s);
+void json_put_i64(struct json_writer *w, int64_t v);
+void json_put_f64(struct json_writer *w, double v); /* shortest text that reads back the same; not finite: null */
+void json_put_bool(struct json_writer *w, bool v);
+void json_put_null(struct json_writer *w);
+void json_put_time(struct json_writer *w, int64_t wall_us); /* RFC 3339, clock_format */
+/* A whole value from a document, of any depth, without recursion; unreadable numbers become null. */
+void json_put_value(struct json_writer *w, const struct json *v);
+/* Text that already is one complete JSON value. */
+void json_put_raw(struct json_writer *w, struct str json_text);
+/* "key": value in one call. */
+void json_field_str(struct json_writer *w, struct str key, struct str v);
+void json_field_i64(struct json_writer *w, struct str key, int64_t v);
+void json_field_bool(struct json_writer *w, struct str key, bool v);
+void json_field_null(struct json_writer *w, struct str key);
+void json_field_time(struct json_writer *w, struct str key, int64_t wall_us);

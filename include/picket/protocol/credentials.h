@@ -1,0 +1,27 @@
+/* credentials.h: which project key a request carries, in every form of protocol §1.4 (decisions.md "ingest credentials").
+ * Pure functions; slices are borrowed. */
+#pragma once
+
+#include "picket/protocol/dsn.h"
+
+/* What of the request can carry credentials. Absent: the empty slice. */
+struct credentials_source {
+    struct str x_sentry_auth; /* header X-Sentry-Auth; ignored unless it starts with the word Sentry in any case */
+    struct str authorization; /* header Authorization: scheme Sentry, or Basic with the key as user name; other schemes are not ours */
+    struct str query;         /* the URL's query without '?': sentry_key, sentry_version, sentry_client … percent-encoded */
+};
+
+struct credentials {
+    bool present;             /* false: nothing above names a key (the envelope's dsn may) */
+    struct id128 key;
+    unsigned version;         /* sentry_version, 0 when absent */
+    struct str client;        /* sentry_client as sent (not percent-decoded in a query); may be empty */
+};
+
+/* 0, also when none is present; -ERR_BAD_AUTH_HEADER (no sentry_key in a Sentry header), -ERR_BAD_KEY, -ERR_BAD_VERSION,
+ * -ERR_MANY_CREDENTIALS (several that name different keys; several of the same key are fine). */
+MUST_CHECK int credentials_read(const struct credentials_source *src, struct credentials *ret);
+
+/* Joins the envelope header's dsn (empty: absent) with what the request carried and with the path's project: fills c->key when the
+ * dsn is the only credential. -ERR_NO_CREDENTIALS, -ERR_BAD_DSN, -ERR_DSN_MISMATCH. */
+MUST_CHECK int credentials_join_dsn(struct credentials *c, struct str dsn, uint64_t project_id);

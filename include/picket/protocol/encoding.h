@@ -1,0 +1,21 @@
+/* encoding.h: content encodings of requests (protocol §2.4) with bounded output, and the zstd form in which payloads are stored. */
+#pragma once
+
+#include "picket/base/buf.h"
+
+enum content_encoding { ENCODING_IDENTITY, ENCODING_GZIP, ENCODING_DEFLATE, ENCODING_BR, ENCODING_ZSTD };
+
+/* Header value in any case, blanks around; empty, identity and the nonsense value UTF-8 are identity. -ERR_BAD_ENCODING otherwise,
+ * and for stacked encodings. */
+MUST_CHECK int encoding_parse(struct str header, enum content_encoding *ret);
+
+/* Decodes into `out` (appended). At most max_bytes come out: beyond that -ERR_TOO_LARGE, checked while inflating, so a bomb costs no
+ * more than max_bytes. -ERR_CORRUPT_BODY: damaged, cut short, or trailing garbage. ENCODING_DEFLATE accepts zlib framing and raw
+ * deflate. ENCODING_IDENTITY is the caller's: there is nothing to do. */
+MUST_CHECK int encoding_decode(enum content_encoding enc, struct str in, size_t max_bytes, struct buf *out);
+
+/* zstd level 1 frame with content size, for stored payloads. One compressor per thread that compresses. */
+struct encoding_zstd;
+struct encoding_zstd *encoding_zstd_new(void);
+void encoding_zstd_free(struct encoding_zstd *z);
+void encoding_zstd_compress(struct encoding_zstd *z, struct str in, struct buf *out); /* appends; cannot fail */

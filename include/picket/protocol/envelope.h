@@ -1,0 +1,44 @@
+/* envelope.h: framing of envelopes (protocol §2.1–2.3). A pull parser that copies nothing: every slice borrows the body. */
+#pragma once
+
+#include "picket/base/id.h"
+#include "picket/json/json.h"
+
+enum { ENVELOPE_MAX_ITEMS = 1000 };
+
+struct envelope_header {
+    struct str json;        /* the header as it stands in the body */
+    struct str dsn;         /* "" when absent or not a string */
+    struct id128 event_id;
+    bool has_event_id;
+    int64_t sent_at_us;     /* 0: absent or not a time */
+};
+
+enum envelope_item_type { /* only what the server treats differently; the names are protocol §3's */
+    ITEM_EVENT,
+    ITEM_NEEDS_EVENT_ID, /* transaction, security, attachment, form_data, raw_security, unreal_report, user_report, feedback, replay_event, profile */
+    ITEM_OTHER,          /* sessions, reports, check-ins, logs, metrics, unknown */
+};
+
+struct envelope_item {
+    enum envelope_item_type type;
+    struct str type_name;    /* as sent, unescaped by the JSON reader into e->arena; "" when missing */
+    struct str header;       /* JSON text */
+    struct str payload;
+    size_t at;               /* offset of the payload in the body */
+};
+
+struct envelope {
+    struct str body;         /* all of it */
+    struct str rest;         /* what is not read yet */
+    struct arena *arena;     /* for the few unescaped strings of headers */
+    struct envelope_header header;
+    unsigned n_items;
+    size_t at;               /* offset of the failure, for the answer's `causes` */
+};
+
+/* Reads the envelope header. -ERR_EMPTY_ENVELOPE, -ERR_BAD_ENVELOPE_HEADER, -ERR_BAD_EVENT_ID (a non-null event_id that is no
+ * 128-bit id), -ERR_NO_NEWLINE. */
+MUST_CHECK int envelope_open(struct str body, struct arena *arena, struct envelope *ret);
+/* 1: *ret filled; 0: end; <0: -ERR_BAD_ITEM_HEADER, -ERR_NO_NEWLINE, -ERR_TRUNCATED, -ERR_TOO_MANY_ITEMS, offset in e->at. */
+MUST_CHECK int envelope_next(struct envelope *e, struct envelope_item *ret);

@@ -1,0 +1,100 @@
+/* spool.h: the durable queue between ingest and digest. Records are appended by many threads, made durable by one (group commit), and
+ * claimed in order by digest workers. Format, design and invariants S1–S6: src/spool/spool.c.
+ *
+ * Threads: spool_append from any thread that has a port; callbacks run on the port's loop. spool_claim, spool_read, spool_settle from
+ * any thread. Limits are bytes. Errors are -errno or -ERR_SPOOL_*. */
+#pragma once
+
+#include <uv.h>
+
+#include "picket/base/buf.h"
+#include "picket/base/id.h"
+#include "picket/base/list.h"
+
+enum { SPOOL_MAX_RECORD = 8 * 1024 * 1024 }; /* header, meta and payload together */
+
+enum spool_kind { SPOOL_EVENT = 1 };
+
+struct spool_config {
+    const char *dir;            /* created 0700 if missing; locked (flock): a second opener gets -ERR_SPOOL_LOCKED */
+    uint64_t segment_bytes;     /* a segment is closed when it has grown past this */
+    uint64_t max_bytes;         /* undigested bytes on disk; beyond: -ERR_SPOOL_FULL */
+    uint64_t free_floor_bytes;  /* free disk below this: -ERR_SPOOL_FULL; checked about once a second */
+    uint64_t max_pending_bytes; /* queued in memory and not yet written; beyond: -ERR_SPOOL_FULL */
+};
+
+struct spool_record {
+    struct id128 id;            /* the server's: UUIDv7 of the receipt time */
+    struct id128 event_id;      /* the event's; names no file */
+    uint64_t project_id;
+    int64_t received_us;
+    int64_t sent_at_us;         /* 0: none */
+    uint8_t addr[16];           /* client address, IPv4 as ::ffff:a.b.c.d; all zero: unknown */
+    enum spool_kind kind;
+    struct str meta;            /* the envelope header's JSON text */
+    struct str payload;
+};
+
+struct spool_pos {
+    uint64_t segment, offset;
+};
+/* Consecutive records of one segment: [offset, end). */
+struct spool_range {
+    uint64_t segment, from, to;
+    unsigned n_records;
+};
+
+struct spool;
+
+/* Opens or creates, repairs a torn tail, quarantines bad records in the middle (recovery; counts in *ret_recovery, may be NULL),
+ * starts the spool thread. */
+struct spool_recovery {
+    uint64_t segments, records, torn_bytes, quarantined_bytes;
+};
+MUST_CHECK int spool_open(const struct spool_config *config, struct spool **ret, struct spool_recovery *ret_recovery);
+/* Syncs what is queued, answers it, stops the thread, saves the cursor. All ports are closed before. NULL is fine. */
+void spool_close(struct spool *s);
+/* This spool's own id (a file beside the segments), for digest_batches. */
+struct id128 spool_node(const struct spool *s);
+
+/* ---- appending */
+struct spool_port; /* one per loop that appends */
+MUST_CHECK int spool_port_open(struct spool *s, uv_loop_t *loop, struct spool_port **ret);
+/* Appends under way are answered first; closed() runs on the loop when the port is gone. */
+void spool_port_close(struct spool_port *port, void (*closed)(void *arg), void *arg);
+
+struct spool_append {
+    void (*done)(struct spool_append *a, int r); /* 0: durable (S3); exactly once, later, on the port's loop */
+    struct list link;                            /* private from here */
+    struct spool_port *port;
+    int result;
+    void *block;
+};
+/* Copies the records (all of one envelope: all durable or none acknowledged) and queues them. <0: nothing was queued and done() will
+ * not run: -ERR_SPOOL_FULL, -ERR_SPOOL_CLOSED, -ERR_TOO_LARGE. */
+MUST_CHECK int spool_append(struct spool_port *port, struct spool_append *a, const struct spool_record *records, unsigned n);
+/* done() will not run any more; the records are written nevertheless. Idempotent; fine after done(). Port's thread. */
+void spool_append_cancel(struct spool_append *a);
+
+/* ---- digesting */
+/* The next unclaimed, durable records: up to max_records or about max_bytes (at least one), never across a segment's end nor across
+ * the midnight (UTC) of their receipt times, so that two receipt days are never in flight in one range. 1: *ret filled; 0: nothing
+ * there. */
+MUST_CHECK int spool_claim(struct spool *s, unsigned max_records, uint64_t max_bytes, struct spool_range *ret);
+/* Reads the range with pread into `buf` (replaced) and fills records[0..n): their slices borrow `buf`. Returns the number of valid
+ * records; a record whose checksum fails (S4) is quarantined, counted and left out. `records` has room for range->n_records. */
+MUST_CHECK int spool_read(struct spool *s, const struct spool_range *range, struct buf *buf, struct spool_record *records);
+/* The range's transaction is committed (S6): moves the low-water mark, saves the cursor from time to time, removes passed segments. */
+void spool_settle(struct spool *s, const struct spool_range *range);
+/* The range was not committed and will be claimed again. */
+void spool_release(struct spool *s, const struct spool_range *range);
+/* At start, before the first claim: a range that an earlier run committed though the cursor did not get there (digest_batches). */
+void spool_skip(struct spool *s, const struct spool_range *range);
+/* wake() is called on the spool thread whenever records became claimable: it only signals (uv_async_send). One per spool. */
+void spool_on_durable(struct spool *s, void (*wake)(void *arg), void *arg);
+
+struct spool_stats {
+    uint64_t bytes, records_appended, syncs, refused, quarantined;
+    struct spool_pos cursor, synced;
+};
+void spool_stats(struct spool *s, struct spool_stats *ret);
