@@ -1,0 +1,157 @@
+/* fields.c: the columns of an event. Runs once for every event in the digest, so: the payload is parsed once, its top level is walked
+ * once, and what is kept is trimmed before it is copied. */
+#include <openssl/sha.h>
+
+#include "picket/base/error.h"
+#include "moment.h"
+#include "title.h"
+
+/* The first `max` code points of `s`, copied out of the document. */
+static struct str keep(struct str s, size_t max, struct arena *a)
+{
+    return s.n == 0 ? STR("") : arena_str(a, str_take_code_points(s, max));
+}
+
+static bool has_any(struct str s, const char *bad)
+{
+    for (; *bad; bad++)
+        if (str_find(s, *bad) < s.n)
+            return true;
+    return false;
+}
+
+/* Protocol §5.13. */
+static struct str read_release(const struct json *v, struct arena *a)
+{
+    struct str s = str_trim(event_scalar(v, a));
+    if (has_any(s, "\n\r\t\f/\\") || str_eq(s, STR(".")) || str_eq(s, STR("..")) || str_eq_nocase(s, STR("latest")))
+        return STR("");
+    return keep(s, EVENT_MAX_RELEASE, a);
+}
+
+static struct str read_environment(const struct json *v, struct arena *a)
+{
+    struct str s = str_trim(event_scalar(v, a));
+    if (has_any(s, "\n\r\f/") || str_eq_nocase(s, STR("none")))
+        return STR("");
+    return keep(s, EVENT_MAX_ENVIRONMENT, a);
+}
+
+static struct str read_level(const struct json *v, struct arena *a)
+{
+    struct str level = event_known_level(v, a);
+    if (level.n == 0 && json_str(v, a, &level))
+        level = keep(level, EVENT_MAX_LEVEL, a); /* unknown words are kept: contract §3.4 */
+    return level;
+}
+
+static void read_sdk_object(const struct json *sdk, struct arena *a, struct event_fields *f)
+{
+    f->sdk_name = keep(event_scalar(json_get(sdk, STR("name")), a), EVENT_MAX_SDK, a);
+    f->sdk_version = keep(event_scalar(json_get(sdk, STR("version")), a), EVENT_MAX_SDK, a);
+}
+
+/* The envelope's sdk serves a payload that does not name one (protocol §2.2). A header that is no JSON was refused at the door. */
+static void read_sdk(const struct event_view *view, const struct event_origin *origin, struct arena *a, struct event_fields *f)
+{
+    AUTO_JSON struct json_doc *header = NULL;
+    read_sdk_object(view->at[EVENT_KEY_SDK], a, f);
+    if (f->sdk_name.n > 0 || origin->envelope_header.n == 0)
+        return;
+    if (json_parse(origin->envelope_header, &header, NULL) == 0)
+        read_sdk_object(json_get(json_root(header), STR("sdk")), a, f);
+}
+
+/* Contract §3.5: the last frame of the program itself, else the last frame. Frames may be null (protocol §5.11). */
+static const struct json *main_frame(const struct json *exception)
+{
+    const struct json *last = NULL, *last_in_app = NULL;
+    const struct json *frames = json_get(json_get(exception, STR("stacktrace")), STR("frames"));
+    if (json_type(frames) != JSON_ARRAY)
+        return NULL;
+    for (struct json_iter it = json_iter(frames); json_next(&it);) {
+        bool in_app = false;
+        if (json_type(it.value) != JSON_OBJECT)
+            continue;
+        last = it.value;
+        if (json_bool(json_get(it.value, STR("in_app")), &in_app) && in_app)
+            last_in_app = it.value;
+    }
+    return last_in_app ? last_in_app : last;
+}
+
+static struct str frame_text(const struct json *frame, struct str key, struct arena *a)
+{
+    struct str s = STR("");
+    return json_str(json_get(frame, key), a, &s) ? keep(s, EVENT_MAX_FRAME, a) : s;
+}
+
+static void read_frame(const struct event_view *view, struct arena *a, struct event_fields *f)
+{
+    const struct json *exception = NULL;
+    const struct json *frame = event_main_exception(view, &exception) ? main_frame(exception) : NULL;
+    f->frame_filename = frame_text(frame, STR("filename"), a);
+    f->frame_module = frame_text(frame, STR("module"), a);
+    f->frame_function = frame_text(frame, STR("function"), a);
+}
+
+static void read_title(const struct event_view *view, struct arena *a, struct event_fields *f)
+{
+    struct event_title t;
+    event_title_read(view, a, &t);
+    f->type = arena_str(a, t.type);
+    f->value = arena_str(a, t.value);
+    f->title = arena_str(a, t.title);
+    f->transaction = t.has_transaction ? arena_str(a, t.transaction) : STR("");
+    struct str key = event_key_v1(view, &t, a);
+    (void)SHA256((const unsigned char *)key.p, key.n, f->grouping_hash); /* returns its third argument */
+}
+
+/* Only a payload that says so itself is something else (protocol §5.1). */
+static bool is_error(const struct json *type)
+{
+    struct str s;
+    return !json_str_raw(type, &s) || !str_eq(s, STR("transaction"));
+}
+
+int event_read(struct str payload, const struct event_origin *origin, struct arena *arena, struct event_fields *ret)
+{
+    AUTO_JSON struct json_doc *doc = NULL;
+    struct event_fields f = {0};
+    struct event_view view;
+    int r = json_parse(payload, &doc, NULL);
+    if (r < 0)
+        return r;
+    r = event_view_read(json_root(doc), &view);
+    if (r < 0)
+        return r;
+    read_title(&view, arena, &f);
+    read_frame(&view, arena, &f);
+    read_sdk(&view, origin, arena, &f);
+    f.level = read_level(view.at[EVENT_KEY_LEVEL], arena);
+    f.platform = keep(event_scalar(view.at[EVENT_KEY_PLATFORM], arena), EVENT_MAX_PLATFORM, arena);
+    f.release = read_release(view.at[EVENT_KEY_RELEASE], arena);
+    f.environment = read_environment(view.at[EVENT_KEY_ENVIRONMENT], arena);
+    f.server_name = keep(event_scalar(view.at[EVENT_KEY_SERVER_NAME], arena), EVENT_MAX_SERVER_NAME, arena);
+    f.timestamp_us = event_time(view.at[EVENT_KEY_TIMESTAMP], origin, arena);
+    f.is_error = is_error(view.at[EVENT_KEY_TYPE]);
+    *ret = f;
+    return 0;
+}
+
+int event_peek(struct str payload, struct id128 *ret_id, bool *ret_is_error)
+{
+    AUTO_JSON struct json_doc *doc = NULL;
+    struct id128 id = {0};
+    struct str text;
+    int r = json_parse(payload, &doc, NULL);
+    if (r < 0)
+        return r;
+    if (json_type(json_root(doc)) != JSON_OBJECT)
+        return -ERR_NOT_AN_OBJECT;
+    if (json_str_raw(json_get(json_root(doc), STR("event_id")), &text) && !id_parse(text, &id))
+        id = (struct id128){0};
+    *ret_id = id;
+    *ret_is_error = is_error(json_get(json_root(doc), STR("type")));
+    return 0;
+}
