@@ -8,7 +8,7 @@
 
 #include <uv.h>
 
-#include "picket/base/arena.h"
+#include "picket/base/buf.h"
 #include "picket/base/id.h"
 #include "picket/base/list.h"
 #include "stmts.h" /* made from sql/queries by sql/embed.py: enum db_stmt { STMT_PROJECT_LIST, … }, one per sql/queries/project_list.sql */
@@ -56,6 +56,7 @@ struct db_query {
 void db_query_init(struct db_query *q, enum db_stmt stmt, db_done_fn *done);
 void db_bind_null(struct db_query *q);
 void db_bind_bool(struct db_query *q, bool v);
+void db_bind_i16(struct db_query *q, int16_t v);
 void db_bind_i32(struct db_query *q, int32_t v);
 void db_bind_i64(struct db_query *q, int64_t v);
 void db_bind_text(struct db_query *q, struct str v);   /* well-formed UTF-8 without NUL */

@@ -1,0 +1,260 @@
+/* batch.c: from spool records to the arrays of digest_batch() (sql/migrations/0002_digest_batch.sql).
+ *
+ * The statement wants its records ascending by (project, event_id) and distinct by it, and its groups ascending by (project, hash): sorting
+ * here costs microseconds and spares the database both the sort and the decision. Of records with the same id the one that was received
+ * first is kept. Payloads are compressed here, on the digest's thread, so that neither the door nor PostgreSQL pays for it. */
+#include "batch.h"
+
+#include <stdlib.h>
+
+#include "picket/base/clock.h"
+#include "picket/base/error.h"
+
+enum { KEEP_BYTES = 1 << 20 }; /* scratch memory above this is given back between batches */
+
+static const enum db_type array_types[A_COUNT] = {
+    [A_G_PROJECT] = DB_I32,   [A_G_HASH] = DB_BYTES,    [A_G_TYPE] = DB_TEXT,      [A_G_VALUE] = DB_TEXT,     [A_G_TITLE] = DB_TEXT,
+    [A_G_TRANSACTION] = DB_TEXT, [A_G_FILENAME] = DB_TEXT, [A_G_MODULE] = DB_TEXT, [A_G_FUNCTION] = DB_TEXT, [A_G_LEVEL] = DB_TEXT,
+    [A_G_PLATFORM] = DB_TEXT, [A_R_GROUP] = DB_I32,     [A_R_ID] = DB_ID,          [A_R_EVENT_ID] = DB_ID,    [A_R_RECEIVED] = DB_TIME,
+    [A_R_TIMESTAMP] = DB_TIME, [A_R_TITLE] = DB_TEXT,   [A_R_LEVEL] = DB_TEXT,     [A_R_PLATFORM] = DB_TEXT,  [A_R_RELEASE] = DB_TEXT,
+    [A_R_ENVIRONMENT] = DB_TEXT, [A_R_SERVER] = DB_TEXT, [A_R_SDK_NAME] = DB_TEXT, [A_R_SDK_VERSION] = DB_TEXT, [A_R_ADDR] = DB_INET,
+    [A_R_PAYLOAD] = DB_BYTES,
+};
+
+void batch_init(struct batch *b)
+{
+    *b = (struct batch){0};
+    arena_init(&b->arena);
+    b->zstd = encoding_zstd_new();
+}
+
+void batch_done(struct batch *b)
+{
+    for (unsigned i = 0; i < A_COUNT; i++)
+        db_array_done(&b->arrays[i]);
+    buf_done(&b->bytes);
+    buf_done(&b->scratch);
+    free(b->records);
+    free(b->items);
+    free(b->order);
+    arena_done(&b->arena);
+    encoding_zstd_free(b->zstd);
+}
+
+void batch_clear(struct batch *b)
+{
+    b->n_records = b->n_items = b->n_open = 0;
+    arena_reset(&b->arena);
+    if (b->bytes.cap > KEEP_BYTES)
+        buf_done(&b->bytes);
+    if (b->scratch.cap > KEEP_BYTES)
+        buf_done(&b->scratch);
+    for (unsigned i = 0; i < A_COUNT; i++)
+        if (b->arrays[i].buf.cap > KEEP_BYTES)
+            db_array_done(&b->arrays[i]);
+}
+
+static void reserve(struct batch *b, unsigned n)
+{
+    if (n <= b->items_cap)
+        return;
+    b->records = realloc(b->records, n * sizeof *b->records);
+    b->items = realloc(b->items, n * sizeof *b->items);
+    b->order = realloc(b->order, n * sizeof *b->order);
+    if (!b->records || !b->items || !b->order)
+        abort();
+    b->items_cap = b->records_cap = n;
+}
+
+/* Items with an outcome already go last; the others ascend by project, event id, receipt. */
+static int by_event(const void *pa, const void *pb)
+{
+    const struct batch_item *a = pa, *b = pb;
+    int done_a = a->outcome != OUTCOME_OPEN, done_b = b->outcome != OUTCOME_OPEN;
+    if (done_a != done_b)
+        return done_a - done_b;
+    if (a->record->project_id != b->record->project_id)
+        return a->record->project_id < b->record->project_id ? -1 : 1;
+    int r = id_cmp(&a->record->event_id, &b->record->event_id);
+    return r ? r : id_cmp(&a->record->id, &b->record->id);
+}
+
+static bool same_event(const struct batch_item *a, const struct batch_item *b)
+{
+    return a->record->project_id == b->record->project_id && id_eq(&a->record->event_id, &b->record->event_id);
+}
+
+static void read_item(struct batch *b, struct batch_item *item, const struct spool_record *record)
+{
+    *item = (struct batch_item){.record = record};
+    struct event_origin origin = {.received_us = record->received_us, .sent_at_us = record->sent_at_us, .envelope_header = record->meta};
+    int r = event_read(record->payload, &origin, &b->arena, &item->fields);
+    if (r < 0) {
+        item->outcome = OUTCOME_DEAD;
+        item->reason = r;
+    } else if (record->project_id > INT32_MAX) {
+        item->outcome = OUTCOME_ORPHAN; /* no project has such an id */
+    }
+}
+
+int batch_read(struct batch *b, struct spool *spool)
+{
+    reserve(b, b->range.n_records);
+    int n = spool_read(spool, &b->range, &b->bytes, b->records);
+    if (n < 0)
+        return n;
+    b->n_records = b->n_items = (unsigned)n;
+    for (unsigned i = 0; i < b->n_items; i++)
+        read_item(b, &b->items[i], &b->records[i]);
+    qsort(b->items, b->n_items, sizeof *b->items, by_event);
+    unsigned repeated = 0;
+    for (unsigned i = 1, first = 0; i < b->n_items && b->items[i].outcome == OUTCOME_OPEN; i++) {
+        if (same_event(&b->items[first], &b->items[i])) {
+            b->items[i].outcome = OUTCOME_DUPLICATE;
+            repeated++;
+        } else {
+            first = i;
+        }
+    }
+    if (repeated)
+        qsort(b->items, b->n_items, sizeof *b->items, by_event);
+    while (b->n_open < b->n_items && b->items[b->n_open].outcome == OUTCOME_OPEN)
+        b->n_open++;
+    return 0;
+}
+
+int64_t batch_day(const struct batch *b)
+{
+    return b->n_records ? b->records[0].received_us / CLOCK_US_PER_DAY : 0;
+}
+
+static int by_group(const void *pa, const void *pb, void *items)
+{
+    const struct batch_item *a = (const struct batch_item *)items + *(const uint32_t *)pa;
+    const struct batch_item *b = (const struct batch_item *)items + *(const uint32_t *)pb;
+    if (a->record->project_id != b->record->project_id)
+        return a->record->project_id < b->record->project_id ? -1 : 1;
+    int r = memcmp(a->fields.grouping_hash, b->fields.grouping_hash, EVENT_HASH_BYTES);
+    return r ? r : id_cmp(&a->record->id, &b->record->id); /* the oldest first: it names the issue */
+}
+
+static bool same_group(const struct batch_item *a, const struct batch_item *b)
+{
+    return a->record->project_id == b->record->project_id && memcmp(a->fields.grouping_hash, b->fields.grouping_hash, EVENT_HASH_BYTES) == 0;
+}
+
+static void put_group(struct batch *b, const struct batch_item *item)
+{
+    const struct event_fields *f = &item->fields;
+    struct db_array *a = b->arrays;
+    db_array_i32(&a[A_G_PROJECT], (int32_t)item->record->project_id);
+    db_array_bytes(&a[A_G_HASH], str_of((const char *)f->grouping_hash, EVENT_HASH_BYTES));
+    db_array_text(&a[A_G_TYPE], f->type);
+    db_array_text(&a[A_G_VALUE], f->value);
+    db_array_text(&a[A_G_TITLE], f->title);
+    db_array_text(&a[A_G_TRANSACTION], f->transaction);
+    db_array_text(&a[A_G_FILENAME], f->frame_filename);
+    db_array_text(&a[A_G_MODULE], f->frame_module);
+    db_array_text(&a[A_G_FUNCTION], f->frame_function);
+    db_array_text(&a[A_G_LEVEL], f->level);
+    db_array_text(&a[A_G_PLATFORM], f->platform);
+}
+
+static void put_groups(struct batch *b, unsigned from, unsigned to)
+{
+    for (unsigned i = from; i < to; i++)
+        b->order[i - from] = i;
+    qsort_r(b->order, to - from, sizeof *b->order, by_group, b->items);
+    uint32_t n = 0;
+    for (unsigned i = 0; i < to - from; i++) {
+        struct batch_item *item = &b->items[b->order[i]];
+        if (i == 0 || !same_group(&b->items[b->order[i - 1]], item)) {
+            put_group(b, item);
+            n++;
+        }
+        item->group = n;
+    }
+}
+
+static void put_record(struct batch *b, const struct batch_item *item)
+{
+    const struct spool_record *r = item->record;
+    const struct event_fields *f = &item->fields;
+    struct db_array *a = b->arrays;
+    db_array_i32(&a[A_R_GROUP], (int32_t)item->group);
+    db_array_id(&a[A_R_ID], &r->id);
+    db_array_id(&a[A_R_EVENT_ID], &r->event_id);
+    db_array_time(&a[A_R_RECEIVED], r->received_us);
+    db_array_time(&a[A_R_TIMESTAMP], f->timestamp_us);
+    db_array_text(&a[A_R_TITLE], f->title);
+    db_array_text(&a[A_R_LEVEL], f->level.n ? f->level : STR("error"));
+    db_array_text(&a[A_R_PLATFORM], f->platform);
+    db_array_text(&a[A_R_RELEASE], f->release);
+    db_array_text(&a[A_R_ENVIRONMENT], f->environment);
+    db_array_text(&a[A_R_SERVER], f->server_name);
+    db_array_text(&a[A_R_SDK_NAME], f->sdk_name);
+    db_array_text(&a[A_R_SDK_VERSION], f->sdk_version);
+    db_array_inet(&a[A_R_ADDR], r->addr);
+    buf_clear(&b->scratch);
+    encoding_zstd_compress(b->zstd, r->payload, &b->scratch);
+    db_array_bytes(&a[A_R_PAYLOAD], buf_str(&b->scratch));
+}
+
+void batch_bind(struct batch *b, struct db_query *q, const struct id128 *node, unsigned from, unsigned to)
+{
+    for (unsigned i = 0; i < A_COUNT; i++)
+        db_array_start(&b->arrays[i], array_types[i]);
+    put_groups(b, from, to);
+    for (unsigned i = from; i < to; i++)
+        put_record(b, &b->items[i]);
+
+    /* A part of a batch must not claim that the whole range is stored: its range is empty. */
+    bool whole = from == 0 && to == b->n_open;
+    db_bind_id(q, node);
+    db_bind_i64(q, (int64_t)b->range.segment);
+    db_bind_i64(q, (int64_t)b->range.from);
+    db_bind_i64(q, (int64_t)(whole ? b->range.to : b->range.from));
+    db_bind_i16(q, EVENT_GROUPING_VERSION);
+    for (unsigned i = 0; i < A_COUNT; i++)
+        db_bind_array(q, &b->arrays[i]);
+}
+
+void batch_take_outcomes(struct batch *b, const struct db_rows *rows, unsigned from, unsigned to)
+{
+    static const enum outcome outcomes[] = {OUTCOME_DUPLICATE, OUTCOME_STORED, OUTCOME_ORPHAN};
+    assert(db_i16_count(rows, 0, 0) == (int)(to - from));
+    for (unsigned i = from; i < to; i++) {
+        int16_t code = db_i16_at(rows, 0, 0, (int)(i - from));
+        assert(code >= 0 && (size_t)code < ARRAY_LEN(outcomes));
+        b->items[i].outcome = outcomes[code];
+    }
+}
+
+unsigned batch_bind_dead(struct batch *b, struct db_query *q)
+{
+    enum { RECORD, PROJECT, EVENT, RECEIVED, REASON, SQLSTATE, META, PAYLOAD, N };
+    static const enum db_type types[N] = {DB_ID, DB_I64, DB_ID, DB_TIME, DB_TEXT, DB_TEXT, DB_BYTES, DB_BYTES};
+    struct db_array *a = b->arrays;
+    for (unsigned i = 0; i < N; i++)
+        db_array_start(&a[i], types[i]);
+    for (unsigned i = 0; i < b->n_items; i++) {
+        const struct batch_item *item = &b->items[i];
+        if (item->outcome != OUTCOME_DEAD)
+            continue;
+        db_array_id(&a[RECORD], &item->record->id);
+        db_array_i64(&a[PROJECT], (int64_t)item->record->project_id);
+        db_array_id(&a[EVENT], &item->record->event_id);
+        db_array_time(&a[RECEIVED], item->record->received_us);
+        db_array_text(&a[REASON], str_from(err_name(item->reason)));
+        db_array_text(&a[SQLSTATE], str_from(item->sqlstate));
+        db_array_bytes(&a[META], item->record->meta);
+        buf_clear(&b->scratch);
+        encoding_zstd_compress(b->zstd, item->record->payload, &b->scratch);
+        db_array_bytes(&a[PAYLOAD], buf_str(&b->scratch));
+    }
+    if (a[RECORD].count == 0)
+        return 0;
+    for (unsigned i = 0; i < N; i++)
+        db_bind_array(q, &a[i]);
+    return a[RECORD].count;
+}

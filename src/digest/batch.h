@@ -1,0 +1,54 @@
+/* batch.h: the records of one spool range on their way to becoming rows. Private to digest; a batch belongs to its worker. */
+#pragma once
+
+#include "picket/db/db.h"
+#include "picket/event/event.h"
+#include "picket/protocol/encoding.h"
+#include "picket/spool/spool.h"
+
+enum outcome { OUTCOME_OPEN, OUTCOME_STORED, OUTCOME_DUPLICATE, OUTCOME_ORPHAN, OUTCOME_DEAD };
+
+struct batch_item {
+    const struct spool_record *record;
+    struct event_fields fields;
+    enum outcome outcome;
+    int reason;                     /* of OUTCOME_DEAD: the error code */
+    char sqlstate[DB_SQLSTATE];
+    uint32_t group;                 /* position of its group in the statement, from 1 */
+};
+
+enum batch_array { /* in the order of digest_batch's parameters from $6 on */
+    A_G_PROJECT, A_G_HASH, A_G_TYPE, A_G_VALUE, A_G_TITLE, A_G_TRANSACTION, A_G_FILENAME, A_G_MODULE, A_G_FUNCTION, A_G_LEVEL, A_G_PLATFORM,
+    A_R_GROUP, A_R_ID, A_R_EVENT_ID, A_R_RECEIVED, A_R_TIMESTAMP, A_R_TITLE, A_R_LEVEL, A_R_PLATFORM, A_R_RELEASE, A_R_ENVIRONMENT,
+    A_R_SERVER, A_R_SDK_NAME, A_R_SDK_VERSION, A_R_ADDR, A_R_PAYLOAD, A_COUNT
+};
+
+struct batch {
+    struct spool_range range;
+    struct buf bytes;               /* what spool_read filled; records borrow it */
+    struct spool_record *records;
+    unsigned n_records, records_cap;
+    struct batch_item *items;       /* sorted by (project, event_id, receipt) after batch_read */
+    uint32_t *order;                /* scratch: items of a slice by (project, grouping hash) */
+    unsigned n_items, n_open, items_cap;  /* the first n_open items go to the database, the others have their outcome */
+    struct arena arena;
+    struct db_array arrays[A_COUNT];
+    struct encoding_zstd *zstd;
+    struct buf scratch;
+};
+
+void batch_init(struct batch *b);
+void batch_done(struct batch *b);
+/* Makes the batch ready for another range; memory beyond what an ordinary batch needs is given back. */
+void batch_clear(struct batch *b);
+/* Reads the claimed b->range from the spool and the columns of every event. Unreadable events get OUTCOME_DEAD, repeated ids
+ * OUTCOME_DUPLICATE; the rest are items [0, n_open). Blocks for file reads: digest threads only. */
+MUST_CHECK int batch_read(struct batch *b, struct spool *spool);
+/* UTC day of the batch's receipts (the spool never mixes two in one range). */
+int64_t batch_day(const struct batch *b);
+/* Binds the statement that stores items [from, to). Borrowed from the batch until the query is done. */
+void batch_bind(struct batch *b, struct db_query *q, const struct id128 *node, unsigned from, unsigned to);
+/* Copies the statement's outcomes to items [from, to). */
+void batch_take_outcomes(struct batch *b, const struct db_rows *rows, unsigned from, unsigned to);
+/* Binds the statement that keeps all OUTCOME_DEAD items as dead letters; returns how many there are (0: nothing bound). */
+unsigned batch_bind_dead(struct batch *b, struct db_query *q);

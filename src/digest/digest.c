@@ -1,0 +1,541 @@
+/* digest.c: phase two: workers that turn spool ranges into rows.
+ *
+ * Each worker is a thread with a loop, one database connection and one batch, and goes round: claim a range → read it and the columns of
+ * its events → one statement → outcomes → dead letters, if any → settle the range. Nothing is counted here: the statement counts what it
+ * inserted (sql/migrations/0002_digest_batch.sql), so delivering a range twice changes nothing, and the range is settled only after the
+ * commit (S6).
+ *
+ * Batches fill themselves: while one is stored the next records pile up. When there are few, a worker lingers some milliseconds before it
+ * claims, so that a trickle costs a statement per LINGER_MS and not one per event.
+ *
+ * Failures of a statement, by SQLSTATE: classes 22, 23 and 54 are lasting: some record cannot be stored. The slice is halved until that
+ * record stands alone and goes to the dead letters; its neighbours are stored. Everything else (no connection, lock, disk full, a schema that
+ * is being migrated) is passing: the same slice again after a pause that doubles up to BACKOFF_MAX_MS, for ever. A project that is deleted
+ * meanwhile shows as a foreign key's violation (23503): that is passing too, because the next attempt no longer finds the project. XX
+ * (internal error) is tried XX_ATTEMPTS times before it counts as lasting.
+ *
+ * An id that was sent before midnight and again after it is found in yesterday's partition, which is only sure when yesterday's batch is
+ * committed: so batches of two receipt days are never under way at the same time (`day_lock`). */
+#include "picket/digest/digest.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "batch.h"
+#include "picket/base/clock.h"
+#include "picket/base/error.h"
+#include "picket/base/log.h"
+
+enum {
+    LINGER_MS = 5,
+    FEW_RECORDS = 50,
+    BACKOFF_MIN_MS = 50,
+    BACKOFF_MAX_MS = 5000,
+    XX_ATTEMPTS = 8,
+    UPKEEP_MS = 3600 * 1000,
+    SLICES_MAX = 40, /* halving 2^32 records needs 33 */
+};
+
+struct slice {
+    unsigned from, to;
+};
+
+struct worker {
+    struct digest *digest;
+    unsigned index;
+    pthread_t thread;
+    bool started;
+    uv_loop_t loop;
+    uv_async_t wake, stop;
+    uv_timer_t linger, backoff, upkeep, grace;
+    struct db *db;
+    bool stopping, closing;
+
+    struct batch batch;
+    bool holds_range;                  /* a batch is read, being stored, or pausing before it is tried again */
+    struct slice slices[SLICES_MAX];   /* what is left to store; the last is next */
+    unsigned n_slices;
+    unsigned attempts;
+    uint64_t backoff_ms;
+    struct db_query query;
+    struct db_query upkeep_query;
+    bool upkeep_running;
+};
+
+struct digest {
+    struct digest_config config;
+    struct id128 node;
+    pthread_mutex_t day_lock;      /* guards in_flight and day */
+    unsigned in_flight;
+    int64_t day;
+    atomic_bool ready;             /* committed ranges are skipped: claiming may begin */
+    atomic_uint_fast64_t batches, records, stored, duplicates, orphans, dead;
+    unsigned n_workers, grace_ms;
+    struct worker workers[];
+};
+
+static void claim_next(struct worker *w);
+static void store_next(struct worker *w);
+
+/* ---- one receipt day at a time */
+
+static bool day_enter(struct digest *d, int64_t day)
+{
+    pthread_mutex_lock(&d->day_lock);
+    bool ok = d->in_flight == 0 || d->day == day;
+    if (ok) {
+        d->in_flight++;
+        d->day = day;
+    }
+    pthread_mutex_unlock(&d->day_lock);
+    return ok;
+}
+
+static void day_leave(struct digest *d)
+{
+    pthread_mutex_lock(&d->day_lock);
+    assert(d->in_flight > 0);
+    d->in_flight--;
+    pthread_mutex_unlock(&d->day_lock);
+}
+
+/* ---- the end of a batch */
+
+static void count_outcomes(struct worker *w)
+{
+    uint64_t n[OUTCOME_DEAD + 1] = {0};
+    for (unsigned i = 0; i < w->batch.n_items; i++)
+        n[w->batch.items[i].outcome]++;
+    struct digest *d = w->digest;
+    atomic_fetch_add(&d->batches, 1);
+    atomic_fetch_add(&d->records, w->batch.n_items);
+    atomic_fetch_add(&d->stored, n[OUTCOME_STORED]);
+    atomic_fetch_add(&d->duplicates, n[OUTCOME_DUPLICATE]);
+    atomic_fetch_add(&d->orphans, n[OUTCOME_ORPHAN]);
+    atomic_fetch_add(&d->dead, n[OUTCOME_DEAD]);
+    if (n[OUTCOME_DEAD])
+        log_line(LOG_WARN, "records went to the dead letters", "count=%" PRIu64 " segment=%" PRIu64 " from=%" PRIu64, n[OUTCOME_DEAD],
+                 w->batch.range.segment, w->batch.range.from);
+    log_line(LOG_DEBUG, "batch digested", "worker=%u records=%u stored=%" PRIu64 " duplicates=%" PRIu64 " orphans=%" PRIu64, w->index,
+             w->batch.n_items, n[OUTCOME_STORED], n[OUTCOME_DUPLICATE], n[OUTCOME_ORPHAN]);
+}
+
+static void on_linger(uv_timer_t *timer)
+{
+    claim_next(container_of(timer, struct worker, linger));
+}
+
+/* Claims in a moment, so that a batch can gather. */
+static void linger(struct worker *w)
+{
+    if (!w->stopping && !uv_is_active((uv_handle_t *)&w->linger))
+        uv_timer_start(&w->linger, on_linger, LINGER_MS, 0);
+}
+
+/* The batch is over, settled or given back. */
+static void drop_batch(struct worker *w)
+{
+    assert(w->holds_range);
+    w->holds_range = false;
+    day_leave(w->digest);
+    w->n_slices = 0;
+    batch_clear(&w->batch);
+}
+
+static void close_worker(struct worker *w);
+
+static void settle_batch(struct worker *w)
+{
+    bool few = w->batch.n_records < FEW_RECORDS;
+    count_outcomes(w);
+    spool_settle(w->digest->config.spool, &w->batch.range);
+    drop_batch(w);
+    if (w->stopping)
+        close_worker(w);
+    else if (few)
+        linger(w);
+    else
+        claim_next(w);
+}
+
+static void give_back(struct worker *w)
+{
+    spool_release(w->digest->config.spool, &w->batch.range);
+    drop_batch(w);
+}
+
+/* ---- failures */
+
+static bool is_lasting(const struct worker *w, int r, const struct db_query *q)
+{
+    if (r == -ERR_DB_AWAY || r == -ERR_DB_BUSY || r == -ERR_DB_TIMEOUT || r == -ERR_DB_TRANSIENT)
+        return false;
+    struct str state = str_from(q->sqlstate), class = str_take(state, 2);
+    if (str_eq(state, STR("23503")))
+        return false;
+    if (str_eq(class, STR("XX")))
+        return w->attempts >= XX_ATTEMPTS;
+    return str_eq(class, STR("22")) || str_eq(class, STR("23")) || str_eq(class, STR("54"));
+}
+
+/* Up to half of `ms`, so that workers which failed together do not come back together. */
+static uint64_t jitter(uint64_t ms)
+{
+    uint16_t r;
+    random_bytes(&r, sizeof r);
+    return ms / 2 * r / UINT16_MAX;
+}
+
+static void on_backoff(uv_timer_t *timer)
+{
+    store_next(container_of(timer, struct worker, backoff));
+}
+
+/* The same slice again, later. */
+static void back_off(struct worker *w, int r)
+{
+    if (w->stopping) {
+        give_back(w);
+        close_worker(w);
+        return;
+    }
+    w->attempts++;
+    w->backoff_ms = w->backoff_ms ? w->backoff_ms * 2 : BACKOFF_MIN_MS;
+    if (w->backoff_ms > BACKOFF_MAX_MS)
+        w->backoff_ms = BACKOFF_MAX_MS;
+    if (w->attempts == 1 || w->backoff_ms == BACKOFF_MAX_MS)
+        log_line(LOG_WARN, "batch waits for the database", "worker=%u error=%s sqlstate=%s attempts=%u retry_ms=%" PRIu64, w->index, err_name(r),
+                 w->query.sqlstate[0] ? w->query.sqlstate : "-", w->attempts, w->backoff_ms);
+    uv_timer_start(&w->backoff, on_backoff, w->backoff_ms + jitter(w->backoff_ms), 0);
+}
+
+/* The slice holds a record that the database will not take: halve it, or, when it is that record alone, give it up. */
+static void isolate(struct worker *w, int r)
+{
+    struct slice s = w->slices[--w->n_slices];
+    w->attempts = 0;
+    w->backoff_ms = 0;
+    if (s.to - s.from == 1) {
+        struct batch_item *item = &w->batch.items[s.from];
+        item->outcome = OUTCOME_DEAD;
+        item->reason = r;
+        memcpy(item->sqlstate, w->query.sqlstate, sizeof item->sqlstate);
+    } else {
+        unsigned half = s.from + (s.to - s.from) / 2;
+        assert(w->n_slices + 2 <= SLICES_MAX);
+        w->slices[w->n_slices++] = (struct slice){half, s.to};
+        w->slices[w->n_slices++] = (struct slice){s.from, half};
+    }
+    store_next(w);
+}
+
+/* ---- storing */
+
+static void on_dead_kept(struct db_query *q, int r, const struct db_rows *rows)
+{
+    (void)rows;
+    struct worker *w = container_of(q, struct worker, query);
+    if (r < 0)
+        back_off(w, r); /* a dead letter that cannot be kept is kept trying: nothing acknowledged is dropped */
+    else
+        settle_batch(w);
+}
+
+static void on_stored(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct worker *w = container_of(q, struct worker, query);
+    if (r < 0 && is_lasting(w, r, q)) {
+        isolate(w, r);
+    } else if (r < 0) {
+        back_off(w, r);
+    } else {
+        struct slice s = w->slices[--w->n_slices];
+        batch_take_outcomes(&w->batch, rows, s.from, s.to);
+        w->attempts = 0;
+        w->backoff_ms = 0;
+        store_next(w);
+    }
+}
+
+/* Submits the statement for the next slice, then the one for dead letters, then settles. */
+static void store_next(struct worker *w)
+{
+    if (w->n_slices) {
+        struct slice s = w->slices[w->n_slices - 1];
+        db_query_init(&w->query, STMT_DIGEST_BATCH, on_stored);
+        batch_bind(&w->batch, &w->query, &w->digest->node, s.from, s.to);
+        db_submit(w->db, &w->query);
+        return;
+    }
+    db_query_init(&w->query, STMT_DEAD_LETTER_ADD, on_dead_kept);
+    if (batch_bind_dead(&w->batch, &w->query))
+        db_submit(w->db, &w->query);
+    else
+        settle_batch(w);
+}
+
+/* ---- claiming */
+
+/* Takes the next range: 1 = holds it, 0 = nothing to do now, 2 = another day is still under way. */
+static int take_range(struct worker *w)
+{
+    struct digest *d = w->digest;
+    int r = spool_claim(d->config.spool, d->config.batch_records, d->config.batch_bytes, &w->batch.range);
+    if (r <= 0) {
+        if (r < 0)
+            log_line(LOG_ERROR, "spool cannot be read", "error=%s", err_name(r));
+        return 0;
+    }
+    r = batch_read(&w->batch, d->config.spool);
+    if (r < 0) {
+        log_line(LOG_ERROR, "spool cannot be read", "error=%s segment=%" PRIu64 " from=%" PRIu64, err_name(r), w->batch.range.segment,
+                 w->batch.range.from);
+        spool_release(d->config.spool, &w->batch.range);
+        batch_clear(&w->batch);
+        return 2;
+    }
+    if (!day_enter(d, batch_day(&w->batch))) {
+        spool_release(d->config.spool, &w->batch.range);
+        batch_clear(&w->batch);
+        return 2;
+    }
+    w->holds_range = true;
+    return 1;
+}
+
+static void claim_next(struct worker *w)
+{
+    if (w->holds_range || w->stopping || !atomic_load(&w->digest->ready))
+        return;
+    int r = take_range(w);
+    if (r == 2)
+        linger(w);
+    if (r != 1)
+        return;
+    w->attempts = 0;
+    w->backoff_ms = 0;
+    w->n_slices = 0;
+    if (w->batch.n_open)
+        w->slices[w->n_slices++] = (struct slice){0, w->batch.n_open};
+    store_next(w);
+}
+
+static void on_wake(uv_async_t *async)
+{
+    struct worker *w = container_of(async, struct worker, wake);
+    if (!w->holds_range)
+        linger(w);
+}
+
+static void wake_all(void *arg)
+{
+    struct digest *d = arg;
+    for (unsigned i = 0; i < d->n_workers; i++)
+        uv_async_send(&d->workers[i].wake);
+}
+
+/* ---- worker 0: what an earlier run committed, and the hourly upkeep */
+
+static void on_ranges(struct db_query *q, int r, const struct db_rows *rows);
+
+static void ask_ranges(uv_timer_t *timer)
+{
+    struct worker *w = container_of(timer, struct worker, backoff);
+    struct spool_stats stats;
+    spool_stats(w->digest->config.spool, &stats);
+    db_query_init(&w->query, STMT_DIGEST_RANGES, on_ranges);
+    db_bind_id(&w->query, &w->digest->node);
+    db_bind_i64(&w->query, (int64_t)stats.cursor.segment);
+    db_submit(w->db, &w->query);
+}
+
+static void on_ranges(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct worker *w = container_of(q, struct worker, query);
+    struct digest *d = w->digest;
+    if (r < 0) {
+        log_line(LOG_WARN, "digest waits for the database", "error=%s sqlstate=%s", err_name(r), q->sqlstate[0] ? q->sqlstate : "-");
+        if (!w->stopping)
+            uv_timer_start(&w->backoff, ask_ranges, BACKOFF_MAX_MS / 5, 0);
+        return;
+    }
+    for (int i = 0; i < db_count(rows); i++) {
+        struct spool_range range = {.segment = (uint64_t)db_i64(rows, i, 0), .from = (uint64_t)db_i64(rows, i, 1), .to = (uint64_t)db_i64(rows, i, 2)};
+        spool_skip(d->config.spool, &range);
+    }
+    atomic_store(&d->ready, true);
+    wake_all(d);
+}
+
+static void on_upkept(struct db_query *q, int r, const struct db_rows *rows)
+{
+    (void)rows;
+    struct worker *w = container_of(q, struct worker, upkeep_query);
+    w->upkeep_running = false;
+    if (r < 0)
+        log_line(LOG_WARN, "upkeep failed, will be tried again in an hour", "error=%s sqlstate=%s", err_name(r), q->sqlstate);
+}
+
+static void on_upkeep(uv_timer_t *timer)
+{
+    struct worker *w = container_of(timer, struct worker, upkeep);
+    if (w->upkeep_running)
+        return;
+    w->upkeep_running = true;
+    db_query_init(&w->upkeep_query, STMT_UPKEEP, on_upkept);
+    db_submit(w->db, &w->upkeep_query);
+}
+
+/* ---- threads */
+
+static void on_db_closed(void *arg)
+{
+    struct worker *w = arg;
+    uv_handle_t *const handles[] = {(uv_handle_t *)&w->wake,   (uv_handle_t *)&w->stop,    (uv_handle_t *)&w->linger,
+                                    (uv_handle_t *)&w->backoff, (uv_handle_t *)&w->upkeep, (uv_handle_t *)&w->grace};
+    for (size_t i = 0; i < ARRAY_LEN(handles); i++)
+        uv_close(handles[i], NULL);
+}
+
+/* Holds no range any more: closes everything, which ends the loop. */
+static void close_worker(struct worker *w)
+{
+    assert(!w->holds_range);
+    if (w->closing)
+        return;
+    w->closing = true;
+    uv_timer_stop(&w->grace);
+    db_cancel(&w->query);
+    if (w->upkeep_running)
+        db_cancel(&w->upkeep_query);
+    db_close(w->db, on_db_closed, w);
+}
+
+static void on_grace(uv_timer_t *timer)
+{
+    struct worker *w = container_of(timer, struct worker, grace);
+    db_cancel(&w->query); /* it may commit or not: the range is delivered again, and delivering twice is harmless */
+    if (w->holds_range)
+        give_back(w);
+    close_worker(w);
+}
+
+static void on_stop(uv_async_t *async)
+{
+    struct worker *w = container_of(async, struct worker, stop);
+    if (w->stopping)
+        return;
+    w->stopping = true;
+    uv_timer_stop(&w->linger);
+    if (!w->holds_range) {
+        close_worker(w);
+    } else if (uv_is_active((uv_handle_t *)&w->backoff)) {
+        uv_timer_stop(&w->backoff);
+        give_back(w);
+        close_worker(w);
+    } else {
+        uv_timer_start(&w->grace, on_grace, w->digest->grace_ms, 0);
+    }
+}
+
+static void *run_worker(void *arg)
+{
+    struct worker *w = arg;
+    uv_run(&w->loop, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+/* Everything of the worker but its thread, so that a failure is the opener's to handle. */
+static int open_worker(struct digest *d, unsigned index)
+{
+    struct worker *w = &d->workers[index];
+    w->digest = d;
+    w->index = index;
+    int r = uv_loop_init(&w->loop);
+    if (r < 0)
+        return r;
+    batch_init(&w->batch);
+    db_query_init(&w->query, STMT_PING, NULL);
+    uv_async_init(&w->loop, &w->wake, on_wake);
+    uv_async_init(&w->loop, &w->stop, on_stop);
+    uv_timer_t *const timers[] = {&w->linger, &w->backoff, &w->upkeep, &w->grace};
+    for (size_t i = 0; i < ARRAY_LEN(timers); i++)
+        uv_timer_init(&w->loop, timers[i]);
+    r = db_open(&w->loop, &d->config.db, &w->db);
+    if (r < 0) {
+        on_db_closed(w);
+        uv_run(&w->loop, UV_RUN_DEFAULT);
+        batch_done(&w->batch);
+        uv_loop_close(&w->loop);
+        return r;
+    }
+    if (index == 0) {
+        uv_timer_start(&w->backoff, ask_ranges, 0, 0);
+        uv_timer_start(&w->upkeep, on_upkeep, UPKEEP_MS, UPKEEP_MS);
+    }
+    return 0;
+}
+
+int digest_open(const struct digest_config *config, struct digest **ret)
+{
+    struct digest *d = calloc(1, sizeof *d + config->workers * sizeof d->workers[0]);
+    if (!d)
+        return -ENOMEM;
+    d->config = *config;
+    d->config.db.connections = 1;
+    d->node = spool_node(config->spool);
+    pthread_mutex_init(&d->day_lock, NULL);
+    int r = 0;
+    for (; d->n_workers < config->workers && r == 0; d->n_workers++)
+        r = open_worker(d, d->n_workers);
+    if (r < 0)
+        d->n_workers--;
+    for (unsigned i = 0; i < d->n_workers && r == 0; i++) {
+        r = -pthread_create(&d->workers[i].thread, NULL, run_worker, &d->workers[i]);
+        d->workers[i].started = r == 0;
+    }
+    if (r < 0) {
+        digest_close(d, 0);
+        return r;
+    }
+    spool_on_durable(config->spool, wake_all, d);
+    *ret = d;
+    return 0;
+}
+
+void digest_close(struct digest *d, unsigned grace_ms)
+{
+    if (!d)
+        return;
+    spool_on_durable(d->config.spool, NULL, NULL);
+    d->grace_ms = grace_ms;
+    for (unsigned i = 0; i < d->n_workers; i++)
+        uv_async_send(&d->workers[i].stop);
+    for (unsigned i = 0; i < d->n_workers; i++) {
+        struct worker *w = &d->workers[i];
+        if (w->started)
+            pthread_join(w->thread, NULL);
+        else
+            (void)run_worker(w); /* its thread never came to be: end its loop here */
+        batch_done(&w->batch);
+        int r = uv_loop_close(&w->loop);
+        assert(r == 0);
+    }
+    pthread_mutex_destroy(&d->day_lock);
+    free(d);
+}
+
+void digest_stats(const struct digest *d, struct digest_stats *ret)
+{
+    *ret = (struct digest_stats){
+        .batches = atomic_load(&d->batches),
+        .records = atomic_load(&d->records),
+        .stored = atomic_load(&d->stored),
+        .duplicates = atomic_load(&d->duplicates),
+        .orphans = atomic_load(&d->orphans),
+        .dead = atomic_load(&d->dead),
+    };
+}
