@@ -1,0 +1,132 @@
+/* admit.c: what of an envelope is taken (decisions.md "broken items", "too large"; protocol §2.2, §2.6).
+ *
+ * Lost framing refuses the request. A payload that is broken or too large costs that item only; when nothing at all survives because
+ * everything was broken or too large, the request is refused with the first reason. Items of kinds that are not stored are skipped.
+ *
+ * Ids: the envelope header's event_id is the first event's and the answer's. Without it the first event's own id, else one that is made
+ * here. Further events of the same envelope go by their own id, or get one. */
+#include "admit.h"
+
+#include "picket/base/error.h"
+#include "picket/event/event.h"
+
+void admit_init(struct admit *a)
+{
+    *a = (struct admit){0};
+    arena_init(&a->arena);
+}
+
+void admit_done(struct admit *a)
+{
+    buf_done(&a->decoded);
+    arena_done(&a->arena);
+}
+
+static bool id_taken(const struct admit *a, const struct id128 *id)
+{
+    for (unsigned i = 0; i < a->n_events; i++)
+        if (id_eq(&a->events[i].event_id, id))
+            return true;
+    return false;
+}
+
+static struct id128 choose_event_id(struct admit *a, const struct envelope *e, struct id128 own)
+{
+    if (a->n_events == 0 && e->header.has_event_id)
+        return e->header.event_id;
+    if (!id_is_nil(&own) && !id_taken(a, &own))
+        return own;
+    return id_random();
+}
+
+/* Why the item is left out: 0 = it is taken, 1 = not of a stored kind, <0 = broken or too large. */
+static int take_event(struct admit *a, const struct envelope *e, const struct envelope_item *item)
+{
+    if (item->payload.n > a->limits.event_max_bytes)
+        return -ERR_ITEM_TOO_LARGE;
+    struct id128 own;
+    bool is_error;
+    int r = event_peek(item->payload, &own, &is_error);
+    if (r < 0)
+        return r;
+    if (!is_error)
+        return 1;
+    if (a->n_events == ADMIT_MAX_EVENTS)
+        return -ERR_TOO_MANY_ITEMS;
+    if (!a->events)
+        a->events = arena_array(&a->arena, struct spool_record, ADMIT_MAX_EVENTS);
+    struct spool_record *record = &a->events[a->n_events];
+    *record = (struct spool_record){
+        .id = id_v7(a->received_us),
+        .event_id = choose_event_id(a, e, own),
+        .project_id = a->project_id,
+        .received_us = a->received_us,
+        .sent_at_us = e->header.sent_at_us,
+        .kind = SPOOL_EVENT,
+        .meta = e->header.json,
+        .payload = item->payload,
+    };
+    memcpy(record->addr, a->addr, sizeof record->addr);
+    a->n_events++;
+    return 0;
+}
+
+static int read_items(struct admit *a, struct envelope *e)
+{
+    struct envelope_item item;
+    int r, first_reason = 0;
+    bool needs_id = false;
+    while ((r = envelope_next(e, &item)) == 1) {
+        needs_id = needs_id || item.type != ITEM_OTHER;
+        int why = item.type == ITEM_EVENT ? take_event(a, e, &item) : 1;
+        a->n_skipped += why == 1;
+        if (why < 0) {
+            unsigned *counter = why == -ERR_ITEM_TOO_LARGE || why == -ERR_TOO_MANY_ITEMS ? &a->n_large : &a->n_broken;
+            ++*counter;
+            if (first_reason == 0) {
+                first_reason = why;
+                a->at = item.at;
+            }
+        }
+    }
+    if (r < 0) {
+        a->at = e->at;
+        return r;
+    }
+    if (first_reason < 0 && a->n_events == 0 && a->n_skipped == 0)
+        return first_reason;
+    a->has_id = e->header.has_event_id || needs_id;
+    a->id = a->n_events ? a->events[0].event_id : e->header.has_event_id ? e->header.event_id : id_random();
+    return 0;
+}
+
+static int read_envelope(struct admit *a, struct str body)
+{
+    struct envelope e;
+    int r = envelope_open(body, &a->arena, &e);
+    if (r < 0) {
+        a->at = e.at;
+        return r;
+    }
+    r = credentials_join_dsn(&a->credentials, e.header.dsn, a->project_id);
+    return r < 0 ? r : read_items(a, &e);
+}
+
+int admit_run(struct admit *a, size_t max_decoded)
+{
+    struct str body = a->body;
+    if (a->encoding != ENCODING_IDENTITY) {
+        size_t max = max_decoded < a->limits.envelope_max_bytes ? max_decoded : a->limits.envelope_max_bytes;
+        buf_clear(&a->decoded);
+        int r = encoding_decode(a->encoding, body, max, &a->decoded);
+        if (r == -ERR_TOO_LARGE && max < a->limits.envelope_max_bytes)
+            return 1;
+        if (r < 0) {
+            a->result = r;
+            return 0;
+        }
+        body = buf_str(&a->decoded);
+    }
+    a->result = body.n > a->limits.envelope_max_bytes ? -ERR_TOO_LARGE : read_envelope(a, body);
+    return 0;
+}

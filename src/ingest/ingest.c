@@ -1,0 +1,332 @@
+/* ingest.c: phase one, the way of a request from the socket to its 200:
+ *
+ *   credentials in headers and query → (key known to be bad: 403) → decode and read the envelope (admit.c) → join the envelope's dsn
+ *   → key: cache, or one query on a cold miss → append to the spool → durable → 200 {"id"}
+ *
+ * Small bodies are decoded and read on the loop; a body that is large, or inflates beyond INLINE_DECODED_BYTES, goes to a worker thread
+ * with a copy of its bytes, because nothing of a request may be seen by another thread (style M3). Whatever is under way when the
+ * client goes away is cancelled by the request's dispose callback; a job that runs on is orphaned: it frees itself when it comes home.
+ * Records that are queued in the spool are written even then: the client may have them and not know.
+ *
+ * Nothing here reads the database but the cold miss. With the database away, known keys go on; an unknown one gets 503. */
+#include "picket/ingest/ingest.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "admit.h"
+#include "picket/base/clock.h"
+#include "picket/base/log.h"
+
+enum { INLINE_BODY_BYTES = 128 * 1024, INLINE_DECODED_BYTES = 256 * 1024 };
+
+struct ingest {
+    struct ingest_config config;
+    struct http_module module;
+    atomic_uint_fast64_t accepted_requests, accepted_events, dropped_broken, dropped_large, skipped_items;
+    struct spool_port *ports[];     /* one per HTTP worker; each touched by its thread only */
+};
+
+/* Decoding and reading on a worker thread. Heap; owns a copy of the body. `op` is cleared, on the loop's thread, when the request ends. */
+struct admit_job {
+    struct work_job job;
+    struct http_worker *worker;
+    struct ingest_op *op;
+    struct admit admit;
+    char body[];
+};
+
+/* One request; in its pool. */
+struct ingest_op {
+    struct http_call *call;
+    struct ingest *ingest;
+    struct admit admit;             /* of the inline way; the job's otherwise */
+    struct admit *done;             /* whichever was run */
+    struct admit_job *job;
+    struct key_query key_query;
+    bool key_query_running;
+    struct spool_append append;
+    bool append_running;
+};
+
+static void dispose(void *memory)
+{
+    struct ingest_op *op = memory;
+    if (op->key_query_running)
+        key_query_cancel(&op->key_query);
+    if (op->append_running)
+        spool_append_cancel(&op->append);
+    if (op->job)
+        op->job->op = NULL;
+    admit_done(&op->admit);
+}
+
+/* ---- the answer */
+
+static void count(struct ingest *i, const struct admit *a)
+{
+    atomic_fetch_add_explicit(&i->dropped_broken, a->n_broken, memory_order_relaxed);
+    atomic_fetch_add_explicit(&i->dropped_large, a->n_large, memory_order_relaxed);
+    atomic_fetch_add_explicit(&i->skipped_items, a->n_skipped, memory_order_relaxed);
+}
+
+static void answer_accepted(struct ingest_op *op)
+{
+    struct ingest *i = op->ingest;
+    const struct admit *a = op->done;
+    count(i, a);
+    atomic_fetch_add_explicit(&i->accepted_requests, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&i->accepted_events, a->n_events, memory_order_relaxed);
+    AUTO_BUF struct buf out = {0};
+    struct json_writer w;
+    json_writer_init(&w, &out);
+    json_begin_object(&w);
+    if (a->has_id) {
+        char hex[ID_HEX + 1];
+        id_hex(&a->id, hex);
+        json_field_str(&w, STR("id"), str_of(hex, ID_HEX));
+    }
+    json_end_object(&w);
+    http_answer_json(op->call, 200, &out);
+}
+
+static void refuse_at(struct ingest_op *op, int r)
+{
+    const struct admit *a = op->done;
+    count(op->ingest, a);
+    struct str detail = {0};
+    if (r == -ERR_BAD_ENVELOPE_HEADER || r == -ERR_BAD_ITEM_HEADER || r == -ERR_NO_NEWLINE || r == -ERR_TRUNCATED || r == -ERR_BAD_JSON ||
+        r == -ERR_NOT_AN_OBJECT)
+        detail = arena_printf(&op->call->arena, "at byte %zu of the envelope", a->at);
+    http_answer_error(op->call, r, detail);
+}
+
+/* ---- spool */
+
+static void on_durable(struct spool_append *append, int r)
+{
+    struct ingest_op *op = container_of(append, struct ingest_op, append);
+    op->append_running = false;
+    if (r < 0)
+        http_answer_error(op->call, r, STR(""));
+    else
+        answer_accepted(op);
+}
+
+static void append(struct ingest_op *op)
+{
+    const struct admit *a = op->done;
+    if (a->n_events == 0) { /* nothing to store: nothing to make durable */
+        answer_accepted(op);
+        return;
+    }
+    op->append.done = on_durable;
+    int r = spool_append(op->ingest->ports[op->call->worker->index], &op->append, a->events, a->n_events);
+    if (r < 0)
+        http_answer_error(op->call, r, STR(""));
+    else
+        op->append_running = true;
+}
+
+/* ---- key */
+
+static void on_key(struct key_query *q, int r, enum key_verdict verdict)
+{
+    struct ingest_op *op = container_of(q, struct ingest_op, key_query);
+    op->key_query_running = false;
+    if (r < 0)
+        http_answer_error(op->call, -ERR_KEY_UNVERIFIED, str_from(err_text(r)));
+    else if (verdict != KEY_OK)
+        http_answer_error(op->call, -ERR_KEY_REJECTED, STR(""));
+    else
+        append(op);
+}
+
+static void check_key(struct ingest_op *op)
+{
+    const struct admit *a = op->done;
+    struct key_info info;
+    switch (key_cache_check(op->ingest->config.keys, &a->credentials.key, a->project_id, &info)) {
+    case KEY_OK:
+        append(op);
+        return;
+    case KEY_REJECTED:
+        http_answer_error(op->call, -ERR_KEY_REJECTED, STR(""));
+        return;
+    case KEY_MISS:
+        op->key_query_running = true;
+        key_query_start(&op->key_query, op->ingest->config.keys, op->call->worker->db, &a->credentials.key, a->project_id, on_key);
+        return;
+    }
+}
+
+/* ---- envelope */
+
+static void admitted(struct ingest_op *op, struct admit *a)
+{
+    op->done = a;
+    if (a->result < 0)
+        refuse_at(op, a->result);
+    else
+        check_key(op);
+}
+
+static void job_free(struct admit_job *job)
+{
+    admit_done(&job->admit);
+    free(job);
+}
+
+static void job_dispose(void *memory)
+{
+    job_free(*(struct admit_job **)memory);
+}
+
+static void job_home(void *arg)
+{
+    struct admit_job *job = arg;
+    struct ingest_op *op = job->op;
+    if (!op) {
+        job_free(job);
+        return;
+    }
+    op->job = NULL;
+    struct admit_job **slot = http_on_dispose(op->call, sizeof *slot, job_dispose); /* the request owns its memory from now on */
+    *slot = job;
+    int r = http_charge_body(op->call, job->admit.decoded.n);
+    if (r < 0) {
+        http_answer_error(op->call, r, STR(""));
+        return;
+    }
+    admitted(op, &job->admit);
+}
+
+static void job_run(struct work_job *work)
+{
+    struct admit_job *job = container_of(work, struct admit_job, job);
+    int r = admit_run(&job->admit, SIZE_MAX);
+    assert(r == 0);
+}
+
+static void job_finished(struct work_job *work)
+{
+    struct admit_job *job = container_of(work, struct admit_job, job);
+    http_worker_post(job->worker, job_home, job);
+}
+
+static void admit_elsewhere(struct ingest_op *op)
+{
+    struct str body = op->admit.body;
+    int r = http_charge_body(op->call, body.n);
+    if (r < 0) {
+        http_answer_error(op->call, r, STR(""));
+        return;
+    }
+    struct admit_job *job = malloc(sizeof *job + body.n);
+    if (!job)
+        abort();
+    *job = (struct admit_job){.job = {.run = job_run, .finished = job_finished}, .worker = op->call->worker, .op = op};
+    memcpy(job->body, body.p, body.n);
+    admit_init(&job->admit);
+    job->admit.limits = op->admit.limits;
+    job->admit.encoding = op->admit.encoding;
+    job->admit.body = str_of(job->body, body.n);
+    job->admit.credentials = op->admit.credentials;
+    job->admit.project_id = op->admit.project_id;
+    job->admit.received_us = op->admit.received_us;
+    memcpy(job->admit.addr, op->admit.addr, sizeof job->admit.addr);
+    op->job = job;
+    r = work_submit(op->ingest->config.work, &job->job);
+    if (r < 0) {
+        op->job = NULL;
+        job_free(job);
+        http_answer_error(op->call, r, STR(""));
+    }
+}
+
+static void handle_envelope(struct http_call *call)
+{
+    struct ingest *i = call->module;
+    struct ingest_op *op = http_on_dispose(call, sizeof *op, dispose);
+    op->call = call;
+    op->ingest = i;
+    admit_init(&op->admit);
+    struct admit *a = &op->admit;
+    a->limits = (struct admit_limits){i->config.envelope_max_bytes, i->config.event_max_bytes};
+    a->received_us = clock_wall_us();
+    a->body = http_body_bytes(call);
+    (void)http_client_address(call, a->addr); /* its text is not needed here */
+    if (!str_to_u64(call->params[0], &a->project_id)) {
+        http_answer_error(call, -ERR_BAD_PROJECT, STR(""));
+        return;
+    }
+    struct credentials_source source = {http_header(call, "x-sentry-auth"), http_header(call, "authorization"), call->query};
+    int r = credentials_read(&source, &a->credentials);
+    if (r == 0)
+        r = encoding_parse(http_header(call, "content-encoding"), &a->encoding);
+    struct key_info info;
+    if (r == 0 && a->credentials.present &&
+        key_cache_check(i->config.keys, &a->credentials.key, a->project_id, &info) == KEY_REJECTED)
+        r = -ERR_KEY_REJECTED; /* before any work is done for the body */
+    if (r < 0) {
+        http_answer_error(call, r, STR(""));
+        return;
+    }
+    if (a->body.n > INLINE_BODY_BYTES || admit_run(a, INLINE_DECODED_BYTES) == 1)
+        admit_elsewhere(op);
+    else
+        admitted(op, a);
+}
+
+/* ---- the module */
+
+static const struct http_route routes[] = {
+    {HTTP_POST, "/api/{project}/envelope/", HTTP_INGEST, HTTP_NO_BODY, handle_envelope},
+};
+
+static int worker_start(void *ctx, struct http_worker *w)
+{
+    struct ingest *i = ctx;
+    assert(w->index < i->config.threads);
+    return spool_port_open(i->config.spool, w->loop, &i->ports[w->index]);
+}
+
+static void worker_stop(void *ctx, struct http_worker *w, void (*stopped)(void *arg), void *arg)
+{
+    struct ingest *i = ctx;
+    spool_port_close(TAKE_PTR(i->ports[w->index]), stopped, arg);
+}
+
+int ingest_open(const struct ingest_config *config, struct ingest **ret)
+{
+    struct ingest *i = calloc(1, sizeof *i + config->threads * sizeof(struct spool_port *));
+    if (!i)
+        return -ENOMEM;
+    i->config = *config;
+    i->module = (struct http_module){.routes = routes, .n_routes = ARRAY_LEN(routes), .ctx = i, .worker_start = worker_start, .worker_stop = worker_stop};
+    *ret = i;
+    return 0;
+}
+
+void ingest_free(struct ingest *i)
+{
+    free(i);
+}
+
+const struct http_module *ingest_module(struct ingest *i)
+{
+    return &i->module;
+}
+
+void ingest_stats(const struct ingest *i, struct ingest_stats *ret)
+{
+    *ret = (struct ingest_stats){
+        .accepted_requests = atomic_load(&i->accepted_requests),
+        .accepted_events = atomic_load(&i->accepted_events),
+        .dropped_broken = atomic_load(&i->dropped_broken),
+        .dropped_large = atomic_load(&i->dropped_large),
+        .skipped_items = atomic_load(&i->skipped_items),
+    };
+}
