@@ -63,12 +63,10 @@ MUST_CHECK int spool_port_open(struct spool *s, uv_loop_t *loop, struct spool_po
 /* Appends under way are answered first; closed() runs on the loop when the port is gone. */
 void spool_port_close(struct spool_port *port, void (*closed)(void *arg), void *arg);
 
-struct spool_append {
-    void (*done)(struct spool_append *a, int r); /* 0: durable (S3); exactly once, later, on the port's loop */
-    struct list link;                            /* private from here */
-    struct spool_port *port;
-    int result;
-    void *block;
+struct spool_block;
+struct spool_append { /* the caller's, zeroed before its first use; may be used again after done() */
+    void (*done)(struct spool_append *a, int r); /* 0: durable (S3); exactly once, later, on the port's loop; <0: -ERR_SPOOL_SEALED */
+    struct spool_block *block;                   /* private; NULL: nothing under way */
 };
 /* Copies the records (all of one envelope: all durable or none acknowledged) and queues them. <0: nothing was queued and done() will
  * not run: -ERR_SPOOL_FULL, -ERR_SPOOL_CLOSED, -ERR_TOO_LARGE. */
@@ -78,7 +76,7 @@ void spool_append_cancel(struct spool_append *a);
 
 /* ---- digesting */
 /* The next unclaimed, durable records: up to max_records or about max_bytes (at least one), never across a segment's end nor across
- * the midnight (UTC) of their receipt times, so that two receipt days are never in flight in one range. 1: *ret filled; 0: nothing
+ * a full hour (UTC) of their receipt times, because the digest counts by the hour. 1: *ret filled; 0: nothing
  * there. */
 MUST_CHECK int spool_claim(struct spool *s, unsigned max_records, uint64_t max_bytes, struct spool_range *ret);
 /* Reads the range with pread into `buf` (replaced) and fills records[0..n): their slices borrow `buf`. Returns the number of valid
@@ -94,7 +92,12 @@ void spool_skip(struct spool *s, const struct spool_range *range);
 void spool_on_durable(struct spool *s, void (*wake)(void *arg), void *arg);
 
 struct spool_stats {
-    uint64_t bytes, records_appended, syncs, refused, quarantined;
+    uint64_t bytes;            /* undigested, on disk and pending */
+    uint64_t records_appended, syncs;
+    uint64_t refused;          /* appends refused or failed */
+    uint64_t quarantined;      /* places with damaged bytes */
+    uint64_t seals;            /* segments ended by a failed write or sync (S5) */
+    int last_error;            /* of the last failed commit; 0: none */
     struct spool_pos cursor, synced;
 };
 void spool_stats(struct spool *s, struct spool_stats *ret);

@@ -1,0 +1,182 @@
+/* internal.h: what the files of the spool share; nobody else includes it. Design, format and invariants: spool.c. "Under lock" means
+ * spool.lock, which is never held across I/O, a callback or another lock. */
+#pragma once
+
+#include <pthread.h>
+
+#include "picket/spool/spool.h"
+
+enum {
+    SEGMENT_HEAD_BYTES = 64,
+    RECORD_HEAD_BYTES = 112,
+    RECORD_KIND_TRAILER = 0xffff, /* closes a segment that was finished in good order; never handed out */
+    SEGMENT_NAME_MAX = 32,
+    QUARANTINE_MAX_BYTES = 64 * 1024 * 1024,
+};
+
+/* ---- on disk, little-endian, 8-byte aligned (spool.c, "Format") */
+struct segment_head {
+    uint64_t magic;
+    uint32_t version, head_bytes;
+    uint64_t number;
+    int64_t created_us;
+    struct id128 node;
+    uint64_t reserved;
+    uint64_t sum; /* of everything before it */
+};
+_Static_assert(sizeof(struct segment_head) == SEGMENT_HEAD_BYTES, "the format has no holes");
+
+struct record_head {
+    uint64_t head_sum; /* of the rest of this header, seeded with the segment's seed */
+    uint32_t magic;
+    uint32_t bytes;  /* header, meta and payload, without padding */
+    uint64_t offset; /* of this header in its segment */
+    uint64_t body_sum;
+    struct id128 id, event_id;
+    uint64_t project_id;
+    int64_t received_us, sent_at_us;
+    uint8_t addr[16];
+    uint32_t kind, meta_bytes;
+};
+_Static_assert(sizeof(struct record_head) == RECORD_HEAD_BYTES, "the format has no holes");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "records are written as they lie in memory");
+
+/* ---- segments (segment.c) */
+enum segment_state {
+    SEGMENT_OPEN,   /* the commit thread appends to it */
+    SEGMENT_CLOSED, /* full, everything synced */
+    SEGMENT_SEALED, /* a write or sync failed (S5); what lies behind `end` is unknown and never read */
+};
+
+struct segment {
+    struct list link; /* spool.segments, ascending by number; under lock like all below */
+    uint64_t number;
+    uint64_t seed;     /* of its checksums; constant */
+    uint64_t end;      /* everything below is durable and may be read (S1, S3) */
+    uint64_t n_records;
+    enum segment_state state;
+    int fd;         /* -1: not open */
+    unsigned refs;  /* readers outside the lock */
+    bool retired;   /* off the list and unlinked: the last reader frees it */
+    bool untidy;    /* finished, but what lies behind its end is not cut yet: the keeper does it */
+};
+
+/* A file filled with zeros ahead of need: syncing into it changes no metadata (numbers in spool.c). */
+enum spare_state { SPARE_NONE, SPARE_FILLING, SPARE_READY, SPARE_TAKEN };
+#define SPARE_NAME "spare"
+
+/* ---- appended blocks */
+struct spool_block { /* heap; owned by spool.pending, then the commit thread, then the port's done list */
+    struct list link;
+    struct spool_append *append; /* port's thread only; NULL after a cancel */
+    struct spool_port *port;
+    size_t bytes; /* of data */
+    unsigned n_records;
+    int result;
+    _Alignas(16) char data[]; /* encoded records, each padded to 8 bytes; offset and head_sum are filled by the commit thread */
+};
+
+struct spool_port {
+    uv_async_t async;
+    struct spool *spool;
+    pthread_mutex_t lock; /* guards done, and async against being closed while the commit thread wakes it */
+    struct list done;     /* blocks to answer */
+    struct list batch;    /* the commit thread's: blocks of the commit under way … */
+    struct list touched;  /* … and the link in its list of ports to wake */
+    unsigned in_flight;   /* port's thread: blocks not answered yet, cancelled ones too */
+    bool closing;
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+/* ---- claims (cursor.c) */
+enum claim_state { CLAIM_TAKEN, CLAIM_RELEASED };
+struct claim { /* heap; on spool.claims, or on spool.skips where the state means nothing */
+    struct list link;
+    struct spool_range range;
+    enum claim_state state;
+};
+
+struct spool {
+    struct spool_config config; /* constant; dir is a copy of our own */
+    char *dir;
+    struct id128 node; /* constant */
+    int dir_fd, lock_fd;
+
+    pthread_mutex_t lock;
+    pthread_cond_t has_pending; /* for the commit thread */
+    pthread_cond_t has_chores;  /* for the keeper */
+    bool closing, keeper_stop, chores;
+
+    struct list pending; /* blocks to be written */
+    uint64_t pending_bytes;
+    uint64_t bytes; /* pending and on disk, not yet passed by the cursor */
+    bool disk_low;
+    int64_t refuse_until_us; /* monotonic; 0: appends are welcome */
+    unsigned n_ports;
+
+    struct list segments;
+    struct segment *current; /* NULL: the next commit starts one. Changed by the commit thread only */
+    uint64_t last_number;    /* highest ever seen */
+    enum spare_state spare;
+
+    struct spool_pos claim_at; /* everything below was claimed or skipped once */
+    struct spool_pos cursor;   /* everything below is settled (S6) */
+    bool cursor_dirty;
+    struct list claims, skips; /* ascending */
+    unsigned n_released;
+
+    uint64_t records_appended, syncs, refused, quarantined, seals, quarantine_used;
+    int last_error;
+
+    pthread_mutex_t wake_lock; /* held while wake() runs, so that it can be taken back */
+    void (*wake)(void *arg);
+    void *wake_arg;
+
+    pthread_t committer, keeper;
+};
+
+/* segment.c */
+uint64_t record_bytes_padded(uint32_t bytes);
+uint64_t segment_seed(const struct id128 *node, uint64_t number);
+void segment_name(uint64_t number, char dst[SEGMENT_NAME_MAX]);
+MUST_CHECK bool segment_name_parse(const char *name, uint64_t *ret_number);
+size_t records_encoded_bytes(const struct spool_record *records, unsigned n); /* 0: one is too large */
+void records_encode(const struct spool_record *records, unsigned n, char *dst);
+void records_bind(char *data, size_t bytes, uint64_t seed, uint64_t offset); /* gives the records their place */
+bool record_head_valid(const struct record_head *h, uint64_t seed, uint64_t at, uint64_t limit);
+bool record_body_valid(const struct record_head *h);                              /* h stands before its meta and payload */
+void record_decode(const struct record_head *h, struct spool_record *ret);        /* borrows */
+/* 1: *ret is the place of the first valid header in [from, limit), 0: none, <0: unreadable. */
+MUST_CHECK int record_find(int fd, uint64_t seed, uint64_t from, uint64_t limit, uint64_t *ret);
+struct segment *segment_new(struct spool *s, uint64_t number);
+void segment_free(struct segment *seg);
+MUST_CHECK int segment_create(struct spool *s, struct segment **ret); /* S2; commit thread */
+void segment_head_init(struct segment_head *h, const struct id128 *node, uint64_t number);
+bool segment_head_valid(const struct segment_head *h);
+MUST_CHECK int segment_write_trailer(const struct spool *s, struct segment *seg, int fd); /* cuts what lies behind, too */
+MUST_CHECK int segment_ref(struct spool *s, uint64_t number, struct segment **ret); /* opens it when needed; takes the lock */
+void segment_unref(struct spool *s, struct segment *seg);
+
+/* recovery.c */
+MUST_CHECK int spool_recover(struct spool *s, struct spool_recovery *ret);
+
+/* cursor.c */
+void cursor_advance(struct spool *s); /* under lock */
+MUST_CHECK int cursor_load(struct spool *s, struct spool_pos *ret);
+enum cursor_save { CURSOR_QUICK, CURSOR_DURABLE };
+MUST_CHECK int cursor_write(struct spool *s, struct spool_pos pos, enum cursor_save how);
+
+/* port.c */
+void ports_answer(struct list *blocks, int result); /* commit thread: empties the list */
+
+/* keeper.c */
+void *keeper_main(void *arg);
+void keeper_kick(struct spool *s); /* under lock */
+void spool_floor_check(struct spool *s);
+
+/* quarantine.c */
+void quarantine_measure(struct spool *s); /* at open */
+/* Keeps a copy of damaged bytes, once, while there is room. */
+void quarantine_bytes(struct spool *s, uint64_t segment, uint64_t offset, struct str bytes);
+void quarantine_file_part(struct spool *s, struct segment *seg, uint64_t from, uint64_t to);

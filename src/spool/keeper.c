@@ -1,0 +1,236 @@
+/* keeper.c: the thread for everything that may take its time: saving the cursor, finishing and removing segments, filling the spare,
+ * watching the disk's free space. The commit thread and the callers never wait for it. */
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+#include "disk.h"
+#include "picket/base/clock.h"
+#include "picket/base/fault.h"
+
+enum { CURSOR_EVERY_US = 200 * 1000, FLOOR_EVERY_US = 1000 * 1000, FILL_STEP = 1024 * 1024 };
+
+void keeper_kick(struct spool *s)
+{
+    s->chores = true;
+    (void)pthread_cond_signal(&s->has_chores);
+}
+
+/* A disk that cannot be asked is taken for full. */
+static bool disk_has(struct spool *s, uint64_t bytes)
+{
+    struct statvfs v;
+    if (fault("spool.statvfs") < 0 || fstatvfs(s->dir_fd, &v) < 0)
+        return false;
+    return (uint64_t)v.f_bavail * v.f_frsize >= bytes;
+}
+
+void spool_floor_check(struct spool *s)
+{
+    bool low = s->config.free_floor_bytes > 0 && !disk_has(s, s->config.free_floor_bytes);
+    (void)pthread_mutex_lock(&s->lock);
+    s->disk_low = low;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- segments */
+
+static struct segment *untidy_take(struct spool *s)
+{
+    struct segment *found = NULL;
+    (void)pthread_mutex_lock(&s->lock);
+    LIST_EACH(&s->segments, it) {
+        struct segment *seg = container_of(it, struct segment, link);
+        if (seg->untidy && seg->fd >= 0) {
+            found = seg;
+            seg->untidy = false;
+            seg->refs++;
+            break;
+        }
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    return found;
+}
+
+/* A closed segment gets its trailer, a sealed one loses what was never synced: its space may be what the disk lacks. Failing is harmless:
+ * the next recovery reads the segment record by record. */
+static void segments_tidy(struct spool *s)
+{
+    for (struct segment *seg; (seg = untidy_take(s)) != NULL; segment_unref(s, seg)) {
+        int r = seg->state == SEGMENT_CLOSED ? segment_write_trailer(s, seg, seg->fd)
+                                             : disk_truncate(seg->fd, seg->end, "spool.segment.truncate");
+        (void)r;
+    }
+}
+
+/* A long backlog has many segments: those that nobody reads yet need no descriptor. */
+static void descriptors_close(struct spool *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    LIST_EACH(&s->segments, it) {
+        struct segment *seg = container_of(it, struct segment, link);
+        bool idle = seg->state != SEGMENT_OPEN && seg->refs == 0 && !seg->untidy && seg->number > s->claim_at.segment;
+        if (idle && seg->fd >= 0) {
+            (void)close(seg->fd); /* everything that counts was synced */
+            seg->fd = -1;
+        }
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+/* Moves the segments that the cursor has passed, and those that never took a record, to `ret`. */
+static void segments_retire(struct spool *s, struct list *ret)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    LIST_EACH_SAFE(&s->segments, it) {
+        struct segment *seg = container_of(it, struct segment, link);
+        bool needed = seg->number >= s->cursor.segment && seg->end > SEGMENT_HEAD_BYTES;
+        if (needed || seg->state == SEGMENT_OPEN)
+            continue;
+        list_remove(&seg->link);
+        list_push_back(ret, &seg->link);
+        seg->refs++; /* ours */
+        seg->retired = true;
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+/* A file that cannot be removed is removed at the next start: the cursor is past it. */
+static void segments_remove(struct spool *s, struct list *retired)
+{
+    char name[SEGMENT_NAME_MAX];
+    for (struct list *it; (it = list_pop(retired)) != NULL;) {
+        struct segment *seg = container_of(it, struct segment, link);
+        segment_name(seg->number, name);
+        int r = disk_unlink(s->dir_fd, name, "spool.segment.unlink");
+        (void)r;
+        segment_unref(s, seg);
+    }
+}
+
+/* ---- the cursor */
+
+static bool cursor_take(struct spool *s, struct spool_pos *ret)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    bool dirty = s->cursor_dirty;
+    s->cursor_dirty = false;
+    *ret = s->cursor;
+    (void)pthread_mutex_unlock(&s->lock);
+    return dirty;
+}
+
+static int cursor_save(struct spool *s, enum cursor_save how)
+{
+    struct spool_pos pos;
+    if (!cursor_take(s, &pos))
+        return 0;
+    int r = cursor_write(s, pos, how);
+    if (r < 0) {
+        (void)pthread_mutex_lock(&s->lock);
+        s->cursor_dirty = true;
+        (void)pthread_mutex_unlock(&s->lock);
+    }
+    return r;
+}
+
+/* ---- the spare */
+
+/* Wanted once the current segment is half full, so that an idle server keeps none. */
+static bool spare_begin(struct spool *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    bool wanted = s->spare == SPARE_NONE && s->current && s->current->end > s->config.segment_bytes / 2 && !s->keeper_stop;
+    if (wanted)
+        s->spare = SPARE_FILLING;
+    (void)pthread_mutex_unlock(&s->lock);
+    return wanted;
+}
+
+static int spare_fill(struct spool *s)
+{
+    AUTO_FREE char *zeros = calloc(1, FILL_STEP);
+    AUTO_CLOSE int fd = disk_open(s->dir_fd, SPARE_NAME, O_WRONLY | O_CREAT | O_TRUNC, "spool.spare.open");
+    int r = fd < 0 ? fd : zeros ? 0 : -ENOMEM;
+    for (uint64_t at = 0; r == 0 && at < s->config.segment_bytes; at += FILL_STEP) {
+        uint64_t left = s->config.segment_bytes - at;
+        r = disk_write(fd, zeros, left < FILL_STEP ? (size_t)left : FILL_STEP, at, "spool.spare.write");
+        if (r == 0)
+            r = disk_sync(fd, "spool.spare.sync"); /* in steps: one large sync would hold up the commits */
+    }
+    return r;
+}
+
+static void spare_prepare(struct spool *s)
+{
+    if (!disk_has(s, s->config.free_floor_bytes + 2 * s->config.segment_bytes) || !spare_begin(s))
+        return;
+    int r = spare_fill(s);
+    (void)pthread_mutex_lock(&s->lock);
+    s->spare = r == 0 ? SPARE_READY : SPARE_NONE;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- the thread */
+
+/* Returns when the cursor was last tried to be saved. */
+static int64_t chores(struct spool *s, int64_t saved_us)
+{
+    struct list retired;
+    list_init(&retired);
+    segments_tidy(s);
+    segments_retire(s, &retired);
+    if (!list_empty(&retired) || clock_mono_us() - saved_us >= CURSOR_EVERY_US) {
+        int r = cursor_save(s, list_empty(&retired) ? CURSOR_QUICK : CURSOR_DURABLE);
+        (void)r; /* tried again in the next round; a file that lags costs redelivery only */
+        saved_us = clock_mono_us();
+    }
+    segments_remove(s, &retired);
+    descriptors_close(s);
+    spare_prepare(s);
+    return saved_us;
+}
+
+/* Until there is something to do or `until_us`. False: stop. */
+static bool chores_wait(struct spool *s, int64_t until_us)
+{
+    struct timespec until = {.tv_sec = until_us / CLOCK_US_PER_S, .tv_nsec = until_us % CLOCK_US_PER_S * 1000};
+    (void)pthread_mutex_lock(&s->lock);
+    int r = 0;
+    while (!s->chores && !s->keeper_stop && r != ETIMEDOUT)
+        r = pthread_cond_timedwait(&s->has_chores, &s->lock, &until);
+    s->chores = false;
+    bool go_on = !s->keeper_stop;
+    (void)pthread_mutex_unlock(&s->lock);
+    return go_on;
+}
+
+static bool cursor_is_dirty(struct spool *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    bool dirty = s->cursor_dirty;
+    (void)pthread_mutex_unlock(&s->lock);
+    return dirty;
+}
+
+void *keeper_main(void *arg)
+{
+    struct spool *s = arg;
+    int64_t floor_us = clock_mono_us() + FLOOR_EVERY_US, saved_us = 0, until_us;
+    do {
+        saved_us = chores(s, saved_us);
+        if (clock_mono_us() >= floor_us) {
+            spool_floor_check(s);
+            floor_us = clock_mono_us() + FLOOR_EVERY_US;
+        }
+        until_us = cursor_is_dirty(s) && saved_us + CURSOR_EVERY_US < floor_us ? saved_us + CURSOR_EVERY_US : floor_us;
+    } while (chores_wait(s, until_us));
+    segments_tidy(s);
+    int r = cursor_save(s, CURSOR_DURABLE);
+    (void)r; /* redelivery is harmless */
+    return NULL;
+}

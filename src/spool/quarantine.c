@@ -1,0 +1,81 @@
+/* quarantine.c: damaged bytes are kept for people to look at, in <dir>/quarantine/<segment>-<offset>, at most QUARANTINE_MAX_BYTES of
+ * them. Beyond that they are only counted. The same place is kept and counted once per file, so that reading again changes nothing.
+ * Failures here are not reported: the bytes are lost already, and the records around them matter more. */
+#include "internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "disk.h"
+
+static const char DIR_NAME[] = "quarantine";
+
+void quarantine_measure(struct spool *s)
+{
+    int fd = disk_open(s->dir_fd, DIR_NAME, O_RDONLY | O_DIRECTORY, "spool.quarantine.open");
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir) {
+        if (fd >= 0)
+            (void)close(fd); /* nothing was read */
+        return;
+    }
+    struct stat st;
+    for (struct dirent *e; (e = readdir(dir)) != NULL;)
+        if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+            s->quarantine_used += (uint64_t)st.st_size;
+    (void)closedir(dir); /* only read */
+}
+
+static bool room_for(struct spool *s, size_t bytes)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    bool room = s->quarantine_used + bytes <= QUARANTINE_MAX_BYTES;
+    if (room)
+        s->quarantine_used += bytes;
+    (void)pthread_mutex_unlock(&s->lock);
+    return room;
+}
+
+/* False: this place is kept already. */
+static bool keep(struct spool *s, const char *name, struct str bytes)
+{
+    AUTO_CLOSE int dir = -1;
+    if (disk_mkdir(s->dir_fd, DIR_NAME, "spool.quarantine.mkdir") < 0)
+        return true;
+    dir = disk_open(s->dir_fd, DIR_NAME, O_RDONLY | O_DIRECTORY, "spool.quarantine.open");
+    if (dir < 0)
+        return true;
+    AUTO_CLOSE int fd = disk_open(dir, name, O_WRONLY | O_CREAT | O_EXCL, "spool.quarantine.open");
+    if (fd == -EEXIST)
+        return false;
+    if (fd >= 0 && room_for(s, bytes.n) && disk_write(fd, bytes.p, bytes.n, 0, "spool.quarantine.write") < 0)
+        return true; /* partly kept: better than nothing */
+    return true;
+}
+
+void quarantine_bytes(struct spool *s, uint64_t segment, uint64_t offset, struct str bytes)
+{
+    char name[64];
+    (void)snprintf(name, sizeof name, "%016" PRIx64 "-%010" PRIx64, segment, offset); /* always fits */
+    bool fresh = keep(s, name, bytes);
+    (void)pthread_mutex_lock(&s->lock);
+    s->quarantined += fresh;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+enum { PART_MAX = 1024 * 1024 };
+
+void quarantine_file_part(struct spool *s, struct segment *seg, uint64_t from, uint64_t to)
+{
+    AUTO_FREE char *p = malloc(PART_MAX);
+    for (uint64_t at = from; p && at < to; at += PART_MAX) {
+        size_t want = to - at < PART_MAX ? (size_t)(to - at) : PART_MAX;
+        int n = disk_read(seg->fd, p, want, at, "spool.quarantine.read");
+        if (n > 0)
+            quarantine_bytes(s, seg->number, at, str_of(p, (size_t)n));
+    }
+}

@@ -1,0 +1,333 @@
+/* recovery.c: what a start finds on disk, and what it makes of it.
+ *
+ * A segment that was finished in good order ends in a trailer, whose place and checksum prove that everything below it was synced: it is
+ * taken as it is, and damage inside is found when it is read. A segment without one (the process died, or the segment was sealed) is read
+ * from the cursor on, record by record. Its end is behind the last valid record; what follows is the torn tail of commits that nobody was
+ * told of, and is cut. Damage before the end stays where it is: claiming steps over it and quarantines the bytes (cursor.c).
+ *
+ * Nothing is appended to an old segment. Nothing here trusts a byte: sizes are checked before they are used, and a header counts only if
+ * its checksum, seeded with node and segment number, fits its place. A damaged segment header costs nothing: all it says is known. */
+#include "internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "disk.h"
+#include "picket/base/error.h"
+#include "picket/base/hash.h"
+
+/* ---- the node's id: 32 hex digits and a newline */
+
+static int node_write(struct spool *s)
+{
+    char text[ID_HEX + 1];
+    id_hex(&s->node, text);
+    text[ID_HEX] = '\n';
+    AUTO_CLOSE int fd = disk_open(s->dir_fd, "node.tmp", O_WRONLY | O_CREAT | O_TRUNC, "spool.node.open");
+    int r = fd < 0 ? fd : disk_write(fd, text, sizeof text, 0, "spool.node.write");
+    if (r == 0)
+        r = disk_sync(fd, "spool.node.sync");
+    if (r == 0)
+        r = disk_rename(s->dir_fd, "node.tmp", "node", "spool.node.rename");
+    if (r == 0)
+        r = disk_sync(s->dir_fd, "spool.dir.sync");
+    return r;
+}
+
+/* 1: read; 0: missing or damaged. */
+static int node_read(struct spool *s)
+{
+    char text[ID_HEX + 1];
+    AUTO_CLOSE int fd = disk_open(s->dir_fd, "node", O_RDONLY, "spool.node.open");
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    int r = disk_read(fd, text, sizeof text, 0, "spool.node.read");
+    if (r < 0)
+        return r;
+    return r >= ID_HEX && id_parse(str_of(text, ID_HEX), &s->node);
+}
+
+/* 1: valid; 0: damaged; <0: unreadable. */
+static int segment_head_read(struct spool *s, uint64_t number, struct segment_head *ret)
+{
+    char name[SEGMENT_NAME_MAX];
+    segment_name(number, name);
+    AUTO_CLOSE int fd = disk_open(s->dir_fd, name, O_RDONLY, "spool.recover.open");
+    if (fd < 0)
+        return fd;
+    int r = disk_read(fd, ret, sizeof *ret, 0, "spool.recover.read");
+    if (r < 0)
+        return r;
+    return r == (int)sizeof *ret && segment_head_valid(ret) && ret->number == number;
+}
+
+/* The file, else what the segments say, else a new one. */
+static int node_find(struct spool *s, const uint64_t *numbers, size_t n)
+{
+    struct segment_head head;
+    int r = node_read(s);
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        r = segment_head_read(s, numbers[i], &head);
+        if (r > 0)
+            s->node = head.node;
+        if (r > 0)
+            return node_write(s);
+    }
+    if (r != 0)
+        return r < 0 ? r : 0;
+    s->node = id_random();
+    return node_write(s);
+}
+
+/* ---- one segment */
+
+/* `end`: of the last valid record. */
+struct walk {
+    uint64_t at, end, records, damaged_bytes;
+};
+
+/* 1: a valid record's header in *h; 0: not one. */
+static int walk_head(int fd, const struct segment *seg, uint64_t at, uint64_t size, struct record_head *h)
+{
+    int r = disk_read(fd, h, sizeof *h, at, "spool.recover.read");
+    if (r < 0)
+        return r;
+    return r == (int)sizeof *h && record_head_valid(h, seg->seed, at, size);
+}
+
+/* 1: the body fits the header. */
+static int walk_body(int fd, const struct record_head *h, struct buf *buf)
+{
+    buf_clear(buf);
+    buf_reserve(buf, h->bytes);
+    int r = disk_read(fd, buf->p, h->bytes, h->offset, "spool.recover.read");
+    if (r < 0)
+        return r;
+    return (uint32_t)r == h->bytes && record_body_valid((const struct record_head *)buf->p);
+}
+
+/* Goes on at the next valid header, or at the end of the file. */
+static int walk_resume(int fd, const struct segment *seg, uint64_t size, struct walk *w)
+{
+    uint64_t next;
+    int r = record_find(fd, seg->seed, w->at + 8, size, &next);
+    w->at = r > 0 ? next : size;
+    return r < 0 ? r : 0;
+}
+
+static int segment_walk(int fd, const struct segment *seg, uint64_t size, struct walk *w)
+{
+    AUTO_BUF struct buf buf = {0};
+    struct record_head h;
+    w->end = w->at;
+    while (w->at + RECORD_HEAD_BYTES <= size) {
+        int r = walk_head(fd, seg, w->at, size, &h);
+        if (r > 0 && h.kind == RECORD_KIND_TRAILER)
+            return 0;
+        if (r == 0)
+            r = walk_resume(fd, seg, size, w);
+        else if (r > 0 && (r = walk_body(fd, &h, &buf)) == 0)
+            w->at += record_bytes_padded(h.bytes);
+        else if (r > 0) {
+            w->damaged_bytes += w->at - w->end;
+            w->at += record_bytes_padded(h.bytes);
+            w->end = w->at;
+            w->records++;
+        }
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Bytes behind `end` up to the last one that is not zero: zeros are the spare's filling. */
+static int torn_bytes(int fd, uint64_t end, uint64_t size, uint64_t *ret)
+{
+    AUTO_BUF struct buf buf = {0};
+    enum { STEP = 64 * 1024 };
+    uint64_t last = end;
+    buf_reserve(&buf, STEP);
+    for (uint64_t at = end; at < size; at += STEP) {
+        int n = disk_read(fd, buf.p, STEP, at, "spool.recover.read");
+        if (n < 0)
+            return n;
+        while (n > 0 && buf.p[n - 1] == 0)
+            n--;
+        if (n > 0)
+            last = at + (uint64_t)n;
+    }
+    *ret = last - end;
+    return 0;
+}
+
+/* True when the file ends in a trailer that fits. */
+static int trailer_read(int fd, struct segment *seg, uint64_t size)
+{
+    struct record_head t;
+    if (size < SEGMENT_HEAD_BYTES + RECORD_HEAD_BYTES || size % 8 != 0)
+        return 0;
+    uint64_t at = size - RECORD_HEAD_BYTES;
+    int r = walk_head(fd, seg, at, size, &t);
+    if (r <= 0 || t.kind != RECORD_KIND_TRAILER)
+        return r < 0 ? r : 0;
+    seg->end = at;
+    seg->n_records = t.project_id;
+    return 1;
+}
+
+/* Cuts the tail and writes the trailer. Failing (a read-only disk) is harmless: the end is known now, and will be found again. */
+static void segment_repair(const struct spool *s, struct segment *seg, int fd)
+{
+    int r = segment_write_trailer(s, seg, fd);
+    if (r == 0)
+        r = disk_sync(fd, "spool.recover.sync");
+    (void)r;
+}
+
+static int segment_measure(struct spool *s, struct segment *seg, int fd, uint64_t from, struct spool_recovery *sum)
+{
+    struct stat st;
+    struct walk w = {.at = from};
+    uint64_t torn;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    uint64_t size = (uint64_t)st.st_size;
+    int r = trailer_read(fd, seg, size);
+    if (r != 0) {
+        sum->records += r > 0 ? seg->n_records : 0;
+        return r < 0 ? r : 0;
+    }
+    if (from > size)
+        w.at = size & ~UINT64_C(7);
+    r = segment_walk(fd, seg, size, &w);
+    if (r == 0)
+        r = torn_bytes(fd, w.end, size, &torn);
+    if (r < 0)
+        return r;
+    seg->end = w.end > SEGMENT_HEAD_BYTES ? w.end : SEGMENT_HEAD_BYTES;
+    seg->n_records = w.records;
+    sum->records += w.records;
+    sum->torn_bytes += torn;
+    sum->quarantined_bytes += w.damaged_bytes;
+    segment_repair(s, seg, fd);
+    return 0;
+}
+
+static int segment_recover(struct spool *s, uint64_t number, struct spool_recovery *sum)
+{
+    char name[SEGMENT_NAME_MAX];
+    struct segment_head head;
+    segment_name(number, name);
+    uint64_t from = number == s->cursor.segment ? s->cursor.offset : SEGMENT_HEAD_BYTES;
+    int r = segment_head_read(s, number, &head);
+    if (r < 0)
+        return r;
+    AUTO_CLOSE int fd = disk_open(s->dir_fd, name, O_RDWR, "spool.recover.open");
+    if (fd == -EROFS || fd == -EACCES)
+        fd = disk_open(s->dir_fd, name, O_RDONLY, "spool.recover.open");
+    if (fd < 0)
+        return fd;
+    struct segment *seg = segment_new(s, number);
+    seg->state = SEGMENT_CLOSED;
+    if (r > 0)
+        seg->seed = segment_seed(&head.node, number); /* a file moved here from another node's spool keeps its own */
+    r = segment_measure(s, seg, fd, from, sum);
+    if (r < 0) {
+        segment_free(seg);
+        return r;
+    }
+    list_push_back(&s->segments, &seg->link);
+    s->bytes += seg->end > from ? seg->end - from : 0;
+    sum->segments++;
+    return 0;
+}
+
+/* ---- the directory */
+
+static int number_cmp(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Segment numbers, ascending, as uint64_t in `ret`. */
+static int segments_list(struct spool *s, struct buf *ret)
+{
+    uint64_t number;
+    int fd = disk_open(s->dir_fd, ".", O_RDONLY | O_DIRECTORY, "spool.recover.open");
+    if (fd < 0)
+        return fd;
+    DIR *dir = fdopendir(fd);
+    if (!dir) {
+        (void)close(fd); /* nothing was read */
+        return -errno;
+    }
+    errno = 0;
+    for (struct dirent *e; (e = readdir(dir)) != NULL;)
+        if (segment_name_parse(e->d_name, &number))
+            buf_append(ret, &number, sizeof number);
+    int r = -errno;
+    (void)closedir(dir); /* only read */
+    if (r == 0 && ret->n > 0)
+        qsort(ret->p, ret->n / sizeof number, sizeof number, number_cmp);
+    return r;
+}
+
+/* What an earlier run left half made. */
+static void leftovers_remove(struct spool *s)
+{
+    static const char *const names[] = {SPARE_NAME, "new", "cursor.tmp", "node.tmp"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        int r = disk_unlink(s->dir_fd, names[i], "spool.recover.unlink");
+        (void)r; /* usually not there; else overwritten later */
+    }
+}
+
+static void passed_remove(struct spool *s, uint64_t number)
+{
+    char name[SEGMENT_NAME_MAX];
+    segment_name(number, name);
+    int r = disk_unlink(s->dir_fd, name, "spool.recover.unlink");
+    (void)r; /* tried again at the next start */
+}
+
+static void cursor_check(struct spool *s)
+{
+    bool sane = s->cursor.offset >= SEGMENT_HEAD_BYTES && s->cursor.offset % 8 == 0;
+    if (!sane)
+        s->cursor = (struct spool_pos){s->cursor.segment, SEGMENT_HEAD_BYTES};
+}
+
+int spool_recover(struct spool *s, struct spool_recovery *ret)
+{
+    AUTO_BUF struct buf names = {0};
+    struct spool_recovery sum = {0};
+    int r = segments_list(s, &names);
+    const uint64_t *numbers = (const uint64_t *)names.p;
+    size_t n = names.n / sizeof *numbers;
+    if (r == 0)
+        r = node_find(s, numbers, n);
+    if (r == 0)
+        r = cursor_load(s, &s->cursor);
+    if (r < 0)
+        return r;
+    cursor_check(s);
+    s->last_number = s->cursor.segment;
+    leftovers_remove(s);
+    for (size_t i = 0; i < n && r == 0; i++) {
+        if (numbers[i] < s->cursor.segment)
+            passed_remove(s, numbers[i]);
+        else
+            r = segment_recover(s, numbers[i], &sum);
+    }
+    if (r < 0)
+        return r;
+    if (n > 0 && numbers[n - 1] > s->last_number)
+        s->last_number = numbers[n - 1];
+    s->claim_at = s->cursor;
+    cursor_advance(s);
+    *ret = sum;
+    return 0;
+}
