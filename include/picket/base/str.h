@@ -65,6 +65,9 @@ size_t str_percent_decode(struct str s, char *dst);
 /* True when all of `s` is well-formed UTF-8 (no surrogates, nothing overlong, at most U+10FFFF). */
 bool str_is_utf8(struct str s);
 
+/* Length of the well-formed UTF-8 character that `s` starts with; 0 when there is none. */
+size_t str_utf8_char(struct str s);
+
 /* The longest prefix with at most `max_code_points` code points that does not cut a character. Input: UTF-8. */
 struct str str_take_code_points(struct str s, size_t max_code_points);
 

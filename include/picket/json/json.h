@@ -3,8 +3,8 @@
  * that the text itself already took, never by the stack.
  *
  * The reader takes what SDKs send (sdk-observed "Events", protocol §2.4, §5.5): a byte order mark is skipped; lone surrogate escapes
- * become U+FFFD; invalid UTF-8 bytes and raw control characters in strings are let through by the parser and become U+FFFD when a
- * string is read with json_str; NaN, Infinity and numbers beyond double read as null; integers beyond 64 bits keep their text;
+ * become U+FFFD; raw control characters in strings pass; so do invalid UTF-8 bytes, which become U+FFFD when a string is read with
+ * json_str or written; NaN, Infinity and numbers beyond double read as null; integers beyond 64 bits keep their text;
  * of duplicate keys the last wins. */
 #pragma once
 
@@ -16,8 +16,8 @@ struct json; /* one value inside a document */
 
 enum json_type { JSON_NONE, JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
-/* Parses all of `text`, which is not kept. -ERR_BAD_JSON with the byte offset in *ret_at (may be NULL). Memory: about 10 bytes per
- * byte of text at worst. */
+/* Parses all of `text`, which is not kept. -ERR_BAD_JSON with the byte offset in *ret_at (may be NULL). Memory: about 13 bytes per
+ * byte of text at worst, text of brackets and one-digit numbers. */
 MUST_CHECK int json_parse(struct str text, struct json_doc **ret, size_t *ret_at);
 /* Parses the first value of `text` and reports in *ret_used the bytes it took, leading space included: for envelope headers, which
  * may be followed by anything (protocol §2.1 rule 2). */
@@ -59,7 +59,7 @@ bool json_next(struct json_iter *it);
 
 /* ---- writing: a stream into a buf. Compact (no blanks). Commas and colons are the writer's; misuse (a value without key in an
  * object, an unbalanced end) is a bug and asserts. Strings are escaped and repaired to well-formed UTF-8; U+0000 is written as
- * \ufffd, because neither PostgreSQL nor most clients take it. */
+ * U+FFFD, because neither PostgreSQL nor most clients take it. */
 enum { JSON_WRITER_DEPTH = 64 };
 struct json_writer {
     struct buf *out;                  /* borrowed; appended to */
