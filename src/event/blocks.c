@@ -140,6 +140,16 @@ void block_text(struct block_writer *b, struct str name, const struct json *v)
         json_field_str(b->json, name, s);
 }
 
+/* Whole numbers without a fraction: what was "12" becomes 12. */
+static void put_number(struct json_writer *w, double number)
+{
+    const double exact = 0x1p53;
+    if (number > -exact && number < exact && (double)(int64_t)number == number)
+        json_put_i64(w, (int64_t)number);
+    else
+        json_put_f64(w, number);
+}
+
 void block_number(struct block_writer *b, struct str name, const struct json *v)
 {
     struct str s;
@@ -149,7 +159,7 @@ void block_number(struct block_writer *b, struct str name, const struct json *v)
         json_put_value(b->json, v);
     } else if (json_str(v, b->arena, &s) && event_number(str_trim(s), &number)) {
         json_key(b->json, name);
-        json_put_f64(b->json, number);
+        put_number(b->json, number);
     }
 }
 
@@ -246,7 +256,7 @@ void block_values(struct block_writer *b, struct str name, const struct json *v,
 {
     const struct json **elements;
     size_t n = block_elements(v, b->arena, &elements);
-    if (n == 0)
+    if (n == 0 && !event_values(v))
         return;
     json_key(b->json, name);
     json_begin_object(b->json);
@@ -312,7 +322,7 @@ static void put_seconds(struct block_writer *b, struct str name, const struct js
     if (!event_seconds(v, b->arena, &seconds))
         return;
     json_key(b->json, name);
-    json_put_f64(b->json, seconds);
+    put_number(b->json, seconds);
 }
 
 static void put_breadcrumb(struct block_writer *b, const struct json *v)

@@ -43,7 +43,7 @@ void block_object(struct block_writer *b, struct str name, const struct json *v,
 
 /* The elements of a container that are objects, in the arena: of a bare array, of `values`, or a lone element. Returns their number. */
 size_t block_elements(const struct json *v, struct arena *a, const struct json ***ret);
-/* {"values": […]}, each element an object whose members `put` writes; nothing when there are no elements. */
+/* {"values": […]}, each element an object whose members `put` writes; nothing when `v` is no such container. */
 typedef void block_element_fn(struct block_writer *b, const struct json *element);
 void block_values(struct block_writer *b, struct str name, const struct json *v, block_element_fn *put);
 

@@ -6,8 +6,6 @@
  * still in the future after that is the receipt time: order, partitions and retention use the receipt anyway. */
 #include "moment.h"
 
-#include <math.h>
-
 #include "picket/base/clock.h"
 
 #define DRIFT_MIN_US (INT64_C(55) * 60 * CLOCK_US_PER_S)
@@ -21,7 +19,7 @@ static int64_t clamp(double us)
         return CLOCK_MIN_US;
     if (us >= (double)CLOCK_MAX_US)
         return CLOCK_MAX_US;
-    return llround(us);
+    return (int64_t)(us < 0 ? us - 0.5 : us + 0.5);
 }
 
 bool event_number(struct str s, double *ret)
@@ -98,7 +96,7 @@ bool event_seconds(const struct json *v, struct arena *a, double *ret)
     case MOMENT_NUMBER:
         for (unsigned i = 0; i < 3 && number * CLOCK_US_PER_S > (double)CLOCK_MAX_US; i++)
             number /= 1e3; /* beyond the year 9999: a smaller unit was meant */
-        if (fabs(number) * CLOCK_US_PER_S > (double)CLOCK_MAX_US)
+        if (number * CLOCK_US_PER_S > (double)CLOCK_MAX_US || number * CLOCK_US_PER_S < (double)CLOCK_MIN_US)
             return false;
         *ret = number;
         return true;

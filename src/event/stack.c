@@ -104,7 +104,9 @@ static void put_exception(struct block_writer *b, const struct json *v)
 
 void block_exception(struct block_writer *b, struct str name, const struct json *v)
 {
-    block_values(b, name, v, put_exception);
+    const struct json **elements;
+    if (block_elements(v, b->arena, &elements) > 0) /* dashboards read the first without looking whether there is one */
+        block_values(b, name, v, put_exception);
 }
 
 static void put_thread(struct block_writer *b, const struct json *v)
