@@ -14,6 +14,7 @@ enum error_fate {
     FATE_DROP,  /* nothing to keep: count it and go on */
 };
 
+/* clang-format off: a table */
 /*        name              number status fate         API type             text */
 #define ERR_MAP(X)                                                                                                               \
     /* credentials: protocol §1.4 */                                                                                              \
@@ -67,6 +68,7 @@ enum error_fate {
     X(THROTTLED,            2607, 429, FATE_NONE,  "RateLimited",     "too many failed logins: try again later")                  \
     X(BUSY,                 2608, 503, FATE_NONE,  "Unavailable",     "the server is busy: try again later")                      \
     X(BAD_REQUEST,          2609, 400, FATE_NONE,  "ValidationError", "malformed HTTP request")
+/* clang-format on */
 
 enum {
 #define X(name, number, status, fate, type, text) ERR_##name = number,

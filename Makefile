@@ -1,0 +1,48 @@
+# The front door. Meson does the work: `meson setup build && meson compile -C build` builds the same, once the packages are there.
+BUILD ?= build
+ARGS ?=
+NINJA = ninja -C $(BUILD)
+.DEFAULT_GOAL := help
+.PHONY: help run test build format format-check lint clean
+
+help:
+	@echo 'make run [ARGS=…]  install what is missing, build, start picket serve on 127.0.0.1:8080 (try ARGS=--help)'
+	@echo 'make test          install what is missing, build, run every test on real parts'
+	@echo 'make build         build $(BUILD)/picket and everything else'
+	@echo 'make lint          check the layers and the rules of style; make format: lay out the C files'
+	@echo 'make clean         remove the build directories'
+
+run:
+	@echo 'make run: install missing Debian packages, build $(BUILD)/picket, start it in the foreground'
+	@docker/setup.sh build database
+	@test -f $(BUILD)/build.ninja || meson setup $(BUILD)
+	@$(NINJA) --quiet picket
+	@exec $(BUILD)/picket serve $(ARGS)
+
+test:
+	@echo 'make test: install missing Debian packages, build, run all tests under tests/'
+	@docker/setup.sh build database test
+	@test -f $(BUILD)/build.ninja || meson setup $(BUILD)
+	@$(NINJA) --quiet
+	@BUILD=$(BUILD) tests/run
+
+build:
+	@echo 'make build: install missing Debian packages, build $(BUILD)/picket'
+	@docker/setup.sh build
+	@test -f $(BUILD)/build.ninja || meson setup $(BUILD)
+	@$(NINJA)
+
+# git ls-files also names new files; a deleted one is left out by the test.
+C_FILES = $$(git ls-files --cached --others --exclude-standard 'src/*.[ch]' 'include/*.h' 'tests/*.[ch]' | while read -r f; do test -e "$$f" && echo "$$f"; done)
+
+format:
+	@clang-format -i $(C_FILES)
+
+format-check:
+	@tests/lint/format.sh $(C_FILES)
+
+lint:
+	@python3 tests/lint/lint.py
+
+clean:
+	rm -rf build build-*
