@@ -14,7 +14,7 @@ enum error_fate {
     FATE_DROP,  /* nothing to keep: count it and go on */
 };
 
-/* clang-format off: a table */
+/* clang-format off */
 /*        name              number status fate         API type             text */
 #define ERR_MAP(X)                                                                                                               \
     /* credentials: protocol §1.4 */                                                                                              \
