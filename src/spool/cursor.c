@@ -260,13 +260,27 @@ static int claim_take(struct spool *s, const struct spool_range *range)
     return ours;
 }
 
-/* 1: *ret claimed; 0: try again; <0: error. */
+/* The file was taken away from under us: what it held is lost, what comes behind it is not. */
+static void claim_lost(struct spool *s, uint64_t limit, struct spool_range *range)
+{
+    range->to = limit;
+    if (claim_take(s, range) == 0)
+        return;
+    (void)pthread_mutex_lock(&s->lock);
+    s->quarantined++;
+    (void)pthread_mutex_unlock(&s->lock);
+    spool_settle(s, range);
+}
+
+/* 1: *range claimed; 0: try again; <0: error. */
 static int claim_new(struct spool *s, uint64_t limit, unsigned max_records, uint64_t max_bytes, struct spool_range *range)
 {
     struct segment *seg;
     int r = segment_ref(s, range->segment, &seg);
+    if (r == -ENOENT)
+        claim_lost(s, limit, range);
     if (r < 0)
-        return r == -ENOENT ? 0 : r; /* passed, settled and removed by others meanwhile */
+        return r == -ESTALE || r == -ENOENT ? 0 : r;
     r = range_measure(seg, limit, max_records, max_bytes, range);
     if (r == 0)
         r = claim_take(s, range);

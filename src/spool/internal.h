@@ -155,7 +155,8 @@ MUST_CHECK int segment_create(struct spool *s, struct segment **ret); /* S2; com
 void segment_head_init(struct segment_head *h, const struct id128 *node, uint64_t number);
 bool segment_head_valid(const struct segment_head *h);
 MUST_CHECK int segment_write_trailer(const struct spool *s, struct segment *seg, int fd); /* cuts what lies behind, too */
-MUST_CHECK int segment_ref(struct spool *s, uint64_t number, struct segment **ret); /* opens it when needed; takes the lock */
+/* Opens it when needed. -ESTALE: removed, because it is settled; -ENOENT: somebody took the file away. */
+MUST_CHECK int segment_ref(struct spool *s, uint64_t number, struct segment **ret);
 void segment_unref(struct spool *s, struct segment *seg);
 
 /* recovery.c */

@@ -311,7 +311,7 @@ int segment_ref(struct spool *s, uint64_t number, struct segment **ret)
         seg->refs++;
     (void)pthread_mutex_unlock(&s->lock);
     if (!seg)
-        return -ENOENT;
+        return -ESTALE;
     int r = is_open ? 0 : segment_open_for_reading(s, seg);
     if (r < 0) {
         segment_unref(s, seg);
