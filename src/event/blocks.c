@@ -276,11 +276,8 @@ void block_values(struct block_writer *b, struct str name, const struct json *v,
 void block_user(struct block_writer *b, struct str name, const struct json *v)
 {
     static const struct block_rule rules[] = {
-        {STR("id"), block_text},
-        {STR("email"), block_text},
-        {STR("ip_address"), block_text},
-        {STR("username"), block_text},
-        {STR("name"), block_text},
+        {STR("id"), block_text},       {STR("email"), block_text}, {STR("ip_address"), block_text},
+        {STR("username"), block_text}, {STR("name"), block_text},
     };
     block_object(b, name, v, rules, ARRAY_LEN(rules));
 }
@@ -328,12 +325,8 @@ static void put_seconds(struct block_writer *b, struct str name, const struct js
 static void put_breadcrumb(struct block_writer *b, const struct json *v)
 {
     static const struct block_rule rules[] = {
-        {STR("timestamp"), put_seconds},
-        {STR("type"), block_text},
-        {STR("category"), block_text},
-        {STR("message"), block_text},
-        {STR("level"), block_level},
-        {STR("data"), block_map},
+        {STR("timestamp"), put_seconds}, {STR("type"), block_text},   {STR("category"), block_text},
+        {STR("message"), block_text},    {STR("level"), block_level}, {STR("data"), block_map},
     };
     block_members(b, v, rules, ARRAY_LEN(rules));
 }

@@ -8,6 +8,7 @@ struct block_writer {
     struct json_writer *json;
     struct arena *arena;
     const struct event_view *view;
+    const struct json *homeless_stack; /* block_homeless_stack of the view */
 };
 
 /* Members of an object or of a list of pairs, each key once. Keys are well-formed UTF-8. */
@@ -54,7 +55,9 @@ block_put_fn block_map;    /* an object of anything */
 block_put_fn block_level;  /* a known level by its name, other strings as they are */
 
 block_put_fn block_exception, block_threads, block_stacktrace; /* stack.c */
-block_put_fn block_event_stacktrace;                           /* the event's own, unless block_exception takes it */
+/* The event's own stack trace, if it belongs into the only exception, which has none (protocol §5.11); else NULL. */
+const struct json *block_homeless_stack(const struct event_view *view, struct arena *a);
+block_put_fn block_event_stacktrace; /* the event's own, unless block_exception takes it */
 block_put_fn block_breadcrumbs, block_contexts, block_tags, block_user;
 
 /* {message, formatted, params} from `logentry`, `message` and their forms (protocol §5.10), params interpolated when the sender did not: message.c */

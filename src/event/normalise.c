@@ -10,16 +10,11 @@ static void put_message(struct block_writer *b, struct str name, const struct js
 
 /* Keys with rules. A known key that is not here stands as it came unless it is null. */
 static block_put_fn *const rules[EVENT_KEY_OTHER] = {
-    [EVENT_KEY_LEVEL] = block_level,
-    [EVENT_KEY_MESSAGE] = put_message,
-    [EVENT_KEY_EXCEPTION] = block_exception,
-    [EVENT_KEY_STACKTRACE] = block_event_stacktrace,
-    [EVENT_KEY_THREADS] = block_threads,
-    [EVENT_KEY_BREADCRUMBS] = block_breadcrumbs,
-    [EVENT_KEY_CONTEXTS] = block_contexts,
-    [EVENT_KEY_TAGS] = block_tags,
-    [EVENT_KEY_USER] = block_user,
-    [EVENT_KEY_REQUEST] = block_map,
+    [EVENT_KEY_LEVEL] = block_level,         [EVENT_KEY_MESSAGE] = put_message,
+    [EVENT_KEY_EXCEPTION] = block_exception, [EVENT_KEY_STACKTRACE] = block_event_stacktrace,
+    [EVENT_KEY_THREADS] = block_threads,     [EVENT_KEY_BREADCRUMBS] = block_breadcrumbs,
+    [EVENT_KEY_CONTEXTS] = block_contexts,   [EVENT_KEY_TAGS] = block_tags,
+    [EVENT_KEY_USER] = block_user,           [EVENT_KEY_REQUEST] = block_map,
 };
 
 /* A message in object form has moved to logentry. */
@@ -73,6 +68,7 @@ int event_normalise(struct str payload, const struct id128 *event_id, struct buf
     struct event_view view;
     struct json_writer writer;
     struct arena arena;
+    struct block_writer b = {.json = &writer, .arena = &arena, .view = &view};
     int r = json_parse(payload, &doc, NULL);
     if (r < 0)
         return r;
@@ -81,7 +77,8 @@ int event_normalise(struct str payload, const struct id128 *event_id, struct buf
         return r;
     arena_init(&arena);
     json_writer_init(&writer, out);
-    put_event(&(struct block_writer){.json = &writer, .arena = &arena, .view = &view}, json_root(doc), event_id);
+    b.homeless_stack = block_homeless_stack(&view, &arena);
+    put_event(&b, json_root(doc), event_id);
     arena_done(&arena);
     return 0;
 }

@@ -38,17 +38,9 @@ static void put_vars(struct block_writer *b, struct str name, const struct json 
 static void put_frames(struct block_writer *b, struct str name, const struct json *v)
 {
     static const struct block_rule rules[] = {
-        {STR("filename"), block_text},
-        {STR("abs_path"), block_text},
-        {STR("function"), block_text},
-        {STR("module"), block_text},
-        {STR("context_line"), block_text},
-        {STR("lineno"), block_number},
-        {STR("colno"), block_number},
-        {STR("in_app"), block_bool},
-        {STR("pre_context"), put_lines},
-        {STR("post_context"), put_lines},
-        {STR("vars"), put_vars},
+        {STR("filename"), block_text},     {STR("abs_path"), block_text},    {STR("function"), block_text}, {STR("module"), block_text},
+        {STR("context_line"), block_text}, {STR("lineno"), block_number},    {STR("colno"), block_number},  {STR("in_app"), block_bool},
+        {STR("pre_context"), put_lines},   {STR("post_context"), put_lines}, {STR("vars"), put_vars},
     };
     if (json_type(v) != JSON_ARRAY)
         return;
@@ -70,11 +62,10 @@ void block_stacktrace(struct block_writer *b, struct str name, const struct json
     block_object(b, name, v, rules, ARRAY_LEN(rules));
 }
 
-/* The event's own stack trace, if it belongs into the only exception, which has none (protocol §5.11). */
-static const struct json *homeless_stack(struct block_writer *b)
+const struct json *block_homeless_stack(const struct event_view *view, struct arena *a)
 {
-    const struct json **elements, *stack = b->view->at[EVENT_KEY_STACKTRACE];
-    size_t n = block_elements(b->view->at[EVENT_KEY_EXCEPTION], b->arena, &elements);
+    const struct json **elements, *stack = view->at[EVENT_KEY_STACKTRACE];
+    size_t n = block_elements(view->at[EVENT_KEY_EXCEPTION], a, &elements);
     if (n != 1 || json_type(stack) != JSON_OBJECT || json_type(json_get(elements[0], STR("stacktrace"))) == JSON_OBJECT)
         return NULL;
     return stack;
@@ -82,7 +73,7 @@ static const struct json *homeless_stack(struct block_writer *b)
 
 void block_event_stacktrace(struct block_writer *b, struct str name, const struct json *v)
 {
-    if (!homeless_stack(b))
+    if (!b->homeless_stack)
         block_stacktrace(b, name, v);
 }
 
@@ -96,10 +87,9 @@ static void put_exception(struct block_writer *b, const struct json *v)
         {STR("raw_stacktrace"), block_stacktrace},
         {STR("mechanism"), block_map},
     };
-    const struct json *stack = homeless_stack(b);
     block_members(b, v, rules, ARRAY_LEN(rules));
-    if (stack)
-        block_stacktrace(b, event_key_name(EVENT_KEY_STACKTRACE), stack);
+    if (b->homeless_stack)
+        block_stacktrace(b, event_key_name(EVENT_KEY_STACKTRACE), b->homeless_stack);
 }
 
 void block_exception(struct block_writer *b, struct str name, const struct json *v)

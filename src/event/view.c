@@ -42,12 +42,18 @@ static const struct str names[EVENT_KEY_OTHER] = {
 
 /* What follows "sentry.interfaces." in the spellings of old SDKs (protocol §5.1). */
 static const struct spelling legacy[] = {
-    {STR("Message"), EVENT_KEY_LOGENTRY},   {STR("User"), EVENT_KEY_USER},
-    {STR("Http"), EVENT_KEY_REQUEST},       {STR("Contexts"), EVENT_KEY_CONTEXTS},
-    {STR("Breadcrumbs"), EVENT_KEY_BREADCRUMBS}, {STR("Exception"), EVENT_KEY_EXCEPTION},
-    {STR("Stacktrace"), EVENT_KEY_STACKTRACE},   {STR("Template"), EVENT_KEY_TEMPLATE},
-    {STR("Csp"), EVENT_KEY_CSP},            {STR("Hpkp"), EVENT_KEY_HPKP},
-    {STR("ExpectCT"), EVENT_KEY_EXPECTCT},  {STR("ExpectStaple"), EVENT_KEY_EXPECTSTAPLE},
+    {STR("Message"), EVENT_KEY_LOGENTRY},
+    {STR("User"), EVENT_KEY_USER},
+    {STR("Http"), EVENT_KEY_REQUEST},
+    {STR("Contexts"), EVENT_KEY_CONTEXTS},
+    {STR("Breadcrumbs"), EVENT_KEY_BREADCRUMBS},
+    {STR("Exception"), EVENT_KEY_EXCEPTION},
+    {STR("Stacktrace"), EVENT_KEY_STACKTRACE},
+    {STR("Template"), EVENT_KEY_TEMPLATE},
+    {STR("Csp"), EVENT_KEY_CSP},
+    {STR("Hpkp"), EVENT_KEY_HPKP},
+    {STR("ExpectCT"), EVENT_KEY_EXPECTCT},
+    {STR("ExpectStaple"), EVENT_KEY_EXPECTSTAPLE},
 };
 
 static enum event_key modern_key(struct str name)
@@ -140,9 +146,9 @@ struct str event_known_level(const struct json *v, struct arena *a)
         struct str spelling, level;
         int64_t number;
     } levels[] = {
-        {STR("error"), STR("error"), 40},     {STR("warning"), STR("warning"), 30}, {STR("info"), STR("info"), 20},
-        {STR("debug"), STR("debug"), 10},     {STR("fatal"), STR("fatal"), 50},     {STR("critical"), STR("fatal"), 50},
-        {STR("warn"), STR("warning"), 30},    {STR("log"), STR("info"), 20},
+        {STR("error"), STR("error"), 40},  {STR("warning"), STR("warning"), 30}, {STR("info"), STR("info"), 20},
+        {STR("debug"), STR("debug"), 10},  {STR("fatal"), STR("fatal"), 50},     {STR("critical"), STR("fatal"), 50},
+        {STR("warn"), STR("warning"), 30}, {STR("log"), STR("info"), 20},
     };
     struct str s;
     int64_t number;

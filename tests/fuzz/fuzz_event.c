@@ -121,8 +121,9 @@ static void normalise(struct str payload, const struct id128 *id, struct buf *ou
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str payload = {(const char *)data, size}, title, key;
-    struct event_origin origin = {
-        .received_us = INT64_C(1795262400000000), .sent_at_us = INT64_C(1795255200000000), .envelope_header = payload};
+    struct event_origin origin = {.received_us = INT64_C(1795262400000000),
+                                  .sent_at_us = INT64_C(1795255200000000),
+                                  .envelope_header = payload};
     AUTO_BUF struct buf first = {0}, second = {0};
     struct event_fields fields;
     struct id128 id;

@@ -86,8 +86,9 @@ static void what_is_no_object_is_refused(void **state)
         struct str payload;
         int error;
     } cases[] = {
-        {STR(""), -ERR_BAD_JSON},      {STR("{"), -ERR_BAD_JSON},          {STR("{\"a\":1} x"), -ERR_BAD_JSON}, {STR("nonsense"), -ERR_BAD_JSON},
-        {STR("[]"), -ERR_NOT_AN_OBJECT}, {STR("\"{}\""), -ERR_NOT_AN_OBJECT}, {STR("null"), -ERR_NOT_AN_OBJECT},  {STR("7"), -ERR_NOT_AN_OBJECT},
+        {STR(""), -ERR_BAD_JSON},          {STR("{"), -ERR_BAD_JSON},       {STR("{\"a\":1} x"), -ERR_BAD_JSON},
+        {STR("nonsense"), -ERR_BAD_JSON},  {STR("[]"), -ERR_NOT_AN_OBJECT}, {STR("\"{}\""), -ERR_NOT_AN_OBJECT},
+        {STR("null"), -ERR_NOT_AN_OBJECT}, {STR("7"), -ERR_NOT_AN_OBJECT},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         AUTO_BUF struct buf out = {0};
@@ -184,11 +185,20 @@ static void long_values_are_cut_between_characters(void **state)
         struct str value;
         size_t limit;
     } columns[] = {
-        {f.type, EVENT_MAX_TYPE},           {f.value, EVENT_MAX_VALUE},       {f.title, EVENT_MAX_TYPE + 2 + EVENT_MAX_VALUE},
-        {f.transaction, EVENT_MAX_TRANSACTION}, {f.level, EVENT_MAX_LEVEL},   {f.platform, EVENT_MAX_PLATFORM},
-        {f.release, EVENT_MAX_RELEASE},     {f.environment, EVENT_MAX_ENVIRONMENT}, {f.server_name, EVENT_MAX_SERVER_NAME},
-        {f.sdk_name, EVENT_MAX_SDK},        {f.sdk_version, EVENT_MAX_SDK},   {f.frame_filename, EVENT_MAX_FRAME},
-        {f.frame_module, EVENT_MAX_FRAME},  {f.frame_function, EVENT_MAX_FRAME},
+        {f.type, EVENT_MAX_TYPE},
+        {f.value, EVENT_MAX_VALUE},
+        {f.title, EVENT_MAX_TYPE + 2 + EVENT_MAX_VALUE},
+        {f.transaction, EVENT_MAX_TRANSACTION},
+        {f.level, EVENT_MAX_LEVEL},
+        {f.platform, EVENT_MAX_PLATFORM},
+        {f.release, EVENT_MAX_RELEASE},
+        {f.environment, EVENT_MAX_ENVIRONMENT},
+        {f.server_name, EVENT_MAX_SERVER_NAME},
+        {f.sdk_name, EVENT_MAX_SDK},
+        {f.sdk_version, EVENT_MAX_SDK},
+        {f.frame_filename, EVENT_MAX_FRAME},
+        {f.frame_module, EVENT_MAX_FRAME},
+        {f.frame_function, EVENT_MAX_FRAME},
     };
     for (size_t i = 0; i < ARRAY_LEN(columns); i++) {
         assert_true(str_is_utf8(columns[i].value));
@@ -202,8 +212,9 @@ static void long_values_are_cut_between_characters(void **state)
 static void columns_never_hold_nul_or_broken_utf8(void **state)
 {
     (void)state;
-    static const char payload[] = "{\"exception\":[{\"type\":\"T\\u0000\\ud83d\",\"value\":\"v\xC3(\\udc00\\u0000\"}],\"level\":\"\xFF\","
-                                  "\"transaction\":\"\\u0000\",\"release\":\"1\\u0000\",\"environment\":\"\xED\xA0\x80\",\"fingerprint\":[\"\\u0000\xFE\"]}";
+    static const char payload[] =
+        "{\"exception\":[{\"type\":\"T\\u0000\\ud83d\",\"value\":\"v\xC3(\\udc00\\u0000\"}],\"level\":\"\xFF\","
+        "\"transaction\":\"\\u0000\",\"release\":\"1\\u0000\",\"environment\":\"\xED\xA0\x80\",\"fingerprint\":[\"\\u0000\xFE\"]}";
     struct event_origin origin = {.received_us = 1};
     struct event_fields f;
     struct arena arena;
@@ -225,7 +236,8 @@ static void nesting_of_any_depth_is_read(void **state)
 {
     (void)state;
     enum { DEPTH = 100000 };
-    static const char *const keys[] = {"extra", "exception", "fingerprint", "logentry", "message", "level", "timestamp", "sdk", "release", "event_id"};
+    static const char *const keys[] = {"extra", "exception", "fingerprint", "logentry", "message",
+                                       "level", "timestamp", "sdk",         "release",  "event_id"};
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         AUTO_BUF struct buf payload = {0};
         struct event_fields f;

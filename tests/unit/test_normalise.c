@@ -61,11 +61,24 @@ static void nesting_of_any_depth_is_copied(void **state)
 {
     (void)state;
     enum { PAIRS = 50000 };
-    static const char *const forms[] = { /* $ is where the nesting goes */
-        "{\"extra\":$}", "{\"exception\":$}", "{\"exception\":[{\"stacktrace\":{\"frames\":[{\"vars\":{\"x\":$},\"pre_context\":[$]}]}}]}",
-        "{\"contexts\":{\"a\":{\"b\":$}}}", "{\"contexts\":$}", "{\"tags\":$}", "{\"tags\":{\"a\":$}}", "{\"user\":{\"id\":$,\"data\":$}}",
-        "{\"request\":{\"data\":$}}", "{\"breadcrumbs\":[{\"data\":{\"a\":$},\"message\":$}]}", "{\"threads\":$}", "{\"logentry\":$}",
-        "{\"logentry\":{\"message\":\"{0} %s\",\"params\":[$]}}", "{\"message\":$}", "{\"level\":$}", "{\"timestamp\":$}",
+    static const char *const forms[] = {
+        /* $ is where the nesting goes */
+        "{\"extra\":$}",
+        "{\"exception\":$}",
+        "{\"exception\":[{\"stacktrace\":{\"frames\":[{\"vars\":{\"x\":$},\"pre_context\":[$]}]}}]}",
+        "{\"contexts\":{\"a\":{\"b\":$}}}",
+        "{\"contexts\":$}",
+        "{\"tags\":$}",
+        "{\"tags\":{\"a\":$}}",
+        "{\"user\":{\"id\":$,\"data\":$}}",
+        "{\"request\":{\"data\":$}}",
+        "{\"breadcrumbs\":[{\"data\":{\"a\":$},\"message\":$}]}",
+        "{\"threads\":$}",
+        "{\"logentry\":$}",
+        "{\"logentry\":{\"message\":\"{0} %s\",\"params\":[$]}}",
+        "{\"message\":$}",
+        "{\"level\":$}",
+        "{\"timestamp\":$}",
     };
     AUTO_BUF struct buf deep = {0};
     for (unsigned i = 0; i < PAIRS; i++)
@@ -128,10 +141,45 @@ static void interpolation_is_bounded(void **state)
     }
 }
 
+/* Whatever there may be a hundred thousand of takes time and memory in proportion. The alarm is for what grows with the square. */
+static void many_elements_are_no_trouble(void **state)
+{
+    (void)state;
+    enum { ELEMENTS = 100000, SECONDS = 30 };
+    static const struct {
+        struct str before, element, after;
+    } forms[] = {
+        {STR("{\"exception\":["), STR("{}"), STR("]}")},
+        {STR("{\"exception\":[{\"stacktrace\":{\"frames\":["), STR("{}"), STR("]}}]}")},
+        {STR("{\"stacktrace\":{},\"threads\":{\"values\":["), STR("{\"stacktrace\":{}}"), STR("]}}")},
+        {STR("{\"breadcrumbs\":["), STR("{\"timestamp\":\"1\"}"), STR("]}")},
+        {STR("{\"tags\":["), STR("[\"k\",\"v\"]"), STR("]}")},
+        {STR("{\"tags\":{"), STR("\"k\":\"v\""), STR("}}")},
+        {STR("{\"contexts\":{"), STR("\"k\":{}"), STR("}}")},
+        {STR("{\"logentry\":{\"message\":\"%s\",\"params\":["), STR("\"\""), STR("]}}")},
+        {STR("{"), STR("\"\":1"), STR("}")},
+    };
+    (void)alarm(SECONDS);
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+        AUTO_BUF struct buf payload = {0};
+        AUTO_JSON struct json_doc *doc = NULL;
+        buf_append_str(&payload, forms[i].before);
+        for (unsigned n = 0; n < ELEMENTS; n++) {
+            if (n > 0)
+                buf_append_char(&payload, ',');
+            buf_append_str(&payload, forms[i].element);
+        }
+        buf_append_str(&payload, forms[i].after);
+        doc = normalised(buf_str(&payload));
+    }
+    (void)alarm(0);
+}
+
 static void bad_bytes_come_out_as_utf8(void **state)
 {
     (void)state;
-    static const char payload[] = "{\"\xFF\\u0000\":\"\\ud83d\xC3(\",\"tags\":{\"\xFE\":\"\xED\xA0\x80\"},\"message\":\"\\u0000\",\"extra\":[1e400,NaN]}";
+    static const char payload[] =
+        "{\"\xFF\\u0000\":\"\\ud83d\xC3(\",\"tags\":{\"\xFE\":\"\xED\xA0\x80\"},\"message\":\"\\u0000\",\"extra\":[1e400,NaN]}";
     AUTO_BUF struct buf out = {0};
     assert_int_equal(event_normalise(str_of(payload, sizeof payload - 1), &ID, &out), 0);
     assert_true(str_is_utf8(buf_str(&out)));
@@ -143,11 +191,9 @@ static void bad_bytes_come_out_as_utf8(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(payloads_are_normalised),
-        cmocka_unit_test(output_is_appended),
-        cmocka_unit_test(nesting_of_any_depth_is_copied),
-        cmocka_unit_test(duplicates_are_written_once),
-        cmocka_unit_test(interpolation_is_bounded),
+        cmocka_unit_test(payloads_are_normalised),        cmocka_unit_test(output_is_appended),
+        cmocka_unit_test(nesting_of_any_depth_is_copied), cmocka_unit_test(duplicates_are_written_once),
+        cmocka_unit_test(interpolation_is_bounded),       cmocka_unit_test(many_elements_are_no_trouble),
         cmocka_unit_test(bad_bytes_come_out_as_utf8),
     };
     return cmocka_run_group_tests_name("normalise", tests, NULL, NULL);

@@ -7,29 +7,38 @@
 
 /* Limits of the columns, in code points unless said otherwise (contract §3.3–3.5; over-long values are cut, never refused). */
 enum {
-    EVENT_MAX_TYPE = 128, EVENT_MAX_VALUE = 1024, EVENT_MAX_TRANSACTION = 200, EVENT_MAX_LEVEL = 20, EVENT_MAX_PLATFORM = 64,
-    EVENT_MAX_RELEASE = 250, EVENT_MAX_ENVIRONMENT = 64, EVENT_MAX_SERVER_NAME = 255, EVENT_MAX_SDK = 255, EVENT_MAX_FRAME = 255,
-    EVENT_HASH_BYTES = 32, EVENT_GROUPING_VERSION = 1,
+    EVENT_MAX_TYPE = 128,
+    EVENT_MAX_VALUE = 1024,
+    EVENT_MAX_TRANSACTION = 200,
+    EVENT_MAX_LEVEL = 20,
+    EVENT_MAX_PLATFORM = 64,
+    EVENT_MAX_RELEASE = 250,
+    EVENT_MAX_ENVIRONMENT = 64,
+    EVENT_MAX_SERVER_NAME = 255,
+    EVENT_MAX_SDK = 255,
+    EVENT_MAX_FRAME = 255,
+    EVENT_HASH_BYTES = 32,
+    EVENT_GROUPING_VERSION = 1,
 };
 
 /* What the receipt of the event says about it. */
 struct event_origin {
     int64_t received_us;
-    int64_t sent_at_us;          /* envelope header, 0 when absent: basis of drift correction (protocol §5.4) */
-    struct str envelope_header;  /* JSON text, "" when none: its sdk serves when the payload has none (protocol §2.2) */
+    int64_t sent_at_us;         /* envelope header, 0 when absent: basis of drift correction (protocol §5.4) */
+    struct str envelope_header; /* JSON text, "" when none: its sdk serves when the payload has none (protocol §2.2) */
 };
 
-/* All strings are well-formed UTF-8 without NUL, in the arena or in the document; "" when unknown. */
+/* All strings are well-formed UTF-8 without NUL, in the arena; "" when unknown. */
 struct event_fields {
-    struct str type, value;      /* contract §3.3, JS 11's typeless synthetic exceptions included (sdk-observed "Events") */
-    struct str title;            /* type, or "type: first line of value" */
-    struct str transaction;      /* "" when absent */
-    struct str level;            /* debug, info, warning, error, fatal or what was sent (protocol §5.3); "" when absent */
+    struct str type, value; /* contract §3.3, JS 11's typeless synthetic exceptions included (sdk-observed "Events") */
+    struct str title;       /* type, or "type: first line of value" */
+    struct str transaction; /* "" when absent */
+    struct str level;       /* debug, info, warning, error, fatal or what was sent (protocol §5.3); "" when absent */
     struct str platform, release, environment, server_name, sdk_name, sdk_version;
     struct str frame_filename, frame_module, frame_function; /* last in-app frame, else last frame, of the main exception */
-    int64_t timestamp_us;        /* corrected (decisions.md "timestamp of an event") */
-    uint8_t grouping_hash[EVENT_HASH_BYTES]; /* SHA-256 of the grouping key */
-    bool is_error;               /* false: the payload declares itself something else (type "transaction") and is not stored as an error */
+    int64_t timestamp_us;                                    /* corrected (decisions.md "timestamp of an event") */
+    uint8_t grouping_hash[EVENT_HASH_BYTES];                 /* SHA-256 of the grouping key */
+    bool is_error; /* false: the payload declares itself something else (type "transaction") and is not stored as an error */
 };
 
 /* Reads the columns of an event payload. -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT. */
@@ -38,9 +47,10 @@ MUST_CHECK int event_read(struct str payload, const struct event_origin *origin,
 /* The payload's own event_id and type, for the door (ingest), which needs no more: parses once. *ret_id is nil when absent or not an id. */
 MUST_CHECK int event_peek(struct str payload, struct id128 *ret_id, bool *ret_is_error);
 
-/* Writes the normalised copy (contract §7.6 "→ Ours", protocol §5.4–5.11; decisions.md "data"): one JSON object, appended to `out`. `event_id` is
- * the id the event is known by; `data.event_id` shows the original (32 hex). */
+/* Writes the normalised copy (contract §7.6 "→ Ours", protocol §5.4–5.11; decisions.md "data"): one JSON object, appended to `out`; nothing
+ * on failure. `event_id` is the id the event is known by; `data.event_id` shows the original (32 hex). -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT. */
 MUST_CHECK int event_normalise(struct str payload, const struct id128 *event_id, struct buf *out);
 
-/* Grouping version 1, for tests and tools: title and key of an event (contract §3.3 "→ Ours", appendix A). */
+/* Grouping version 1, for tests and tools: title and key of an event (contract §3.3 "→ Ours", appendix A), both in the arena.
+ * -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT. */
 MUST_CHECK int event_grouping_key(struct str payload, struct arena *arena, struct str *ret_title, struct str *ret_key);
