@@ -35,13 +35,21 @@ static void put_vars(struct block_writer *b, struct str name, const struct json 
     json_end_object(b->json);
 }
 
-static void put_frames(struct block_writer *b, struct str name, const struct json *v)
+/* Go sends frames with abs_path alone, but a dashboard shows the filename. */
+static void put_frame(struct block_writer *b, const struct json *v)
 {
     static const struct block_rule rules[] = {
         {STR("filename"), block_text},     {STR("abs_path"), block_text},    {STR("function"), block_text}, {STR("module"), block_text},
         {STR("context_line"), block_text}, {STR("lineno"), block_number},    {STR("colno"), block_number},  {STR("in_app"), block_bool},
         {STR("pre_context"), put_lines},   {STR("post_context"), put_lines}, {STR("vars"), put_vars},
     };
+    block_members(b, v, rules, ARRAY_LEN(rules));
+    if (json_type(json_get(v, STR("filename"))) <= JSON_NULL)
+        block_text(b, STR("filename"), json_get(v, STR("abs_path")));
+}
+
+static void put_frames(struct block_writer *b, struct str name, const struct json *v)
+{
     if (json_type(v) != JSON_ARRAY)
         return;
     json_key(b->json, name);
@@ -50,7 +58,7 @@ static void put_frames(struct block_writer *b, struct str name, const struct jso
         if (json_type(it.value) != JSON_OBJECT)
             continue; /* frames may be null */
         json_begin_object(b->json);
-        block_members(b, it.value, rules, ARRAY_LEN(rules));
+        put_frame(b, it.value);
         json_end_object(b->json);
     }
     json_end_array(b->json);
