@@ -6,7 +6,7 @@
 
 struct dsn {
     struct str scheme;      /* http or https, as written */
-    struct str public_key;  /* as written; 32 hex digits when key_ok */
+    struct str public_key;  /* as written: 32 hex digits of any case */
     struct str authority;   /* host[:port] */
     struct str path_prefix; /* "" or "/errors" */
     uint64_t project_id;

@@ -4,13 +4,13 @@
 #include "picket/base/id.h"
 #include "picket/json/json.h"
 
-enum { ENVELOPE_MAX_ITEMS = 1000 };
+enum { ENVELOPE_MAX_ITEMS = 1000, ENVELOPE_MAX_HEADER = 256 << 10 }; /* a longer header is as if it were not JSON */
 
 struct envelope_header {
     struct str json;        /* the header as it stands in the body */
     struct str dsn;         /* "" when absent or not a string */
     struct id128 event_id;
-    bool has_event_id;
+    bool has_event_id;      /* false for null and the nil id as well */
     int64_t sent_at_us;     /* 0: absent or not a time */
 };
 
@@ -38,7 +38,7 @@ struct envelope {
 };
 
 /* Reads the envelope header. -ERR_EMPTY_ENVELOPE, -ERR_BAD_ENVELOPE_HEADER, -ERR_BAD_EVENT_ID (a non-null event_id that is no
- * 128-bit id), -ERR_NO_NEWLINE. */
+ * 128-bit id), -ERR_NO_NEWLINE; ret->at is set then too. */
 MUST_CHECK int envelope_open(struct str body, struct arena *arena, struct envelope *ret);
 /* 1: *ret filled; 0: end; <0: -ERR_BAD_ITEM_HEADER, -ERR_NO_NEWLINE, -ERR_TRUNCATED, -ERR_TOO_MANY_ITEMS, offset in e->at. */
 MUST_CHECK int envelope_next(struct envelope *e, struct envelope_item *ret);

@@ -1,0 +1,149 @@
+/* credentials.c: who sends (protocol §1.4).
+ *
+ * Every place that may name a key is read; keys that agree are one credential, keys that differ are refused (decisions.md "ingest
+ * credentials"). A Basic login whose user name is no key may be a proxy's: it counts only when nothing else names a key.
+ * The first place that gives a version or a client decides it, in the order in which the protocol lists them. */
+#include "picket/protocol/credentials.h"
+
+#include "picket/base/error.h"
+
+enum { VERSION_MAX = 7, KEY_HEX = 32, KEY_BYTES = 16 };
+
+/* Adds a key, in the text form it came in. */
+static int add_key(struct credentials *c, struct str text)
+{
+    struct id128 key;
+    if (!str_hex_decode(text, key.b, sizeof key.b))
+        return -ERR_BAD_KEY;
+    if (c->present && !id_eq(&c->key, &key))
+        return -ERR_MANY_CREDENTIALS;
+    c->key = key;
+    c->present = true;
+    return 0;
+}
+
+/* "7"; also "2.0", as the oldest clients wrote it. */
+static int add_version(struct credentials *c, struct str text)
+{
+    uint64_t version;
+    if (text.n == 0)
+        return 0;
+    if (!str_to_u64(str_take(text, str_find(text, '.')), &version) || version > VERSION_MAX)
+        return -ERR_BAD_VERSION;
+    if (c->version == 0)
+        c->version = (unsigned)version;
+    return 0;
+}
+
+static void add_client(struct credentials *c, struct str client)
+{
+    if (c->client.n == 0)
+        c->client = client;
+}
+
+/* What follows the first word of `value` if that word is `scheme` in any case. */
+static bool cut_scheme(struct str value, struct str scheme, struct str *ret)
+{
+    value = str_trim(value);
+    if (!str_starts_nocase(value, scheme) || (value.n > scheme.n && value.p[scheme.n] != ' ' && value.p[scheme.n] != '\t'))
+        return false;
+    *ret = str_trim(str_drop(value, scheme.n));
+    return true;
+}
+
+/* name=value pairs behind the word Sentry: any order, blanks or none around the commas. */
+static int read_pairs(struct credentials *c, struct str rest)
+{
+    bool has_key = false;
+    int r = 0;
+    while (rest.p && r == 0) {
+        struct str value = str_cut(&rest, ',');
+        struct str name = str_trim(str_cut(&value, '='));
+        value = str_trim(value);
+        if (str_eq(name, STR("sentry_key"))) {
+            has_key = true;
+            r = add_key(c, value);
+        } else if (str_eq(name, STR("sentry_version"))) {
+            r = add_version(c, value);
+        } else if (str_eq(name, STR("sentry_client"))) {
+            add_client(c, value);
+        }
+    }
+    return r == 0 && !has_key ? -ERR_BAD_AUTH_HEADER : r;
+}
+
+/* A value that decodes to more bytes than any key or version has is no key and no version. */
+static struct str decode(struct str s, char *dst, size_t room)
+{
+    return s.n <= room ? str_of(dst, str_percent_decode(s, dst)) : s;
+}
+
+static int read_query(struct credentials *c, struct str rest)
+{
+    char decoded[3 * KEY_HEX];
+    struct credentials q = *c; /* without a key, a version in the query says nothing: other parameters are called sentry_… too */
+    bool has_key = false;
+    int r = 0;
+    while (rest.p && r == 0) {
+        struct str value = str_cut(&rest, '&');
+        struct str name = str_cut(&value, '=');
+        if (str_eq(name, STR("sentry_key"))) {
+            has_key = true;
+            r = add_key(&q, decode(value, decoded, sizeof decoded));
+        } else if (str_eq(name, STR("sentry_version"))) {
+            r = add_version(&q, decode(value, decoded, sizeof decoded));
+        } else if (str_eq(name, STR("sentry_client"))) {
+            add_client(&q, value);
+        }
+    }
+    if (r == 0 && has_key)
+        *c = q;
+    return r;
+}
+
+/* Basic: the key is the user name, whatever the password. */
+static int read_basic(struct credentials *c, struct str base64)
+{
+    uint8_t login[256];
+    if (base64.n > sizeof login)
+        return c->present ? 0 : -ERR_BAD_KEY;
+    ptrdiff_t n = str_base64_decode(base64, login);
+    if (n < 0)
+        return c->present ? 0 : -ERR_BAD_AUTH_HEADER;
+    struct str user = str_of((const char *)login, (size_t)n);
+    int r = add_key(c, str_take(user, str_find(user, ':')));
+    return r == -ERR_BAD_KEY && c->present ? 0 : r;
+}
+
+int credentials_read(const struct credentials_source *src, struct credentials *ret)
+{
+    struct credentials c = {0};
+    struct str rest;
+    int r = 0;
+    if (cut_scheme(src->x_sentry_auth, STR("Sentry"), &rest))
+        r = read_pairs(&c, rest);
+    if (r == 0 && cut_scheme(src->authorization, STR("Sentry"), &rest))
+        r = read_pairs(&c, rest);
+    if (r == 0)
+        r = read_query(&c, src->query);
+    if (r == 0 && cut_scheme(src->authorization, STR("Basic"), &rest)) /* last, because it may be a proxy's */
+        r = read_basic(&c, rest);
+    if (r == 0)
+        *ret = c;
+    return r;
+}
+
+int credentials_join_dsn(struct credentials *c, struct str dsn_text, uint64_t project_id)
+{
+    struct dsn dsn;
+    if (dsn_text.n == 0)
+        return c->present ? 0 : -ERR_NO_CREDENTIALS;
+    int r = dsn_parse(dsn_text, &dsn);
+    if (r < 0)
+        return r;
+    if (dsn.project_id != project_id || (c->present && !id_eq(&dsn.key, &c->key)))
+        return -ERR_DSN_MISMATCH;
+    c->key = dsn.key;
+    c->present = true;
+    return 0;
+}

@@ -1,0 +1,48 @@
+/* fuzz_credentials.c: four lines – X-Sentry-Auth, Authorization, query, dsn – in any state. What is accepted names a key and a version that
+ * exist; a DSN that parses is written again from its parts and parses to the same. */
+#include "fuzz.h"
+
+#include "picket/base/error.h"
+#include "picket/protocol/credentials.h"
+
+static void check_dsn(struct str text)
+{
+    struct dsn dsn, again;
+    if (dsn_parse(text, &dsn) < 0)
+        return;
+    AUTO_BUF struct buf url = {0}, formatted = {0}, endpoint = {0};
+    buf_append_str(&url, dsn.scheme);
+    buf_append_str(&url, STR("://"));
+    buf_append_str(&url, dsn.authority);
+    buf_append_str(&url, dsn.path_prefix);
+    int r = dsn_format(&formatted, buf_str(&url), &dsn.key, dsn.project_id);
+    assert(r == 0);
+    r = dsn_parse(buf_str(&formatted), &again);
+    assert(r == 0 && id_eq(&dsn.key, &again.key) && dsn.project_id == again.project_id && str_eq(dsn.authority, again.authority));
+    dsn_endpoint(&endpoint, &dsn, STR("envelope"));
+    assert(str_ends(buf_str(&endpoint), STR("/envelope/")));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct str rest = {(const char *)data, size};
+    struct credentials_source src;
+    struct credentials c;
+    src.x_sentry_auth = str_cut(&rest, '\n');
+    src.authorization = str_cut(&rest, '\n');
+    src.query = str_cut(&rest, '\n');
+    check_dsn(rest);
+    int r = credentials_read(&src, &c);
+    if (r < 0) {
+        assert(r == -ERR_BAD_AUTH_HEADER || r == -ERR_BAD_KEY || r == -ERR_BAD_VERSION || r == -ERR_MANY_CREDENTIALS);
+        return 0;
+    }
+    assert(c.version <= 7 && (c.present || c.version == 0));
+    bool before = c.present;
+    r = credentials_join_dsn(&c, rest, 42);
+    if (r == 0)
+        assert(c.present && (before || rest.n > 0));
+    else
+        assert(r == -ERR_NO_CREDENTIALS || r == -ERR_BAD_DSN || r == -ERR_DSN_MISMATCH);
+    return 0;
+}
