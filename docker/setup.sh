@@ -161,6 +161,9 @@ elif command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; th
 fi
 say "setup: these packages are missing. As root, run:"
 say "    apt-get install --no-install-recommends $missing"
-borrowed=$(sed -n "s/^borrow $release //p" "$list")
-[ -z "$borrowed" ] || say "  (of these, Debian lacks some in this release; $here/setup.sh $sections, run as root, takes them from the other: $borrowed)"
+sed -n "s/^borrow $release //p" "$list" | while read -r other names; do
+    for name in $names; do
+        case " $missing " in *" $name "*) available "$name" || say "($name is in Debian $other only: run $0 $sections as root instead, it makes it available)" ;; esac
+    done
+done
 exit 1
