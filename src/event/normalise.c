@@ -1,7 +1,7 @@
 /* normalise.c: the copy of a payload that dashboards read (contract §7.6 "→ Ours", decisions.md "data").
  *
- * Blocks are written by their own rules (blocks.h), under their modern names. Everything else stands as it came: `extra` and keys that nobody
- * knows, nulls and nesting of any depth included. Every key is written once. */
+ * Blocks are written by their own rules (blocks.h), under their modern names. Everything else stands as it came: `extra` and keys that
+ * nobody knows, nulls and nesting of any depth included. Every key is written once. */
 #include "blocks.h"
 
 #include "picket/base/error.h"

@@ -47,8 +47,8 @@ MUST_CHECK int event_read(struct str payload, const struct event_origin *origin,
 /* The payload's own event_id and type, for the door (ingest), which needs no more: parses once. *ret_id is nil when absent or not an id. */
 MUST_CHECK int event_peek(struct str payload, struct id128 *ret_id, bool *ret_is_error);
 
-/* Writes the normalised copy (contract §7.6 "→ Ours", protocol §5.4–5.11; decisions.md "data"): one JSON object, appended to `out`; nothing
- * on failure. `event_id` is the id the event is known by; `data.event_id` shows the original (32 hex). -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT. */
+/* Writes the normalised copy (contract §7.6 "→ Ours", protocol §5.4–5.11; decisions.md "data"): one JSON object, appended to `out`;
+ * nothing on failure. `event_id` is the id the event is known by; `data.event_id` shows the original (32 hex). -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT. */
 MUST_CHECK int event_normalise(struct str payload, const struct id128 *event_id, struct buf *out);
 
 /* Grouping version 1, for tests and tools: title and key of an event (contract §3.3 "→ Ours", appendix A), both in the arena.
