@@ -60,5 +60,6 @@ const struct json *block_homeless_stack(const struct event_view *view, struct ar
 block_put_fn block_event_stacktrace; /* the event's own, unless block_exception takes it */
 block_put_fn block_breadcrumbs, block_contexts, block_tags, block_user;
 
-/* {message, formatted, params} from `logentry`, `message` and their forms (protocol §5.10), interpolated when the sender did not: message.c */
+/* message.c: {message, formatted, params} from `logentry`, `message` and their forms (protocol §5.10), interpolated when the sender
+ * did not. */
 void block_logentry(struct block_writer *b);

@@ -48,7 +48,8 @@ MUST_CHECK int event_read(struct str payload, const struct event_origin *origin,
 MUST_CHECK int event_peek(struct str payload, struct id128 *ret_id, bool *ret_is_error);
 
 /* Writes the normalised copy (contract §7.6 "→ Ours", protocol §5.4–5.11; decisions.md "data"): one JSON object, appended to `out`;
- * nothing on failure. `event_id` is the id the event is known by; `data.event_id` shows the original (32 hex). -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT. */
+ * nothing on failure. `event_id` is the id the event is known by; `data.event_id` shows the original (32 hex).
+ * -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT. */
 MUST_CHECK int event_normalise(struct str payload, const struct id128 *event_id, struct buf *out);
 
 /* Grouping version 1, for tests and tools: title and key of an event (contract §3.3 "→ Ours", appendix A), both in the arena.
