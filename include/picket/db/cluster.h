@@ -17,5 +17,8 @@ struct db_cluster_config {
 MUST_CHECK int db_cluster_start(const struct db_cluster_config *config, struct db_cluster **ret, const char **ret_why);
 const char *db_cluster_conninfo(const struct db_cluster *c); /* valid until stop */
 bool db_cluster_created(const struct db_cluster *c);          /* initdb ran just now */
+bool db_cluster_started(const struct db_cluster *c);          /* by this call, not taken over from a server that ran already */
 /* Fast shutdown (checkpoint), waits. NULL is fine. */
 void db_cluster_stop(struct db_cluster *c);
+/* Forgets the cluster and lets its server run. NULL is fine. */
+void db_cluster_leave(struct db_cluster *c);

@@ -44,6 +44,7 @@ struct db_query {
     struct db *db;             /* private from here */
     struct list link;
     struct db_conn *conn;
+    void *waiter;              /* db_wait's */
     uint64_t deadline_ms;
     unsigned n_params;
     const char *values[DB_MAX_PARAMS];
@@ -106,12 +107,13 @@ int64_t db_time(const struct db_rows *rows, int row, int col);     /* wall µs; 
 int db_i16_count(const struct db_rows *rows, int row, int col);
 int16_t db_i16_at(const struct db_rows *rows, int row, int col, int i);
 
-/* ---- LISTEN on a connection of its own */
+/* ---- LISTEN on a connection of its own; `listen` is a LISTEN statement under sql/queries (names of channels are SQL, not parameters) */
 struct db_listener;
 struct db_listener_events {
     void (*notified)(void *arg, struct str channel, struct str payload);
     void (*connected)(void *arg, bool up); /* true after every (re)connect: what was sent meanwhile was missed, so reload */
     void *arg;
 };
-MUST_CHECK int db_listen(uv_loop_t *loop, const char *conninfo, const char *channel, const struct db_listener_events *events, struct db_listener **ret);
+MUST_CHECK int db_listen(uv_loop_t *loop, const char *conninfo, enum db_stmt listen, const struct db_listener_events *events,
+                         struct db_listener **ret);
 void db_unlisten(struct db_listener *l, void (*closed)(void *arg), void *arg);

@@ -1,0 +1,27 @@
+/* io.h: one libpq connection on a loop: connecting, waiting for the socket, flushing. The only place where uv_poll meets libpq (style A7).
+ * Private to db. Lives inside its owner; the poll handle is heap memory of its own, because closing it outlives the owner's decision. */
+#pragma once
+
+#include <stdbool.h>
+
+#include <libpq-fe.h>
+#include <uv.h>
+
+#include "picket/base/macros.h"
+
+struct db_io {
+    uv_loop_t *loop;
+    PGconn *pg;                              /* NULL: closed */
+    uv_poll_t *poll;
+    bool up;                                 /* connected */
+    void (*on_up)(struct db_io *io);         /* connected; never inside db_io_open */
+    void (*on_down)(struct db_io *io);       /* connecting failed or the connection is lost; already closed; io->why says it */
+    void (*on_input)(struct db_io *io);      /* input was consumed: look for results and notifications */
+    char why[256];
+};
+
+/* Starts connecting. -ENOMEM or -ERR_DB_AWAY (with io->why) when that fails at once. The callbacks are set by the caller before. */
+MUST_CHECK int db_io_open(struct db_io *io, uv_loop_t *loop, const char *conninfo, const char *application, unsigned statement_ms);
+/* Sends what libpq has queued; call after PQsend*. */
+void db_io_flush(struct db_io *io);
+void db_io_close(struct db_io *io); /* idempotent; no callback runs afterwards */

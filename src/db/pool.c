@@ -1,0 +1,503 @@
+/* pool.c: a loop's connections and the queries that wait for one.
+ *
+ * A query goes out at once when a connection is idle, else it waits in line, bounded in number and in time. Every statement is prepared on
+ * its first use per connection: Parse, Bind, Execute and Sync travel in one flight (libpq's pipeline mode), so a first use costs no extra
+ * round trip. One statement is under way per connection: a batch or a page is one statement, and a second one behind it would only wait in
+ * a place where it cannot time out.
+ *
+ * Connections: every one is on the list of its state, and only conn_set_state() moves it.
+ *
+ *     CONNECTING → IDLE ⇄ BUSY            any → GONE (closed; freed at the end of the turn by the timer)
+ *
+ * One is kept connected, or being connected, as long as the pool is open. Attempts that fail are repeated with a pause that doubles from
+ * BACKOFF_MIN_MS to BACKOFF_MAX_MS. A query that was sent is never sent again: whether it took effect is the caller's to know.
+ *
+ * Callbacks run from socket events and from the one timer, never inside db_submit or db_cancel. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "io.h"
+#include "picket/base/error.h"
+#include "picket/base/log.h"
+#include "rows.h"
+#include "stmts_text.h"
+
+enum {
+    CONNECT_MS = 10000,
+    QUERY_GRACE_MS = 2000, /* beyond query_ms: by then the server's own statement_timeout should have answered */
+    BACKOFF_MIN_MS = 50,
+    BACKOFF_MAX_MS = 5000,
+};
+
+enum conn_state { CONN_CONNECTING, CONN_IDLE, CONN_BUSY, CONN_GONE, CONN_STATES };
+
+static const unsigned conn_edges[CONN_STATES] = {
+    [CONN_CONNECTING] = 1u << CONN_IDLE | 1u << CONN_GONE,
+    [CONN_IDLE] = 1u << CONN_BUSY | 1u << CONN_GONE,
+    [CONN_BUSY] = 1u << CONN_IDLE | 1u << CONN_GONE,
+    [CONN_GONE] = 0,
+};
+
+struct db_conn {
+    struct db *db;
+    struct list link;
+    enum conn_state state;
+    struct db_io io;
+    uint64_t since_ms;              /* when the state began */
+    struct db_query *query;         /* BUSY; NULL when it was cancelled */
+    enum db_stmt stmt;              /* of the statement under way */
+    PGresult *result;               /* the statement's own result, until the sync arrives */
+    bool preparing;                 /* the next result is the Parse's */
+    bool prepared[STMT_COUNT];
+};
+
+struct db {
+    uv_loop_t *loop;
+    struct db_config config;
+    char *conninfo, *application;
+    struct list conns[CONN_STATES];
+    unsigned n_conns;               /* not GONE */
+    struct list waiting, refused;   /* refused: too many waited; told in the next turn */
+    unsigned n_waiting;
+    uv_timer_t timer;
+    uint64_t backoff_ms, connect_at_ms;
+    bool lost;                      /* the last attempt failed: said once */
+    bool closing;
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+static void pump(struct db *db);
+
+static void conn_set_state(struct db_conn *c, enum conn_state to)
+{
+    assert(conn_edges[c->state] & 1u << to);
+    list_remove(&c->link);
+    list_push_back(&c->db->conns[to], &c->link);
+    c->state = to;
+    c->since_ms = uv_now(c->db->loop);
+}
+
+static struct db_conn *first_conn(struct db *db, enum conn_state state)
+{
+    struct list *l = list_first(&db->conns[state]);
+    return l ? container_of(l, struct db_conn, link) : NULL;
+}
+
+/* ---- ending queries */
+
+/* Detaches first: done() may submit or cancel anything, or free the query. */
+static void finish(struct db_query *q, int r, const struct db_rows *rows)
+{
+    list_remove(&q->link);
+    q->conn = NULL;
+    q->db = NULL;
+    q->done(q, r, rows);
+}
+
+static void conn_gone(struct db_conn *c, int r)
+{
+    struct db *db = c->db;
+    struct db_query *q = c->query;
+    c->query = NULL;
+    db_io_close(&c->io);
+    PQclear(TAKE_PTR(c->result));
+    conn_set_state(c, CONN_GONE);
+    db->n_conns--;
+    if (q)
+        finish(q, r, NULL);
+}
+
+static void free_gone(struct db *db)
+{
+    for (struct list *l; (l = list_pop(&db->conns[CONN_GONE]));)
+        free(container_of(l, struct db_conn, link));
+}
+
+/* ---- the one timer */
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static bool wants_connection(const struct db *db)
+{
+    if (db->closing || db->n_conns >= db->config.connections)
+        return false;
+    return db->n_conns == 0 || (!list_empty(&db->waiting) && list_empty(&db->conns[CONN_IDLE]) && list_empty(&db->conns[CONN_CONNECTING]));
+}
+
+static uint64_t conn_deadline(const struct db_conn *c)
+{
+    const struct db *db = c->db;
+    switch (c->state) {
+    case CONN_CONNECTING:
+        return c->since_ms + CONNECT_MS;
+    case CONN_BUSY:
+        return c->since_ms + db->config.query_ms + QUERY_GRACE_MS;
+    case CONN_IDLE:
+        return db->config.idle_ms && db->n_conns > 1 ? c->since_ms + db->config.idle_ms : UINT64_MAX;
+    case CONN_GONE:
+    case CONN_STATES:
+        break;
+    }
+    return UINT64_MAX;
+}
+
+static void on_timer(uv_timer_t *timer);
+
+static void arm(struct db *db)
+{
+    if (uv_is_closing((uv_handle_t *)&db->timer))
+        return;
+    uint64_t now = uv_now(db->loop), at = UINT64_MAX;
+    if (!list_empty(&db->refused) || !list_empty(&db->conns[CONN_GONE]) || (db->closing && (db->n_conns == 0 || !list_empty(&db->waiting))))
+        at = now;
+    struct list *l = list_first(&db->waiting);
+    if (l)
+        at = earlier(at, container_of(l, struct db_query, link)->deadline_ms); /* all wait equally long: the first is due first */
+    for (unsigned s = 0; s < CONN_GONE; s++)
+        LIST_EACH (&db->conns[s], it)
+            at = earlier(at, conn_deadline(container_of(it, struct db_conn, link)));
+    if (wants_connection(db))
+        at = earlier(at, db->connect_at_ms);
+    if (at == UINT64_MAX)
+        uv_timer_stop(&db->timer);
+    else
+        uv_timer_start(&db->timer, on_timer, at > now ? at - now : 0, 0);
+}
+
+/* ---- connecting */
+
+static void back_off(struct db *db, const char *why)
+{
+    db->backoff_ms = db->backoff_ms ? earlier(db->backoff_ms * 2, BACKOFF_MAX_MS) : BACKOFF_MIN_MS;
+    db->connect_at_ms = uv_now(db->loop) + db->backoff_ms;
+    if (!db->lost && !db->closing) {
+        char quoted[256];
+        log_line(LOG_WARN, "database is away", "application=%s reason=%s", db->application, log_quote(str_from(why), quoted, sizeof quoted));
+    }
+    db->lost = true;
+}
+
+static void on_up(struct db_io *io)
+{
+    struct db_conn *c = container_of(io, struct db_conn, io);
+    struct db *db = c->db;
+    if (!PQenterPipelineMode(io->pg)) {
+        conn_gone(c, -ERR_DB_AWAY);
+        back_off(db, "pipeline mode refused");
+    } else {
+        if (db->lost)
+            log_line(LOG_INFO, "database is back", "application=%s", db->application);
+        db->lost = false;
+        db->backoff_ms = 0;
+        conn_set_state(c, CONN_IDLE);
+    }
+    pump(db);
+}
+
+static void on_down(struct db_io *io)
+{
+    struct db_conn *c = container_of(io, struct db_conn, io);
+    struct db *db = c->db;
+    bool was_connecting = c->state == CONN_CONNECTING;
+    char why[sizeof io->why];
+    memcpy(why, io->why, sizeof why);
+    conn_gone(c, -ERR_DB_AWAY);
+    if (was_connecting || db->n_conns == 0)
+        back_off(db, why);
+    pump(db);
+}
+
+static void on_input(struct db_io *io);
+
+static void connect_one(struct db *db)
+{
+    struct db_conn *c = calloc(1, sizeof *c);
+    if (!c)
+        abort();
+    c->db = db;
+    c->state = CONN_CONNECTING;
+    c->since_ms = uv_now(db->loop);
+    c->io.on_up = on_up;
+    c->io.on_down = on_down;
+    c->io.on_input = on_input;
+    list_init(&c->link);
+    list_push_back(&db->conns[CONN_CONNECTING], &c->link);
+    db->n_conns++;
+    int r = db_io_open(&c->io, db->loop, db->conninfo, db->application, db->config.query_ms);
+    if (r < 0) {
+        conn_gone(c, r);
+        back_off(db, c->io.why);
+    }
+}
+
+/* ---- sending and receiving */
+
+static bool send_statement(struct db_conn *c, struct db_query *q)
+{
+    static const int binary[DB_MAX_PARAMS] = {[0 ... DB_MAX_PARAMS - 1] = 1};
+    const struct stmt_text *text = &stmt_texts[q->stmt];
+    PGconn *pg = c->io.pg;
+    c->preparing = !c->prepared[q->stmt];
+    if (c->preparing && !PQsendPrepare(pg, text->name, text->sql, (int)q->n_params, q->types))
+        return false;
+    if (!PQsendQueryPrepared(pg, text->name, (int)q->n_params, q->values, q->lengths, binary, 1))
+        return false;
+    return PQpipelineSync(pg);
+}
+
+static void start(struct db_conn *c, struct db_query *q)
+{
+    list_remove(&q->link);
+    q->conn = c;
+    c->query = q;
+    c->stmt = q->stmt;
+    conn_set_state(c, CONN_BUSY);
+    /* When sending fails the connection is broken, which its socket reports in a moment: the query fails there, not inside db_submit. */
+    (void)send_statement(c, q);
+    db_io_flush(&c->io);
+}
+
+static void conclude(struct db_conn *c)
+{
+    struct db_query *q = c->query;
+    struct db *db = c->db;
+    PGresult *result = TAKE_PTR(c->result);
+    c->query = NULL;
+    conn_set_state(c, CONN_IDLE);
+    if (q) {
+        struct db_rows rows = {result};
+        ExecStatusType status = PQresultStatus(result);
+        bool ok = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
+        int r = ok ? 0 : db_error_of(result, q->sqlstate, q->constraint);
+        if (r == -ERR_DB_TRANSIENT)
+            c->prepared[c->stmt] = false; /* 26000, 0A000: the statement must be parsed anew; harmless otherwise */
+        if (r == -ERR_DB_FAILED || r == -ERR_DB_TRANSIENT) {
+            char quoted[256];
+            log_line(LOG_DEBUG, "statement failed", "stmt=%s sqlstate=%s message=%s", stmt_texts[c->stmt].name, q->sqlstate,
+                     log_quote(str_from(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY)), quoted, sizeof quoted));
+        }
+        finish(q, r, ok ? &rows : NULL);
+    }
+    PQclear(result);
+    pump(db);
+}
+
+/* One result: the Parse's, the statement's, or the sync that ends the flight. True when the flight is over. */
+static bool take_result(struct db_conn *c, PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    if (status == PGRES_PIPELINE_SYNC) {
+        PQclear(result);
+        return true;
+    }
+    if (c->preparing && status == PGRES_COMMAND_OK) {
+        c->preparing = false;
+        c->prepared[c->stmt] = true;
+        PQclear(result);
+    } else if (c->result || status == PGRES_PIPELINE_ABORTED) {
+        PQclear(result); /* what follows an error */
+    } else {
+        c->result = result;
+    }
+    return false;
+}
+
+static void on_input(struct db_io *io)
+{
+    struct db_conn *c = container_of(io, struct db_conn, io);
+    while (c->state == CONN_BUSY && !PQisBusy(io->pg)) {
+        PGresult *result = PQgetResult(io->pg);
+        if (!result)
+            continue; /* the gap between two statements of a flight */
+        if (take_result(c, result)) {
+            if (c->result) {
+                conclude(c);
+            } else { /* a flight without a result cannot be: the stream is out of step */
+                struct db *db = c->db;
+                conn_gone(c, -ERR_DB_AWAY);
+                pump(db);
+            }
+            return;
+        }
+    }
+}
+
+static bool done_closing(struct db *db)
+{
+    return db->closing && db->n_conns == 0 && list_empty(&db->waiting) && list_empty(&db->refused) && list_empty(&db->conns[CONN_GONE]);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct db *db = container_of((uv_timer_t *)handle, struct db, timer);
+    void (*closed)(void *) = db->closed;
+    void *arg = db->closed_arg;
+    free(db->conninfo);
+    free(db->application);
+    free(db);
+    closed(arg);
+}
+
+/* Gives waiting queries to idle connections, connects when there are too few, sets the timer. Calls no done(). */
+static void pump(struct db *db)
+{
+    struct db_conn *c;
+    while (!db->closing && !list_empty(&db->waiting) && (c = first_conn(db, CONN_IDLE))) {
+        db->n_waiting--;
+        start(c, container_of(list_first(&db->waiting), struct db_query, link));
+    }
+    if (wants_connection(db) && uv_now(db->loop) >= db->connect_at_ms)
+        connect_one(db);
+    arm(db);
+}
+
+/* A connection whose time is over: 0 = none was. */
+static bool expire_conn(struct db *db)
+{
+    uint64_t now = uv_now(db->loop);
+    for (unsigned s = 0; s < CONN_GONE; s++) {
+        LIST_EACH (&db->conns[s], it) {
+            struct db_conn *c = container_of(it, struct db_conn, link);
+            bool unneeded = db->closing && (c->state != CONN_BUSY || !c->query);
+            if (!unneeded && conn_deadline(c) > now)
+                continue;
+            if (c->state == CONN_CONNECTING && !unneeded)
+                back_off(db, "no answer while connecting");
+            conn_gone(c, -ERR_DB_TIMEOUT);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct db *db = container_of(timer, struct db, timer);
+    free_gone(db);
+    for (struct list *l; (l = list_first(&db->refused));)
+        finish(container_of(l, struct db_query, link), -ERR_DB_BUSY, NULL);
+    for (struct list *l; (l = list_first(&db->waiting));) {
+        struct db_query *q = container_of(l, struct db_query, link);
+        if (!db->closing && q->deadline_ms > uv_now(db->loop))
+            break;
+        db->n_waiting--;
+        finish(q, list_empty(&db->conns[CONN_BUSY]) ? -ERR_DB_AWAY : -ERR_DB_BUSY, NULL);
+    }
+    while (expire_conn(db))
+        continue;
+    free_gone(db);
+    if (done_closing(db))
+        uv_close((uv_handle_t *)&db->timer, on_timer_closed);
+    else
+        pump(db);
+}
+
+/* ---- the public side */
+
+int db_open(uv_loop_t *loop, const struct db_config *config, struct db **ret)
+{
+    assert(config->connections > 0);
+    struct db *db = calloc(1, sizeof *db);
+    if (!db)
+        return -ENOMEM;
+    db->loop = loop;
+    db->config = *config;
+    db->conninfo = strdup(config->conninfo);
+    db->application = strdup(config->application);
+    if (!db->conninfo || !db->application)
+        abort();
+    for (unsigned s = 0; s < CONN_STATES; s++)
+        list_init(&db->conns[s]);
+    list_init(&db->waiting);
+    list_init(&db->refused);
+    int r = uv_timer_init(loop, &db->timer);
+    assert(r == 0); /* cannot fail in libuv */
+    uv_update_time(loop);
+    db->connect_at_ms = uv_now(loop);
+    arm(db);
+    *ret = db;
+    return 0;
+}
+
+void db_close(struct db *db, void (*closed)(void *arg), void *arg)
+{
+    assert(!db->closing);
+    db->closing = true;
+    db->closed = closed;
+    db->closed_arg = arg;
+    uv_timer_start(&db->timer, on_timer, 0, 0);
+}
+
+bool db_connected(const struct db *db)
+{
+    return !list_empty(&db->conns[CONN_IDLE]) || !list_empty(&db->conns[CONN_BUSY]);
+}
+
+void db_submit(struct db *db, struct db_query *q)
+{
+    assert(q->db == NULL && q->done);
+    q->db = db;
+    if (db->closing || db->n_waiting >= db->config.waiting_max) {
+        list_push_back(&db->refused, &q->link);
+        arm(db);
+        return;
+    }
+    q->deadline_ms = uv_now(db->loop) + db->config.acquire_ms;
+    list_push_back(&db->waiting, &q->link);
+    db->n_waiting++;
+    pump(db);
+}
+
+void db_cancel(struct db_query *q)
+{
+    struct db *db = q->db;
+    if (!db)
+        return;
+    if (q->conn) {
+        q->conn->query = NULL; /* its result will be dropped */
+    } else {
+        LIST_EACH (&db->waiting, it)
+            if (it == &q->link) {
+                db->n_waiting--;
+                break;
+            }
+        list_remove(&q->link);
+    }
+    q->conn = NULL;
+    q->db = NULL;
+    arm(db);
+}
+
+/* ---- for commands: the query's own done() is replaced while db_wait runs, so the caller needs none */
+
+struct wait {
+    int r;
+    bool over;
+    void (*seen)(void *arg, const struct db_rows *rows);
+    void *arg;
+};
+
+static void wait_done(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct wait *w = q->waiter;
+    w->r = r;
+    w->over = true;
+    if (r == 0 && w->seen)
+        w->seen(w->arg, rows);
+}
+
+int db_wait(struct db *db, struct db_query *q, void (*seen)(void *arg, const struct db_rows *rows), void *arg)
+{
+    struct wait w = {.seen = seen, .arg = arg};
+    uv_loop_t *loop = db->loop;
+    q->done = wait_done;
+    q->waiter = &w;
+    db_submit(db, q);
+    while (!w.over)
+        uv_run(loop, UV_RUN_ONCE);
+    return w.r;
+}
