@@ -7,4 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
+#undef sprintf /* macros in clang's fortified headers */
+#undef vsprintf
 #pragma GCC poison strcpy strcat strncat strtok sprintf vsprintf gets atoi atol atoll popen
