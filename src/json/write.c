@@ -308,10 +308,14 @@ static bool slot_done(struct walk *k, struct buf *out)
 void json_put_value(struct json_writer *w, const struct json *value)
 {
     before_value(w);
+    if (!value) {
+        buf_append_str(w->out, STR("null"));
+        return;
+    }
     struct walk k = {.cap = ARRAY_LEN(k.fixed)};
     k.levels = k.fixed;
     const yyjson_val *v = yy_val(value);
-    for (bool more = true; more; v += more) {
+    for (bool more = true; more; v++) {
         bool object = yyjson_is_obj((yyjson_val *)v);
         if (!object && !yyjson_is_arr((yyjson_val *)v)) {
             put_scalar(w->out, v);
