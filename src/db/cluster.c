@@ -352,6 +352,7 @@ int db_cluster_start(const struct db_cluster_config *config, struct db_cluster *
         cluster_free(c);
         return r;
     }
+    *ret_why = "";
     *ret = c;
     return 0;
 }

@@ -136,8 +136,8 @@ void db_io_flush(struct db_io *io)
 
 int db_io_open(struct db_io *io, uv_loop_t *loop, const char *conninfo, const char *application, unsigned statement_ms)
 {
-    char options[96];
-    (void)snprintf(options, sizeof options, "-c statement_timeout=%u -c TimeZone=UTC", statement_ms); /* fits */
+    char options[128];
+    (void)snprintf(options, sizeof options, "-c statement_timeout=%u -c TimeZone=UTC -c client_min_messages=warning", statement_ms); /* fits */
     const char *const keys[] = {"dbname", "client_encoding", "fallback_application_name", "options", NULL};
     const char *const values[] = {conninfo, "UTF8", application, options, NULL};
     io->loop = loop;
