@@ -67,7 +67,8 @@ enum error_fate {
     X(MEDIA_TYPE,           2606, 415, FATE_NONE,  "ValidationError", "a JSON body needs Content-Type: application/json")         \
     X(THROTTLED,            2607, 429, FATE_NONE,  "RateLimited",     "too many failed logins: try again later")                  \
     X(BUSY,                 2608, 503, FATE_NONE,  "Unavailable",     "the server is busy: try again later")                      \
-    X(BAD_REQUEST,          2609, 400, FATE_NONE,  "ValidationError", "malformed HTTP request")
+    X(BAD_REQUEST,          2609, 400, FATE_NONE,  "ValidationError", "malformed HTTP request")                                   \
+    X(HEAD_TOO_LARGE,       2610, 431, FATE_NONE,  "ValidationError", "the request's headers are too large")
 /* clang-format on */
 
 enum {

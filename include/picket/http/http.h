@@ -10,6 +10,7 @@
 #include "picket/base/id.h"
 #include "picket/base/work.h"
 #include "picket/db/db.h"
+#include "picket/http/route.h"
 #include "picket/json/json.h"
 
 struct http_worker {        /* one per thread */
@@ -18,17 +19,6 @@ struct http_worker {        /* one per thread */
     struct db *db;          /* the pool that handlers query */
     struct http_server *server;
 };
-
-enum http_method { HTTP_GET = 1, HTTP_POST = 2, HTTP_PATCH = 4, HTTP_DELETE = 8, HTTP_PUT = 16 };
-enum http_access {
-    HTTP_PUBLIC,            /* no authentication; API error bodies */
-    HTTP_USER,              /* session cookie or Bearer token: call->user is filled, else 401 */
-    HTTP_ADMIN,             /* a user who is administrator, else 403 */
-    HTTP_INGEST,            /* ingest: own credentials, CORS for any origin, ingest error bodies {"detail","causes"} + X-Sentry-Error */
-};
-enum http_body { HTTP_NO_BODY, HTTP_JSON_BODY }; /* JSON_BODY: content type, size (2 MiB) and syntax are checked, call->body is an object */
-
-enum { HTTP_MAX_PARAMS = 4 };
 
 struct http_user {
     int64_t id;
@@ -43,24 +33,11 @@ struct http_call {          /* in req->pool */
     struct http_worker *worker;
     void *module;           /* the registering module's `ctx` */
     const struct http_route *route;
-    struct str params[HTTP_MAX_PARAMS];   /* the {…} parts of the path, percent-decoded */
+    struct str params[HTTP_MAX_PARAMS];   /* the {…} parts of the path in their order, percent-decoded */
     struct str query;       /* without '?' */
     struct http_user user;
     struct json_doc *body;  /* HTTP_JSON_BODY; freed with the request */
     struct arena arena;     /* freed with the request */
-};
-
-/* Answers now or later, through http_answer*; afterwards *call may be gone: answering is a handler's last statement. Whatever the handler
- * started is cancelled from a dispose callback of req->pool (http_on_dispose). */
-typedef void http_handler_fn(struct http_call *call);
-
-struct http_route {
-    enum http_method method;
-    const char *path;       /* "/api/projects/{project}/issues/{issue}"; a final slash is optional on HTTP_INGEST routes, refused elsewhere;
-                             * runs of slashes are one (protocol §1.2) */
-    enum http_access access;
-    enum http_body body;
-    http_handler_fn *handler;
 };
 
 struct http_module {
@@ -78,11 +55,13 @@ struct http_config {
     unsigned threads;
     unsigned connections_max;        /* over all threads; beyond, accepting pauses */
     size_t body_max_bytes;           /* as sent; libh2o answers 413 above it */
+    const char *body_dir;            /* bodies above 256 KiB lie here while they arrive, in unlinked files; NULL: /tmp */
     size_t bodies_max_bytes;         /* all bodies in flight, decoded and waiting; beyond: 503 with Retry-After */
     unsigned request_ms;             /* head and body of a request must arrive within this */
-    unsigned idle_ms;                /* keep-alive; at least 5 s (protocol §1.2) */
+    unsigned idle_ms;                /* keep-alive; at least 5 s (protocol §1.2). libh2o has one timer for both: the longer one is used */
     const char *path_prefix;         /* of PUBLIC_URL: "" or "/errors": requests are taken with and without it */
     const char *dashboard_origin;    /* scheme://host[:port] of DASHBOARD_URL, "" none: the one origin of credentialed CORS */
+    const char *public_origin;       /* scheme://host[:port] of PUBLIC_URL: beside Host and the dashboard's, an own origin; "" none */
     bool secure_cookies;             /* SSL_PROXY */
     bool trust_forwarded;            /* SSL_PROXY: the first X-Forwarded-For entry is the client's address */
     int64_t session_idle_us, session_absolute_us;
@@ -91,18 +70,34 @@ struct http_config {
 };
 
 struct http_server;
+/* Listens and serves when it returns 0; a failure is logged with host and port. The strings of `config`, its work pool and what the modules
+ * point to are borrowed until http_server_close. SIGPIPE is ignored from now on. */
 MUST_CHECK int http_server_open(const struct http_config *config, const struct http_module *modules, unsigned n_modules, struct http_server **ret);
-/* Stops accepting, lets requests under way finish (at most grace_ms), stops modules and threads. NULL is fine. */
+/* Stops accepting, lets requests under way finish (at most grace_ms; those left then get 503), waits for jobs, stops modules and threads.
+ * The work pool must still run. NULL is fine. */
 void http_server_close(struct http_server *s, unsigned grace_ms);
 unsigned http_server_port(const struct http_server *s); /* the real one when config said 0 */
 
-/* Runs fn(arg) on the worker's loop, soon. Any thread. Used by jobs to come home. */
+/* Runs fn(arg) on the worker's loop, soon. Any thread, while the worker is known to run: a request or a job of it is under way. */
 void http_worker_post(struct http_worker *w, void (*fn)(void *arg), void *arg);
+
+/* CPU work for a request: run() on a thread of the work pool, then home() on the worker's loop, always, also when the request is gone. So a job
+ * is heap memory that home() frees, and it reaches its operation through a pointer that the operation's dispose callback clears. The worker
+ * outlives its jobs. */
+struct http_job {
+    void (*run)(struct http_job *job);
+    void (*home)(struct http_job *job);
+    struct work_job work;          /* private from here */
+    struct http_worker *worker;
+    struct list link;
+};
+/* On the worker's loop. -ERR_BUSY when too many jobs wait: neither callback runs then. */
+MUST_CHECK int http_job_submit(struct http_worker *w, struct http_job *job);
 
 const struct http_config *http_config(const struct http_call *call);
 
 /* ---- inside a handler */
-struct str http_header(const struct http_call *call, const char *lower_case_name);   /* "" when absent */
+struct str http_header(const struct http_call *call, const char *lower_case_name);   /* "" when absent; first of several */
 struct str http_body_bytes(const struct http_call *call);                             /* as sent */
 bool http_query_param(struct http_call *call, struct str name, struct str *ret);      /* percent-decoded into the arena; first of several */
 struct str http_client_address(struct http_call *call, uint8_t ret_addr[16]);         /* text, and 16 bytes (v4-mapped) */
