@@ -25,7 +25,7 @@ struct key_query {
     struct db_query query; /* private */
     struct key_cache *cache;
     struct id128 key;
-    uint64_t project_id;
+    uint64_t project_id, notices;
     void (*done)(struct key_query *q, int r, enum key_verdict verdict);
 };
 void key_query_start(struct key_query *q, struct key_cache *c, struct db *db, const struct id128 *key, uint64_t project_id,

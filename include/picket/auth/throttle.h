@@ -1,5 +1,5 @@
-/* throttle.h: slows down password guessing, per account and per address. In memory, bounded, thread-safe (one mutex). Failures within
- * two seconds of each other count as one (the dashboard tries every failing call three times, contract §7.1). */
+/* throttle.h: slows down password guessing, per account and per address. In memory, bounded, thread-safe (one mutex). Up to three
+ * failures within two seconds count as one (the dashboard tries every failing call three times, contract §7.1). */
 #pragma once
 
 #include "picket/base/str.h"

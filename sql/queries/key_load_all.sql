@@ -1,0 +1,1 @@
+SELECT public_key, project_id, id, is_active FROM project_keys

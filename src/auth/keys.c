@@ -1,0 +1,406 @@
+/* keys.c: the cache of project keys: a hash table of all keys of the installation, plus a small table of keys that are known not to exist.
+ *
+ * Right at all times because: the whole table is loaded when the listener connects, and a NOTIFY re-asks its one key, in order. What is
+ * known stays known while the database is away. Unknown keys are only remembered while the listener is up, because only then would the
+ * NOTIFY of a key made meanwhile be heard. A load that began before a NOTIFY may be older than it: so notified keys are re-asked after the
+ * load, on the same connection pool of one, whose queries keep their order.
+ *
+ * Table: open addressing, linear probing, at most half full, seeded hash. Readers hold the read lock for one look-up. */
+#include "picket/auth/keys.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+#include "picket/base/clock.h"
+#include "picket/base/error.h"
+#include "picket/base/hash.h"
+#include "picket/base/log.h"
+
+enum { UNKNOWN_MAX = 4096, UNKNOWN_US = 5 * CLOCK_US_PER_S, CAPACITY_MIN = 64, NOTIFIED_MAX = 256, RETRY_MS = 1000 };
+
+struct slot {
+    struct id128 key;
+    struct key_info info;
+    bool used;
+};
+struct table {
+    struct slot *slots;
+    size_t capacity, n; /* a power of two; n <= capacity / 2 */
+};
+struct unknown {
+    struct id128 key;
+    int64_t until_us;   /* monotonic; 0: free */
+};
+
+struct key_cache {
+    pthread_rwlock_t lock;
+    uint64_t seed;
+    struct table table;
+    bool listening;
+    uint64_t notices;   /* NOTIFYs heard: a look-up that one has overtaken must not remember absence */
+    struct unknown unknown[UNKNOWN_MAX]; /* direct-mapped: a collision forgets, which costs a query */
+};
+
+/* ---- the table */
+
+static size_t place(uint64_t seed, const struct id128 *key, size_t capacity)
+{
+    return hash64_seeded(key->b, sizeof key->b, seed) & (capacity - 1);
+}
+
+static struct slot *table_find(const struct table *t, uint64_t seed, const struct id128 *key)
+{
+    if (t->capacity == 0)
+        return NULL;
+    for (size_t i = place(seed, key, t->capacity); t->slots[i].used; i = (i + 1) & (t->capacity - 1))
+        if (id_eq(&t->slots[i].key, key))
+            return &t->slots[i];
+    return NULL;
+}
+
+static void table_place(struct table *t, uint64_t seed, const struct slot *slot)
+{
+    size_t i = place(seed, &slot->key, t->capacity);
+    while (t->slots[i].used)
+        i = (i + 1) & (t->capacity - 1);
+    t->slots[i] = *slot;
+    t->n++;
+}
+
+static void table_grow(struct table *t, uint64_t seed)
+{
+    struct table bigger = {.capacity = t->capacity ? t->capacity * 2 : CAPACITY_MIN};
+    bigger.slots = calloc(bigger.capacity, sizeof *bigger.slots);
+    if (!bigger.slots)
+        abort();
+    for (size_t i = 0; i < t->capacity; i++)
+        if (t->slots[i].used)
+            table_place(&bigger, seed, &t->slots[i]);
+    free(t->slots);
+    *t = bigger;
+}
+
+static void table_set(struct table *t, uint64_t seed, const struct id128 *key, const struct key_info *info)
+{
+    struct slot *found = table_find(t, seed, key);
+    if (found) {
+        found->info = *info;
+        return;
+    }
+    if (t->n * 2 >= t->capacity)
+        table_grow(t, seed);
+    table_place(t, seed, &(struct slot){*key, *info, true});
+}
+
+/* Removal re-places what follows, so that probing never meets a gap. */
+static void table_remove(struct table *t, uint64_t seed, const struct id128 *key)
+{
+    struct slot *found = table_find(t, seed, key);
+    if (!found)
+        return;
+    size_t i = (size_t)(found - t->slots);
+    t->slots[i].used = false;
+    t->n--;
+    for (i = (i + 1) & (t->capacity - 1); t->slots[i].used; i = (i + 1) & (t->capacity - 1)) {
+        struct slot moved = t->slots[i];
+        t->slots[i].used = false;
+        t->n--;
+        table_place(t, seed, &moved);
+    }
+}
+
+/* ---- the cache */
+
+int key_cache_open(struct key_cache **ret)
+{
+    struct key_cache *c = calloc(1, sizeof *c);
+    if (!c)
+        return -ENOMEM;
+    pthread_rwlock_init(&c->lock, NULL);
+    random_bytes(&c->seed, sizeof c->seed);
+    *ret = c;
+    return 0;
+}
+
+void key_cache_free(struct key_cache *c)
+{
+    if (!c)
+        return;
+    pthread_rwlock_destroy(&c->lock);
+    free(c->table.slots);
+    free(c);
+}
+
+static struct unknown *unknown_at(struct key_cache *c, const struct id128 *key)
+{
+    return &c->unknown[hash64_seeded(key->b, sizeof key->b, ~c->seed) % UNKNOWN_MAX];
+}
+
+static enum key_verdict judge(const struct key_info *info, uint64_t project_id)
+{
+    return info->active && info->project_id == project_id ? KEY_OK : KEY_REJECTED;
+}
+
+enum key_verdict key_cache_check(struct key_cache *c, const struct id128 *key, uint64_t project_id, struct key_info *ret)
+{
+    enum key_verdict verdict = KEY_MISS;
+    pthread_rwlock_rdlock(&c->lock);
+    const struct slot *s = table_find(&c->table, c->seed, key);
+    if (s) {
+        *ret = s->info;
+        verdict = judge(&s->info, project_id);
+    } else if (c->listening) {
+        const struct unknown *u = unknown_at(c, key);
+        if (u->until_us > clock_mono_us() && id_eq(&u->key, key))
+            verdict = KEY_REJECTED;
+    }
+    pthread_rwlock_unlock(&c->lock);
+    return verdict;
+}
+
+/* `info` NULL: no such key, as of `notices`. */
+static void learn(struct key_cache *c, const struct id128 *key, const struct key_info *info, uint64_t notices)
+{
+    pthread_rwlock_wrlock(&c->lock);
+    struct unknown *u = unknown_at(c, key);
+    if (info) {
+        table_set(&c->table, c->seed, key, info);
+        if (id_eq(&u->key, key))
+            u->until_us = 0;
+    } else {
+        table_remove(&c->table, c->seed, key);
+        if (notices == c->notices)
+            *u = (struct unknown){*key, clock_mono_us() + UNKNOWN_US};
+    }
+    pthread_rwlock_unlock(&c->lock);
+}
+
+static void forget_unknown(struct key_cache *c, const struct id128 *key)
+{
+    pthread_rwlock_wrlock(&c->lock);
+    struct unknown *u = unknown_at(c, key);
+    c->notices++;
+    if (id_eq(&u->key, key))
+        u->until_us = 0;
+    pthread_rwlock_unlock(&c->lock);
+}
+
+static uint64_t notices_now(struct key_cache *c)
+{
+    pthread_rwlock_rdlock(&c->lock);
+    uint64_t n = c->notices;
+    pthread_rwlock_unlock(&c->lock);
+    return n;
+}
+
+static struct key_info info_at(const struct db_rows *rows, int row)
+{
+    return (struct key_info){.project_id = (uint64_t)db_i64(rows, row, 1), .key_id = db_i64(rows, row, 2), .active = db_bool(rows, row, 3)};
+}
+
+/* ---- one cold miss */
+
+static void on_looked_up(struct db_query *query, int r, const struct db_rows *rows)
+{
+    struct key_query *q = container_of(query, struct key_query, query);
+    enum key_verdict verdict = KEY_REJECTED;
+    if (r == 0 && db_count(rows) == 1) {
+        struct key_info info = info_at(rows, 0);
+        learn(q->cache, &q->key, &info, q->notices);
+        verdict = judge(&info, q->project_id);
+    } else if (r == 0) {
+        learn(q->cache, &q->key, NULL, q->notices);
+    }
+    q->done(q, r, verdict);
+}
+
+void key_query_start(struct key_query *q, struct key_cache *c, struct db *db, const struct id128 *key, uint64_t project_id,
+                     void (*done)(struct key_query *q, int r, enum key_verdict verdict))
+{
+    q->cache = c;
+    q->key = *key;
+    q->project_id = project_id;
+    q->done = done;
+    q->notices = notices_now(c);
+    db_query_init(&q->query, STMT_KEY_LOOKUP, on_looked_up);
+    db_bind_id(&q->query, &q->key);
+    db_submit(db, &q->query);
+}
+
+void key_query_cancel(struct key_query *q)
+{
+    db_cancel(&q->query);
+}
+
+/* ---- following the database */
+
+struct key_watch {
+    struct key_cache *cache;
+    struct db *db;
+    struct db_listener *listener;
+    uv_timer_t retry;
+    struct db_query query;              /* the load, or the look-up of notified[0] */
+    bool querying, load_wanted;
+    uint64_t notices;
+    struct id128 notified[NOTIFIED_MAX];
+    unsigned n_notified;                /* more than fit: everything is loaded anew */
+    unsigned open_handles;
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+static void ask_next(struct key_watch *w);
+
+static void on_retry(uv_timer_t *timer)
+{
+    ask_next(container_of(timer, struct key_watch, retry));
+}
+
+static void failed(struct key_watch *w, int r)
+{
+    log_line(LOG_WARN, "project keys cannot be read", "error=%s", err_name(r));
+    uv_timer_start(&w->retry, on_retry, RETRY_MS, 0);
+}
+
+static void on_loaded(struct db_query *query, int r, const struct db_rows *rows)
+{
+    struct key_watch *w = container_of(query, struct key_watch, query);
+    struct key_cache *c = w->cache;
+    w->querying = false;
+    if (r < 0) {
+        w->load_wanted = true;
+        failed(w, r);
+        return;
+    }
+    struct table fresh = {0};
+    for (int i = 0; i < db_count(rows); i++) {
+        struct id128 key = db_id(rows, i, 0);
+        struct key_info info = info_at(rows, i);
+        table_set(&fresh, c->seed, &key, &info);
+    }
+    pthread_rwlock_wrlock(&c->lock);
+    struct table old = c->table;
+    c->table = fresh;
+    memset(c->unknown, 0, sizeof c->unknown);
+    pthread_rwlock_unlock(&c->lock);
+    free(old.slots);
+    ask_next(w);
+}
+
+static void on_refreshed(struct db_query *query, int r, const struct db_rows *rows)
+{
+    struct key_watch *w = container_of(query, struct key_watch, query);
+    w->querying = false;
+    if (r < 0) {
+        failed(w, r);
+        return;
+    }
+    struct id128 key = w->notified[0];
+    w->n_notified--;
+    memmove(w->notified, w->notified + 1, w->n_notified * sizeof w->notified[0]);
+    if (db_count(rows) == 1) {
+        struct key_info info = info_at(rows, 0);
+        learn(w->cache, &key, &info, w->notices);
+    } else {
+        learn(w->cache, &key, NULL, w->notices);
+    }
+    ask_next(w);
+}
+
+static void ask_next(struct key_watch *w)
+{
+    if (w->querying)
+        return;
+    if (w->load_wanted) {
+        w->load_wanted = false;
+        w->querying = true;
+        db_query_init(&w->query, STMT_KEY_LOAD_ALL, on_loaded);
+        db_submit(w->db, &w->query);
+    } else if (w->n_notified) {
+        w->querying = true;
+        w->notices = notices_now(w->cache);
+        db_query_init(&w->query, STMT_KEY_LOOKUP, on_refreshed);
+        db_bind_id(&w->query, &w->notified[0]);
+        db_submit(w->db, &w->query);
+    }
+}
+
+static void on_notified(void *arg, struct str channel, struct str payload)
+{
+    (void)channel;
+    struct key_watch *w = arg;
+    struct id128 key;
+    if (!id_parse(payload, &key))
+        return;
+    forget_unknown(w->cache, &key);
+    if (w->n_notified < NOTIFIED_MAX) {
+        w->notified[w->n_notified++] = key;
+    } else {
+        w->load_wanted = true; /* and the keys in line are re-asked after it, which does no harm */
+    }
+    ask_next(w);
+}
+
+static void on_connected(void *arg, bool up)
+{
+    struct key_watch *w = arg;
+    pthread_rwlock_wrlock(&w->cache->lock);
+    w->cache->listening = up;
+    memset(w->cache->unknown, 0, sizeof w->cache->unknown);
+    pthread_rwlock_unlock(&w->cache->lock);
+    if (up) {
+        w->load_wanted = true;
+        ask_next(w);
+    }
+}
+
+int key_watch_open(struct key_cache *c, uv_loop_t *loop, struct db *db, const char *conninfo, struct key_watch **ret)
+{
+    struct key_watch *w = calloc(1, sizeof *w);
+    if (!w)
+        return -ENOMEM;
+    w->cache = c;
+    w->db = db;
+    uv_timer_init(loop, &w->retry);
+    struct db_listener_events events = {.notified = on_notified, .connected = on_connected, .arg = w};
+    int r = db_listen(loop, conninfo, STMT_LISTEN_KEYS, &events, &w->listener);
+    if (r < 0) {
+        uv_close((uv_handle_t *)&w->retry, NULL);
+        uv_run(loop, UV_RUN_NOWAIT);
+        free(w);
+        return r;
+    }
+    *ret = w;
+    return 0;
+}
+
+static void handle_closed(struct key_watch *w)
+{
+    if (--w->open_handles > 0)
+        return;
+    void (*closed)(void *) = w->closed;
+    void *arg = w->closed_arg;
+    free(w);
+    closed(arg);
+}
+
+static void on_retry_closed(uv_handle_t *handle)
+{
+    handle_closed(container_of((uv_timer_t *)handle, struct key_watch, retry));
+}
+
+static void on_unlistened(void *arg)
+{
+    handle_closed(arg);
+}
+
+void key_watch_close(struct key_watch *w, void (*closed)(void *arg), void *arg)
+{
+    w->closed = closed;
+    w->closed_arg = arg;
+    w->open_handles = 2;
+    if (w->querying)
+        db_cancel(&w->query);
+    db_unlisten(w->listener, on_unlistened, w);
+    uv_close((uv_handle_t *)&w->retry, on_retry_closed);
+}
