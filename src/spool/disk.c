@@ -93,6 +93,14 @@ int disk_sync(int fd, const char *point)
     return fdatasync(fd) < 0 ? -errno : 0;
 }
 
+int disk_named(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    return st.st_nlink > 0 ? 0 : -ENOENT;
+}
+
 int disk_rename(int dir_fd, const char *from, const char *to, const char *point)
 {
     int r = fault(point);

@@ -17,6 +17,8 @@ MUST_CHECK int disk_writev(int fd, struct iovec *iov, unsigned n, uint64_t at, c
 MUST_CHECK int disk_read(int fd, void *p, size_t n, uint64_t at, const char *point);
 /* fdatasync, for directories too. Never called again on a descriptor after it failed (S5). */
 MUST_CHECK int disk_sync(int fd, const char *point);
+/* -ENOENT when nothing in the file system leads to the open file any more. */
+MUST_CHECK int disk_named(int fd);
 MUST_CHECK int disk_rename(int dir_fd, const char *from, const char *to, const char *point);
 MUST_CHECK int disk_unlink(int dir_fd, const char *name, const char *point);
 MUST_CHECK int disk_truncate(int fd, uint64_t size, const char *point);

@@ -51,14 +51,14 @@ enum segment_state {
 struct segment {
     struct list link; /* spool.segments, ascending by number; under lock like all below */
     uint64_t number;
-    uint64_t seed;     /* of its checksums; constant */
-    uint64_t end;      /* everything below is durable and may be read (S1, S3) */
+    uint64_t seed; /* of its checksums; constant */
+    uint64_t end;  /* everything below is durable and may be read (S1, S3) */
     uint64_t n_records;
     enum segment_state state;
-    int fd;         /* -1: not open */
-    unsigned refs;  /* readers outside the lock */
-    bool retired;   /* off the list and unlinked: the last reader frees it */
-    bool untidy;    /* finished, but what lies behind its end is not cut yet: the keeper does it */
+    int fd;        /* -1: not open */
+    unsigned refs; /* readers outside the lock */
+    bool retired;  /* off the list and unlinked: the last reader frees it */
+    bool untidy;   /* finished, but what lies behind its end is not cut yet: the keeper does it */
 };
 
 /* A file filled with zeros ahead of need: syncing into it changes no metadata (numbers in spool.c). */
@@ -145,8 +145,8 @@ size_t records_encoded_bytes(const struct spool_record *records, unsigned n); /*
 void records_encode(const struct spool_record *records, unsigned n, char *dst);
 void records_bind(char *data, size_t bytes, uint64_t seed, uint64_t offset); /* gives the records their place */
 bool record_head_valid(const struct record_head *h, uint64_t seed, uint64_t at, uint64_t limit);
-bool record_body_valid(const struct record_head *h);                              /* h stands before its meta and payload */
-void record_decode(const struct record_head *h, struct spool_record *ret);        /* borrows */
+bool record_body_valid(const struct record_head *h);                       /* h stands before its meta and payload */
+void record_decode(const struct record_head *h, struct spool_record *ret); /* borrows */
 /* 1: *ret is the place of the first valid header in [from, limit), 0: none, <0: unreadable. */
 MUST_CHECK int record_find(int fd, uint64_t seed, uint64_t from, uint64_t limit, uint64_t *ret);
 struct segment *segment_new(struct spool *s, uint64_t number);

@@ -28,7 +28,8 @@ bool segment_name_parse(const char *name, uint64_t *ret_number)
     struct str s = str_from(name);
     uint8_t raw[8];
     uint64_t number = 0;
-    if (s.n != 16 + sizeof SEGMENT_SUFFIX - 1 || !str_ends(s, str_from(SEGMENT_SUFFIX)) || !str_hex_decode(str_take(s, 16), raw, sizeof raw))
+    if (s.n != 16 + sizeof SEGMENT_SUFFIX - 1 || !str_ends(s, str_from(SEGMENT_SUFFIX)) ||
+        !str_hex_decode(str_take(s, 16), raw, sizeof raw))
         return false;
     for (size_t i = 0; i < sizeof raw; i++)
         number = number << 8 | raw[i];
@@ -68,8 +69,14 @@ static size_t record_encode(const struct spool_record *r, char *dst)
     char *body = dst + RECORD_HEAD_BYTES;
     size_t body_bytes = r->meta.n + r->payload.n;
     *h = (struct record_head){
-        .magic = RECORD_MAGIC, .bytes = (uint32_t)(RECORD_HEAD_BYTES + body_bytes), .id = r->id, .event_id = r->event_id,
-        .project_id = r->project_id, .received_us = r->received_us, .sent_at_us = r->sent_at_us, .kind = (uint32_t)r->kind,
+        .magic = RECORD_MAGIC,
+        .bytes = (uint32_t)(RECORD_HEAD_BYTES + body_bytes),
+        .id = r->id,
+        .event_id = r->event_id,
+        .project_id = r->project_id,
+        .received_us = r->received_us,
+        .sent_at_us = r->sent_at_us,
+        .kind = (uint32_t)r->kind,
         .meta_bytes = (uint32_t)r->meta.n,
     };
     memcpy(h->addr, r->addr, sizeof h->addr);
@@ -121,8 +128,13 @@ void record_decode(const struct record_head *h, struct spool_record *ret)
 {
     const char *body = (const char *)h + RECORD_HEAD_BYTES;
     *ret = (struct spool_record){
-        .id = h->id, .event_id = h->event_id, .project_id = h->project_id, .received_us = h->received_us, .sent_at_us = h->sent_at_us,
-        .kind = (enum spool_kind)h->kind, .meta = str_of(body, h->meta_bytes),
+        .id = h->id,
+        .event_id = h->event_id,
+        .project_id = h->project_id,
+        .received_us = h->received_us,
+        .sent_at_us = h->sent_at_us,
+        .kind = (enum spool_kind)h->kind,
+        .meta = str_of(body, h->meta_bytes),
         .payload = str_of(body + h->meta_bytes, h->bytes - RECORD_HEAD_BYTES - h->meta_bytes),
     };
     memcpy(ret->addr, h->addr, sizeof ret->addr);
@@ -168,7 +180,11 @@ struct segment *segment_new(struct spool *s, uint64_t number)
     if (!seg)
         abort(); /* M4 */
     *seg = (struct segment){
-        .number = number, .seed = segment_seed(&s->node, number), .end = SEGMENT_HEAD_BYTES, .state = SEGMENT_OPEN, .fd = -1,
+        .number = number,
+        .seed = segment_seed(&s->node, number),
+        .end = SEGMENT_HEAD_BYTES,
+        .state = SEGMENT_OPEN,
+        .fd = -1,
     };
     list_init(&seg->link);
     return seg;
@@ -191,15 +207,20 @@ static uint64_t segment_head_sum(const struct segment_head *h)
 void segment_head_init(struct segment_head *h, const struct id128 *node, uint64_t number)
 {
     *h = (struct segment_head){
-        .magic = SEGMENT_MAGIC, .version = SEGMENT_VERSION, .head_bytes = SEGMENT_HEAD_BYTES, .number = number,
-        .created_us = clock_wall_us(), .node = *node,
+        .magic = SEGMENT_MAGIC,
+        .version = SEGMENT_VERSION,
+        .head_bytes = SEGMENT_HEAD_BYTES,
+        .number = number,
+        .created_us = clock_wall_us(),
+        .node = *node,
     };
     h->sum = segment_head_sum(h);
 }
 
 bool segment_head_valid(const struct segment_head *h)
 {
-    return h->magic == SEGMENT_MAGIC && h->version == SEGMENT_VERSION && h->head_bytes == SEGMENT_HEAD_BYTES && h->sum == segment_head_sum(h);
+    return h->magic == SEGMENT_MAGIC && h->version == SEGMENT_VERSION && h->head_bytes == SEGMENT_HEAD_BYTES &&
+           h->sum == segment_head_sum(h);
 }
 
 /* Numbers only grow. They start at the wall clock in µs, so that a directory that lost its files, or was restored from a copy, does not
@@ -270,7 +291,8 @@ int segment_create(struct spool *s, struct segment **ret)
 
 int segment_write_trailer(const struct spool *s, struct segment *seg, int fd)
 {
-    struct record_head t = {.magic = RECORD_MAGIC, .bytes = sizeof t, .id = s->node, .project_id = seg->n_records, .kind = RECORD_KIND_TRAILER};
+    struct record_head t = {
+        .magic = RECORD_MAGIC, .bytes = sizeof t, .id = s->node, .project_id = seg->n_records, .kind = RECORD_KIND_TRAILER};
     t.body_sum = hash64(NULL, 0);
     records_bind((char *)&t, sizeof t, seg->seed, seg->end);
     int r = disk_truncate(fd, seg->end, "spool.segment.truncate");

@@ -137,7 +137,9 @@ static int commit_write(struct segment *seg, struct commit *c)
         at += c->iov[i].iov_len;
     }
     int r = disk_writev(seg->fd, c->iov, c->n_blocks, seg->end, "spool.write");
-    return r < 0 ? r : disk_sync(seg->fd, "spool.sync");
+    if (r == 0)
+        r = disk_sync(seg->fd, "spool.sync");
+    return r < 0 ? r : disk_named(seg->fd); /* a file that somebody removed takes bytes, and no start will find them */
 }
 
 /* S3: the end moves only after a good sync. S1: and only up. */
@@ -385,8 +387,14 @@ void spool_stats(struct spool *s, struct spool_stats *ret)
     struct list *last = s->segments.prev;
     const struct segment *seg = last == &s->segments ? NULL : container_of(last, struct segment, link);
     *ret = (struct spool_stats){
-        .bytes = s->bytes, .records_appended = s->records_appended, .syncs = s->syncs, .refused = s->refused,
-        .quarantined = s->quarantined, .seals = s->seals, .last_error = s->last_error, .cursor = s->cursor,
+        .bytes = s->bytes,
+        .records_appended = s->records_appended,
+        .syncs = s->syncs,
+        .refused = s->refused,
+        .quarantined = s->quarantined,
+        .seals = s->seals,
+        .last_error = s->last_error,
+        .cursor = s->cursor,
         .synced = seg ? (struct spool_pos){seg->number, seg->end} : s->cursor,
     };
     (void)pthread_mutex_unlock(&s->lock);

@@ -117,7 +117,10 @@ static void slot_start(struct slot *slot)
             spool_port_close(a->port, NULL, NULL);
         return;
     }
-    struct spool_record record = {.project_id = 1, .received_us = clock_wall_us(), .kind = SPOOL_EVENT, .payload = str_of(a->payload, PAYLOAD)};
+    struct spool_record record = {.project_id = 1,
+                                  .received_us = clock_wall_us(),
+                                  .kind = SPOOL_EVENT,
+                                  .payload = str_of(a->payload, PAYLOAD)};
     slot->append.done = slot_done;
     must(spool_append(a->port, &slot->append, &record, 1), "spool_append");
     a->running++;
@@ -167,7 +170,8 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static struct result sum_up(struct appender *appenders, const struct spool_stats *before, const struct spool_stats *after, int64_t took_us, double cpu)
+static struct result sum_up(struct appender *appenders, const struct spool_stats *before, const struct spool_stats *after, int64_t took_us,
+                            double cpu)
 {
     struct result res = {0};
     uint64_t records = after->records_appended - before->records_appended;
@@ -214,8 +218,8 @@ static int by_speed(const void *a, const void *b)
 
 static void print(const char *name, const struct result *r)
 {
-    printf("%-6s %8.0f records/s  %6.1f records per sync  %5.1f us of CPU per record  p50 %5.2f ms  p99 %5.2f ms\n", name, r->per_second, r->batch,
-           r->cpu_us, r->p50_ms, r->p99_ms);
+    printf("%-6s %8.0f records/s  %6.1f records per sync  %5.1f us of CPU per record  p50 %5.2f ms  p99 %5.2f ms\n", name, r->per_second,
+           r->batch, r->cpu_us, r->p50_ms, r->p99_ms);
 }
 
 static void rounds(struct bench *digest, bool digesting, const char *dir, int64_t round_us)

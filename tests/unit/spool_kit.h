@@ -167,7 +167,10 @@ static inline size_t kit_payload(uint64_t seq, size_t bytes, char *dst)
 static inline struct spool_record kit_record(uint64_t seq, size_t bytes, char *payload)
 {
     struct spool_record r = {
-        .project_id = seq, .received_us = INT64_C(1000000) * KIT_RECEIVED_US, .sent_at_us = (int64_t)seq, .kind = SPOOL_EVENT,
+        .project_id = seq,
+        .received_us = INT64_C(1000000) * KIT_RECEIVED_US,
+        .sent_at_us = (int64_t)seq,
+        .kind = SPOOL_EVENT,
         .meta = STR("{\"sdk\":{}}"),
     };
     memcpy(r.id.b, &seq, sizeof seq);

@@ -3,6 +3,8 @@
 #include "spool_kit.h"
 
 #include <sched.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 enum { BIG = 8 * 1024 * 1024 };
 
@@ -206,6 +208,47 @@ static void refuses_below_the_free_floor(void **state)
     k->config.free_floor_bytes = 1;
     kit_open(k);
     assert_int_equal(kit_append(k, 0, 10), 0);
+}
+
+/* A real refusal of the kernel, halfway through a write: the file may not grow past the process's limit. */
+static void s5_a_write_that_stops_halfway_seals_the_segment(void **state)
+{
+    struct kit *k = *state;
+    struct rlimit before, small = {.rlim_cur = 10000};
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small.rlim_max = before.rlim_max;
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    kit_append_many(k, 0, 3, 3000);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    int r = kit_append(k, 1000, 3000);
+    int again = kit_append(k, 3, 3000); /* in a new segment, where there is room */
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    (void)signal(SIGXFSZ, handler);
+    assert_int_equal(r, -ERR_SPOOL_SEALED);
+    assert_int_equal(again, 0);
+    assert_int_equal(kit_stats(k).seals, 1);
+    assert_int_equal(kit_stats(k).last_error, -EFBIG);
+    AUTO_FREE struct kit_seen *seen = kit_drain(k);
+    kit_expect(seen, 0, 4);
+}
+
+/* An open file goes on taking bytes after its name is gone; they would be lost, so nobody is told that they are safe. */
+static void s3_nothing_is_acknowledged_into_a_removed_file(void **state)
+{
+    struct kit *k = *state;
+    char path[KIT_PATH_MAX];
+    kit_append_many(k, 0, 3, 100);
+    (void)kit_segments(k, path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(kit_append(k, 1000, 100), -ERR_SPOOL_SEALED);
+    assert_int_equal(kit_append(k, 3, 100), 0);
+    kit_remove_tree(k->spool_dir);
+    assert_int_equal(kit_append(k, 1000, 100), -ERR_SPOOL_SEALED);
+    assert_int_equal(kit_append(k, 1000, 100), -ERR_SPOOL_SEALED);
+    kit_reopen(k);
+    assert_int_equal(kit_append(k, 4, 100), 0);
+    AUTO_FREE struct kit_seen *seen = kit_drain(k);
+    kit_expect(seen, 4, 1);
 }
 
 /* ---- claiming */
@@ -462,16 +505,32 @@ static void reports_a_directory_that_cannot_be_made(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(hands_out_what_was_appended), CASE(takes_every_size_up_to_the_limit), CASE(takes_a_record_without_meta_and_payload),
-        CASE(s3_answers_when_the_synced_position_has_passed), CASE(one_sync_serves_all_that_arrived_meanwhile),
-        CASE(s1_bytes_below_the_end_never_change), CASE(s2_a_segment_has_its_header_and_name_first),
-        CASE(keeps_an_envelopes_records_in_one_segment), CASE(refuses_beyond_max_bytes_until_something_is_digested),
-        CASE(refuses_beyond_max_pending_bytes), CASE(refuses_below_the_free_floor), CASE(claims_in_order_within_its_bounds),
-        CASE(does_not_claim_across_the_hour), CASE(does_not_claim_across_a_segments_end),
-        CASE(s6_the_cursor_waits_for_the_first_unsettled_range), CASE(s6_what_was_not_settled_comes_again_after_a_restart),
-        CASE(hands_out_released_ranges_first), CASE(skips_what_an_earlier_run_committed), CASE(skips_all_that_is_there),
-        CASE(removes_segments_that_the_cursor_has_passed), CASE(a_cancelled_append_is_written_but_not_answered),
-        CASE(closing_a_port_answers_first), CASE(wakes_claimers), CASE(a_second_opener_is_locked_out),
+        CASE(hands_out_what_was_appended),
+        CASE(takes_every_size_up_to_the_limit),
+        CASE(takes_a_record_without_meta_and_payload),
+        CASE(s3_answers_when_the_synced_position_has_passed),
+        CASE(one_sync_serves_all_that_arrived_meanwhile),
+        CASE(s1_bytes_below_the_end_never_change),
+        CASE(s2_a_segment_has_its_header_and_name_first),
+        CASE(keeps_an_envelopes_records_in_one_segment),
+        CASE(refuses_beyond_max_bytes_until_something_is_digested),
+        CASE(refuses_beyond_max_pending_bytes),
+        CASE(refuses_below_the_free_floor),
+        CASE(s5_a_write_that_stops_halfway_seals_the_segment),
+        CASE(s3_nothing_is_acknowledged_into_a_removed_file),
+        CASE(claims_in_order_within_its_bounds),
+        CASE(does_not_claim_across_the_hour),
+        CASE(does_not_claim_across_a_segments_end),
+        CASE(s6_the_cursor_waits_for_the_first_unsettled_range),
+        CASE(s6_what_was_not_settled_comes_again_after_a_restart),
+        CASE(hands_out_released_ranges_first),
+        CASE(skips_what_an_earlier_run_committed),
+        CASE(skips_all_that_is_there),
+        CASE(removes_segments_that_the_cursor_has_passed),
+        CASE(a_cancelled_append_is_written_but_not_answered),
+        CASE(closing_a_port_answers_first),
+        CASE(wakes_claimers),
+        CASE(a_second_opener_is_locked_out),
         CASE(reports_a_directory_that_cannot_be_made),
     };
     return cmocka_run_group_tests_name("spool", tests, NULL, NULL);

@@ -31,7 +31,10 @@ struct breakage {
     int error;
 };
 static const struct breakage breakages[] = {
-    {"spool.sync", FAULT_ERROR, EIO}, {"spool.write", FAULT_ERROR, EIO}, {"spool.write", FAULT_ERROR, ENOSPC}, {"spool.write", FAULT_SHORT_WRITE, 0},
+    {"spool.sync", FAULT_ERROR, EIO},
+    {"spool.write", FAULT_ERROR, EIO},
+    {"spool.write", FAULT_ERROR, ENOSPC},
+    {"spool.write", FAULT_SHORT_WRITE, 0},
 };
 
 static void s5_a_failed_commit_seals_its_segment(void **state)
@@ -116,11 +119,13 @@ static void s5_acknowledged_records_survive_a_sealed_segment_and_a_restart(void 
 static void s2_appends_fail_until_a_segment_can_be_made(void **state)
 {
     struct kit *k = *state;
-    static const char *const points[] = {"spool.segment.open", "spool.segment.write", "spool.segment.sync", "spool.segment.rename", "spool.dir.sync"};
+    static const char *const points[] = {"spool.segment.open", "spool.segment.write", "spool.segment.sync", "spool.segment.rename",
+                                         "spool.dir.sync"};
     uint64_t acked = 0;
     for (size_t i = 0; i < ARRAY_LEN(points); i++) {
         fault_arm(points[i], FAULT_ERROR, 1, ENOSPC);
         assert_int_equal(kit_append(k, 1000, 10), -ERR_SPOOL_SEALED);
+        assert_int_equal(fault_hits("spool.write"), 0); /* no record before header and name are durable */
         unsigned refused = 0;
         int64_t start = clock_mono_us();
         int r;
@@ -171,12 +176,14 @@ static void s6_a_cursor_that_is_not_saved_only_repeats(void **state)
 /* ---- every point, every passing */
 
 static const char *const all_points[] = {
-    "spool.dir.mkdir", "spool.dir.open", "spool.dir.sync", "spool.lock.open", "spool.node.open", "spool.node.write", "spool.node.sync",
-    "spool.node.rename", "spool.node.read", "spool.segment.open", "spool.segment.write", "spool.segment.sync", "spool.segment.rename",
-    "spool.write", "spool.sync", "spool.segment.truncate", "spool.trailer.write", "spool.segment.unlink", "spool.segment.reopen",
-    "spool.segment.read", "spool.claim.read", "spool.read", "spool.cursor.open", "spool.cursor.write", "spool.cursor.sync",
-    "spool.cursor.rename", "spool.cursor.read", "spool.recover.open", "spool.recover.read", "spool.recover.unlink", "spool.recover.sync",
-    "spool.spare.open", "spool.spare.write", "spool.spare.sync", "spool.statvfs", "spool.quarantine.open",
+    "spool.dir.mkdir",        "spool.dir.open",      "spool.dir.sync",       "spool.lock.open",      "spool.node.open",
+    "spool.node.write",       "spool.node.sync",     "spool.node.rename",    "spool.node.read",      "spool.segment.open",
+    "spool.segment.write",    "spool.segment.sync",  "spool.segment.rename", "spool.write",          "spool.sync",
+    "spool.segment.truncate", "spool.trailer.write", "spool.segment.unlink", "spool.segment.reopen", "spool.segment.read",
+    "spool.claim.read",       "spool.read",          "spool.cursor.open",    "spool.cursor.write",   "spool.cursor.sync",
+    "spool.cursor.rename",    "spool.cursor.read",   "spool.recover.open",   "spool.recover.read",   "spool.recover.unlink",
+    "spool.recover.sync",     "spool.spare.open",    "spool.spare.write",    "spool.spare.sync",     "spool.statvfs",
+    "spool.quarantine.open",
 };
 
 enum { RUN_RECORDS = 24 };
@@ -322,10 +329,14 @@ static void each_death_loses_nothing_acknowledged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(s5_a_failed_commit_seals_its_segment), CASE(s5_all_waiters_of_a_failed_commit_fail),
-        CASE(s5_a_failed_sync_is_not_tried_again_on_its_file), CASE(s5_acknowledged_records_survive_a_sealed_segment_and_a_restart),
-        CASE(s2_appends_fail_until_a_segment_can_be_made), CASE(s6_a_cursor_that_is_not_saved_only_repeats),
-        CASE(each_failure_loses_nothing_acknowledged), CASE(each_death_loses_nothing_acknowledged),
+        CASE(s5_a_failed_commit_seals_its_segment),
+        CASE(s5_all_waiters_of_a_failed_commit_fail),
+        CASE(s5_a_failed_sync_is_not_tried_again_on_its_file),
+        CASE(s5_acknowledged_records_survive_a_sealed_segment_and_a_restart),
+        CASE(s2_appends_fail_until_a_segment_can_be_made),
+        CASE(s6_a_cursor_that_is_not_saved_only_repeats),
+        CASE(each_failure_loses_nothing_acknowledged),
+        CASE(each_death_loses_nothing_acknowledged),
     };
     return cmocka_run_group_tests_name("spool_fault", tests, NULL, NULL);
 }

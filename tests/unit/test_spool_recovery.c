@@ -210,6 +210,47 @@ static void quarantine_keeps_the_damaged_bytes_once(void **state)
     buf_done(&im.file);
 }
 
+static uint64_t quarantine_bytes_on_disk(const struct kit *k)
+{
+    uint64_t sum = 0;
+    char path[KIT_PATH_MAX];
+    kit_path(k, "quarantine", path);
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    for (struct dirent *e; (e = readdir(dir)) != NULL;) {
+        struct stat st;
+        assert_int_equal(fstatat(dirfd(dir), e->d_name, &st, 0), 0);
+        sum += S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+    }
+    (void)closedir(dir);
+    return sum;
+}
+
+static void quarantine_is_bounded(void **state)
+{
+    struct kit *k = *state;
+    enum { N = 9, BYTES = 8000000 }; /* 72 MB, of which 64 MiB may be kept */
+    uint64_t at = KIT_SEGMENT_HEAD + KIT_RECORD_HEAD + 1000;
+    char path[KIT_PATH_MAX];
+    kit_close(k);
+    k->config.segment_bytes = 1 << 30;
+    kit_open(k);
+    kit_append_many(k, 0, N, BYTES);
+    (void)kit_segments(k, path);
+    for (int i = 0; i < N; i++, at += kit_record_bytes(BYTES))
+        kit_file_patch(path, at, "damage", 6);
+    for (int i = 0; i < 2; i++) { /* counted anew by a start */
+        AUTO_FREE struct kit_seen *seen = kit_drain(k);
+        kit_expect(seen, 0, 0);
+        assert_int_equal(kit_stats(k).quarantined, i == 0 ? N : 1);
+        assert_in_range(quarantine_bytes_on_disk(k), 7 * BYTES, 64 << 20);
+        kit_append_many(k, 1, 1, BYTES);
+        (void)kit_segments(k, path);
+        kit_reopen(k);
+        kit_file_patch(path, i == 0 ? at : KIT_SEGMENT_HEAD + KIT_RECORD_HEAD + 1000, "damage", 6);
+    }
+}
+
 static size_t two_kilobytes(unsigned i)
 {
     (void)i;
@@ -332,8 +373,17 @@ static void numbers_only_grow(void **state)
 static void foreign_and_half_made_files_do_no_harm(void **state)
 {
     struct kit *k = *state;
-    static const char *const names[] = {"spare", "new", "cursor.tmp", "node.tmp", "0000000000000001.seg", "fffffffffffffffe.seg.bak",
-                                        "000000000000000g.seg", "1.seg", "README", "ffffffffffffffff.seg", "0000000000000000.seg"};
+    static const char *const names[] = {"spare",
+                                        "new",
+                                        "cursor.tmp",
+                                        "node.tmp",
+                                        "0000000000000001.seg",
+                                        "fffffffffffffffe.seg.bak",
+                                        "000000000000000g.seg",
+                                        "1.seg",
+                                        "README",
+                                        "ffffffffffffffff.seg",
+                                        "0000000000000000.seg"};
     char path[KIT_PATH_MAX];
     kit_append_many(k, 0, 10, 100);
     kit_close(k);
@@ -567,13 +617,23 @@ static void s3_kill_9_loses_nothing_acknowledged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(s4_a_torn_tail_is_cut_at_every_byte), CASE(s4_a_torn_tail_before_zeros_is_cut_at_every_byte),
-        CASE(appends_go_on_after_a_torn_tail), CASE(s4_a_damaged_byte_costs_its_record_only),
-        CASE(s4_a_damaged_byte_in_a_finished_segment_costs_its_record_only), CASE(quarantine_keeps_the_damaged_bytes_once),
-        CASE(finds_records_behind_a_long_gap), CASE(bytes_in_a_payload_never_pass_for_a_record),
-        CASE(everything_comes_again_without_a_cursor), CASE(the_nodes_id_survives), CASE(numbers_only_grow),
-        CASE(foreign_and_half_made_files_do_no_harm), CASE(a_vanished_segment_does_not_stop_the_rest), CASE(s3_s6_restarts_lose_nothing),
-        CASE(s3_a_power_cut_leaves_what_was_synced), CASE(s3_kill_9_loses_nothing_acknowledged),
+        CASE(s4_a_torn_tail_is_cut_at_every_byte),
+        CASE(s4_a_torn_tail_before_zeros_is_cut_at_every_byte),
+        CASE(appends_go_on_after_a_torn_tail),
+        CASE(s4_a_damaged_byte_costs_its_record_only),
+        CASE(s4_a_damaged_byte_in_a_finished_segment_costs_its_record_only),
+        CASE(quarantine_keeps_the_damaged_bytes_once),
+        CASE(quarantine_is_bounded),
+        CASE(finds_records_behind_a_long_gap),
+        CASE(bytes_in_a_payload_never_pass_for_a_record),
+        CASE(everything_comes_again_without_a_cursor),
+        CASE(the_nodes_id_survives),
+        CASE(numbers_only_grow),
+        CASE(foreign_and_half_made_files_do_no_harm),
+        CASE(a_vanished_segment_does_not_stop_the_rest),
+        CASE(s3_s6_restarts_lose_nothing),
+        CASE(s3_a_power_cut_leaves_what_was_synced),
+        CASE(s3_kill_9_loses_nothing_acknowledged),
     };
     return cmocka_run_group_tests_name("spool_recovery", tests, NULL, NULL);
 }

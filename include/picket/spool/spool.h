@@ -24,21 +24,21 @@ struct spool_config {
 };
 
 struct spool_record {
-    struct id128 id;            /* the server's: UUIDv7 of the receipt time */
-    struct id128 event_id;      /* the event's; names no file */
+    struct id128 id;       /* the server's: UUIDv7 of the receipt time */
+    struct id128 event_id; /* the event's; names no file */
     uint64_t project_id;
     int64_t received_us;
-    int64_t sent_at_us;         /* 0: none */
-    uint8_t addr[16];           /* client address, IPv4 as ::ffff:a.b.c.d; all zero: unknown */
+    int64_t sent_at_us; /* 0: none */
+    uint8_t addr[16];   /* client address, IPv4 as ::ffff:a.b.c.d; all zero: unknown */
     enum spool_kind kind;
-    struct str meta;            /* the envelope header's JSON text */
+    struct str meta; /* the envelope header's JSON text */
     struct str payload;
 };
 
 struct spool_pos {
     uint64_t segment, offset;
 };
-/* Consecutive records of one segment: [offset, end). */
+/* Consecutive records of one segment: bytes [from, to). */
 struct spool_range {
     uint64_t segment, from, to;
     unsigned n_records;
@@ -46,11 +46,16 @@ struct spool_range {
 
 struct spool;
 
-/* Opens or creates, repairs a torn tail, quarantines bad records in the middle (recovery; counts in *ret_recovery, may be NULL),
- * starts the spool thread. */
+/* What opening found (recovery.c). */
 struct spool_recovery {
-    uint64_t segments, records, torn_bytes, quarantined_bytes;
+    uint64_t segments;          /* not wholly digested */
+    uint64_t records;           /* in them; of a segment that was finished in good order all of its records */
+    uint64_t torn_bytes;        /* cut off at the end of segments that were not finished: never acknowledged */
+    uint64_t quarantined_bytes; /* damage found before the end; the bytes are kept aside when a claim comes to them */
 };
+/* Opens or creates, cuts torn tails, finds the records that are not digested, starts the spool's two threads. *ret_recovery may be NULL.
+ * -ERR_SPOOL_LOCKED, or -errno of the directory. The segment for new records is made by the first append: a full disk does not prevent
+ * a start, and what is spooled can be digested. */
 MUST_CHECK int spool_open(const struct spool_config *config, struct spool **ret, struct spool_recovery *ret_recovery);
 /* Syncs what is queued, answers it, stops the thread, saves the cursor. All ports are closed before. NULL is fine. */
 void spool_close(struct spool *s);
@@ -60,44 +65,47 @@ struct id128 spool_node(const struct spool *s);
 /* ---- appending */
 struct spool_port; /* one per loop that appends */
 MUST_CHECK int spool_port_open(struct spool *s, uv_loop_t *loop, struct spool_port **ret);
-/* Appends under way are answered first; closed() runs on the loop when the port is gone. */
+/* Appends under way are answered first; closed() (may be NULL) runs on the loop when the port is gone. Port's thread. */
 void spool_port_close(struct spool_port *port, void (*closed)(void *arg), void *arg);
 
 struct spool_block;
-struct spool_append { /* the caller's, zeroed before its first use; may be used again after done() */
+struct spool_append {                            /* the caller's, zeroed before its first use; may be used again after done() */
     void (*done)(struct spool_append *a, int r); /* 0: durable (S3); exactly once, later, on the port's loop; <0: -ERR_SPOOL_SEALED */
     struct spool_block *block;                   /* private; NULL: nothing under way */
 };
-/* Copies the records (all of one envelope: all durable or none acknowledged) and queues them. <0: nothing was queued and done() will
- * not run: -ERR_SPOOL_FULL, -ERR_SPOOL_CLOSED, -ERR_TOO_LARGE. */
+/* Copies the records (all of one envelope: all durable or none acknowledged) and queues them; no I/O. <0: nothing was queued and done()
+ * will not run: -ERR_SPOOL_FULL, -ERR_SPOOL_CLOSED, -ERR_TOO_LARGE (a record over SPOOL_MAX_RECORD, all over max_pending_bytes, or n is
+ * 0), -ERR_SPOOL_SEALED (no segment can be made; tried again once a second). Port's thread. */
 MUST_CHECK int spool_append(struct spool_port *port, struct spool_append *a, const struct spool_record *records, unsigned n);
 /* done() will not run any more; the records are written nevertheless. Idempotent; fine after done(). Port's thread. */
 void spool_append_cancel(struct spool_append *a);
 
 /* ---- digesting */
 /* The next unclaimed, durable records: up to max_records or about max_bytes (at least one), never across a segment's end nor across
- * a full hour (UTC) of their receipt times, because the digest counts by the hour. 1: *ret filled; 0: nothing
- * there. */
+ * a full hour (UTC) of their receipt times, because the digest counts by the hour. 1: *ret filled; 0: nothing there; <0: the disk cannot
+ * be read. Damaged bytes on the way are quarantined and counted. May read from the disk. */
 MUST_CHECK int spool_claim(struct spool *s, unsigned max_records, uint64_t max_bytes, struct spool_range *ret);
 /* Reads the range with pread into `buf` (replaced) and fills records[0..n): their slices borrow `buf`. Returns the number of valid
  * records; a record whose checksum fails (S4) is quarantined, counted and left out. `records` has room for range->n_records. */
 MUST_CHECK int spool_read(struct spool *s, const struct spool_range *range, struct buf *buf, struct spool_record *records);
 /* The range's transaction is committed (S6): moves the low-water mark, saves the cursor from time to time, removes passed segments. */
 void spool_settle(struct spool *s, const struct spool_range *range);
-/* The range was not committed and will be claimed again. */
+/* The range was not committed and will be claimed again, before anything new (in parts, if a claim then wants fewer records). Wakes nobody:
+ * the caller knows when it makes sense to try again. */
 void spool_release(struct spool *s, const struct spool_range *range);
 /* At start, before the first claim: a range that an earlier run committed though the cursor did not get there (digest_batches). */
 void spool_skip(struct spool *s, const struct spool_range *range);
-/* wake() is called on the spool thread whenever records became claimable: it only signals (uv_async_send). One per spool. */
+/* wake() is called on the spool's thread whenever records became durable: it only signals (uv_async_send). One per spool; NULL takes it
+ * back, and when that returns it is not running and will not run. */
 void spool_on_durable(struct spool *s, void (*wake)(void *arg), void *arg);
 
 struct spool_stats {
-    uint64_t bytes;            /* undigested, on disk and pending */
+    uint64_t bytes; /* undigested, on disk and pending */
     uint64_t records_appended, syncs;
-    uint64_t refused;          /* appends refused or failed */
-    uint64_t quarantined;      /* places with damaged bytes */
-    uint64_t seals;            /* segments ended by a failed write or sync (S5) */
-    int last_error;            /* of the last failed commit; 0: none */
+    uint64_t refused;     /* appends refused or failed */
+    uint64_t quarantined; /* places with damaged bytes */
+    uint64_t seals;       /* segments ended by a failed write or sync (S5) */
+    int last_error;       /* of the last failed commit; 0: none */
     struct spool_pos cursor, synced;
 };
 void spool_stats(struct spool *s, struct spool_stats *ret);
