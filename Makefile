@@ -19,12 +19,15 @@ run:
 	@$(NINJA) --quiet picket
 	@exec $(BUILD)/picket serve $(ARGS)
 
+# Unit tests run in a build with fault points, the end-to-end tests against the very binary that `make build` makes.
 test:
 	@echo 'make test: install missing Debian packages, build, run all tests under tests/'
 	@docker/setup.sh build database test
 	@test -f $(BUILD)/build.ninja || meson setup $(BUILD)
-	@$(NINJA) --quiet
-	@BUILD=$(BUILD) tests/run
+	@test -f $(BUILD)-test/build.ninja || meson setup $(BUILD)-test -Dfault_points=true
+	@$(NINJA) --quiet picket
+	@$(NINJA)-test --quiet
+	@BUILD=$(BUILD)-test PICKET_BINARY=$(BUILD)/picket tests/run
 
 build:
 	@echo 'make build: install missing Debian packages, build $(BUILD)/picket'
@@ -45,4 +48,4 @@ lint:
 	@python3 tests/lint/lint.py
 
 clean:
-	rm -rf build build-*
+	rm -rf build build-*/ tests/e2e/node/node_modules
