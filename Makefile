@@ -26,7 +26,7 @@ test:
 	@test -f $(BUILD)/build.ninja || meson setup $(BUILD)
 	@test -f $(BUILD)-test/build.ninja || meson setup $(BUILD)-test -Dfault_points=true
 	@$(NINJA) --quiet picket
-	@$(NINJA)-test --quiet
+	@ninja -C $(BUILD)-test --quiet
 	@BUILD=$(BUILD)-test PICKET_BINARY=$(BUILD)/picket tests/run
 
 build:
