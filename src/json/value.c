@@ -143,8 +143,9 @@ bool json_text(const struct json *v, struct arena *a, struct str *ret)
 struct json_iter json_iter(const struct json *v)
 {
     size_t left = json_count(v);
-    return (struct json_iter){
-        .next_ = left ? yy_json(unsafe_yyjson_get_first(yy_val(v))) : NULL, .left_ = left, .object_ = yyjson_is_obj(yy_val(v))};
+    return (struct json_iter){.next_ = left ? yy_json(unsafe_yyjson_get_first(yy_val(v))) : NULL,
+                              .left_ = left,
+                              .object_ = yyjson_is_obj(yy_val(v))};
 }
 
 bool json_next(struct json_iter *it)

@@ -12,79 +12,91 @@
 enum { IN_OBJECT = 1, NOT_EMPTY = 2 };
 enum { I64_MAX_CHARS = 20, F64_MAX_CHARS = 40 };
 
+/* One byte, without a call while there is room. */
+static inline void put_char(struct buf *out, char c)
+{
+    if (out->n == out->cap)
+        buf_reserve(out, 1);
+    out->p[out->n++] = c;
+}
+
 /* ---- strings */
 
-/* Eight bytes at a time: how many of the first bytes need neither escape nor a look at their UTF-8. */
-static size_t plain_run(const char *p, size_t n)
+enum { STRIDE = 8, ESCAPE_MAX = 6 };
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "put_quoted takes the lowest bits for the first byte");
+
+/* A set high bit in every byte of `x` that needs a look: control characters, quote, backslash, non-ASCII. Exact for the lowest such
+ * byte, which is all that is asked (a borrow only runs upwards from a true hit). */
+static inline uint64_t odd_bytes(uint64_t x)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), highs = UINT64_C(0x8080808080808080);
-    size_t i = 0;
-    for (; n - i >= 8; i += 8) {
-        uint64_t x, quote, backslash;
-        memcpy(&x, p + i, 8);
-        quote = x ^ (ones * '"');
-        backslash = x ^ (ones * '\\');
-        if ((x | ((x - ones * 0x20) & ~x) | ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash)) & highs)
-            break;
-    }
-    for (; i < n; i++) {
-        unsigned char c = (unsigned char)p[i];
-        if (c < 0x20 || c == '"' || c == '\\' || c >= 0x80)
-            break;
-    }
-    return i;
+    uint64_t quote = x ^ (ones * '"'), backslash = x ^ (ones * '\\');
+    return (x | ((x - ones * 0x20) & ~x) | ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash)) & highs;
 }
 
-static void put_escape(struct buf *out, unsigned char c)
+static inline bool is_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
+static size_t put_escape(char *dst, unsigned char c)
 {
     static const char hex[] = "0123456789abcdef";
-    switch (c) {
-    case '"':
-        buf_append(out, "\\\"", 2);
-        break;
-    case '\\':
-        buf_append(out, "\\\\", 2);
-        break;
-    case '\n':
-        buf_append(out, "\\n", 2);
-        break;
-    case '\r':
-        buf_append(out, "\\r", 2);
-        break;
-    case '\t':
-        buf_append(out, "\\t", 2);
-        break;
-    default:
-        if (c == 0 || c >= 0x80) { /* NUL, or a byte that belongs to no character */
-            buf_append(out, "\xEF\xBF\xBD", 3); /* U+FFFD itself: what is written reads and writes the same again */
-        } else {
-            char escape[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
-            buf_append(out, escape, sizeof escape);
-        }
+    static const char letters[] = {['"'] = '"', ['\\'] = '\\', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
+    if (c < sizeof letters && letters[c]) {
+        dst[0] = '\\';
+        dst[1] = letters[c];
+        return 2;
     }
+    if (c == 0 || c >= 0x80) { /* NUL, or a byte that belongs to no character: U+FFFD itself, so that it is written the same again */
+        memcpy(dst, "\xEF\xBF\xBD", 3);
+        return 3;
+    }
+    memcpy(dst, "\\u00", 4);
+    dst[4] = hex[c >> 4];
+    dst[5] = hex[c & 15];
+    return ESCAPE_MAX;
 }
 
+/* Copies while it looks. There is always room for the bytes that are left as they stand, one escape and the quotes. */
 static void put_quoted(struct buf *out, struct str s)
 {
-    buf_reserve(out, s.n + 2);
-    buf_append_char(out, '"');
-    const char *p = s.n ? s.p : ""; /* no arithmetic on NULL */
-    size_t from = 0, at = 0; /* from..at is good and not yet written */
+    enum { SLACK = ESCAPE_MAX + 2 };
+    buf_reserve(out, s.n + SLACK);
+    char *dst = out->p + out->n;
+    size_t at = 0;
+    *dst++ = '"';
     while (at < s.n) {
-        at += plain_run(p + at, s.n - at);
-        if (at == s.n)
-            break;
-        unsigned char c = (unsigned char)p[at];
-        size_t len = c >= 0x80 ? str_utf8_char(str_drop(s, at)) : 0;
-        if (len == 0) {
-            buf_append(out, p + from, at - from);
-            put_escape(out, c);
-            from = ++at;
+        if (s.n - at >= STRIDE) {
+            uint64_t eight;
+            memcpy(&eight, s.p + at, STRIDE);
+            memcpy(dst, &eight, STRIDE);
+            uint64_t odd = odd_bytes(eight);
+            size_t plain = odd ? (size_t)__builtin_ctzll(odd) / 8 : STRIDE;
+            at += plain;
+            dst += plain;
+            if (plain == STRIDE)
+                continue;
+        } else if (is_plain((unsigned char)s.p[at])) {
+            *dst++ = s.p[at++];
+            continue;
         }
-        at += len;
+        unsigned char c = (unsigned char)s.p[at];
+        size_t len = c >= 0x80 ? str_utf8_char(str_drop(s, at)) : 0;
+        if (len > 0) {
+            memcpy(dst, s.p + at, len);
+            dst += len;
+            at += len;
+            continue;
+        }
+        dst += put_escape(dst, c);
+        at++;
+        out->n = (size_t)(dst - out->p);
+        buf_reserve(out, s.n - at + SLACK);
+        dst = out->p + out->n;
     }
-    buf_append(out, p + from, at - from);
-    buf_append_char(out, '"');
+    *dst++ = '"';
+    out->n = (size_t)(dst - out->p);
 }
 
 /* ---- numbers */
@@ -132,7 +144,7 @@ static void comma(struct json_writer *w)
 {
     uint8_t *state = &w->state[w->depth - 1];
     if (*state & NOT_EMPTY)
-        buf_append_char(w->out, ',');
+        put_char(w->out, ',');
     *state |= NOT_EMPTY;
 }
 
@@ -153,14 +165,14 @@ static void begin(struct json_writer *w, char bracket, uint8_t state)
     before_value(w);
     assert(w->depth < JSON_WRITER_DEPTH);
     w->state[w->depth++] = state;
-    buf_append_char(w->out, bracket);
+    put_char(w->out, bracket);
 }
 
 static void end(struct json_writer *w, char bracket, uint8_t kind)
 {
     assert(w->depth > 0 && (w->state[w->depth - 1] & IN_OBJECT) == kind && !w->key_written);
     w->depth--;
-    buf_append_char(w->out, bracket);
+    put_char(w->out, bracket);
 }
 
 void json_begin_object(struct json_writer *w)
@@ -188,7 +200,7 @@ void json_key(struct json_writer *w, struct str key)
     assert(w->depth > 0 && (w->state[w->depth - 1] & IN_OBJECT) && !w->key_written);
     comma(w);
     put_quoted(w->out, key);
-    buf_append_char(w->out, ':');
+    put_char(w->out, ':');
     w->key_written = true;
 }
 
@@ -296,10 +308,10 @@ static bool slot_done(struct walk *k, struct buf *out)
         *level -= 2;
         uint64_t left = *level >> 1;
         if (left > 0) {
-            buf_append_char(out, object && (left & 1) ? ':' : ',');
+            put_char(out, object && (left & 1) ? ':' : ',');
             return true;
         }
-        buf_append_char(out, object ? '}' : ']');
+        put_char(out, object ? '}' : ']');
         k->depth--;
     }
     return false;
@@ -323,11 +335,11 @@ void json_put_value(struct json_writer *w, const struct json *value)
             continue;
         }
         uint64_t count = unsafe_yyjson_get_len((yyjson_val *)v);
-        buf_append_char(w->out, object ? '{' : '[');
+        put_char(w->out, object ? '{' : '[');
         if (count > 0) {
             walk_push(&k, object ? count << 2 | IN_OBJECT : count << 1);
         } else {
-            buf_append_char(w->out, object ? '}' : ']');
+            put_char(w->out, object ? '}' : ']');
             more = slot_done(&k, w->out);
         }
     }

@@ -45,8 +45,9 @@ int encoding_parse(struct str header, enum content_encoding *ret)
         struct str name;
         enum content_encoding encoding;
     } known[] = {
-        {{"", 0}, ENCODING_IDENTITY},    {{"identity", 8}, ENCODING_IDENTITY}, {{"utf-8", 5}, ENCODING_IDENTITY}, {{"gzip", 4}, ENCODING_GZIP},
-        {{"x-gzip", 6}, ENCODING_GZIP},  {{"deflate", 7}, ENCODING_DEFLATE},   {{"br", 2}, ENCODING_BR},          {{"zstd", 4}, ENCODING_ZSTD},
+        {{"", 0}, ENCODING_IDENTITY}, {{"identity", 8}, ENCODING_IDENTITY}, {{"utf-8", 5}, ENCODING_IDENTITY},
+        {{"gzip", 4}, ENCODING_GZIP}, {{"x-gzip", 6}, ENCODING_GZIP},       {{"deflate", 7}, ENCODING_DEFLATE},
+        {{"br", 2}, ENCODING_BR},     {{"zstd", 4}, ENCODING_ZSTD},
     };
     header = str_trim(header);
     for (size_t i = 0; i < ARRAY_LEN(known); i++) {

@@ -86,9 +86,10 @@ int envelope_open(struct str body, struct arena *arena, struct envelope *ret)
 
 static enum envelope_item_type item_type(struct str name)
 {
-    static const struct str need_id[] = { /* §2.2: these make the server give the envelope an id when it has none */
-        {"transaction", 11}, {"security", 8},      {"attachment", 10},  {"form_data", 9}, {"raw_security", 12},
-        {"unreal_report", 13}, {"user_report", 11}, {"feedback", 8}, {"replay_event", 12}, {"profile", 7},
+    static const struct str need_id[] = {
+        /* §2.2: these make the server give the envelope an id when it has none */
+        {"transaction", 11},   {"security", 8},     {"attachment", 10}, {"form_data", 9},     {"raw_security", 12},
+        {"unreal_report", 13}, {"user_report", 11}, {"feedback", 8},    {"replay_event", 12}, {"profile", 7},
     };
     if (str_eq(name, STR("event")))
         return ITEM_EVENT;

@@ -12,7 +12,8 @@ static bool check_credentials(const struct byte_case *c, const struct credential
     char key[ID_HEX + 1] = "";
     if (got->present)
         id_hex(&got->key, key);
-    return case_str(c, "key", str_from(key), case_bytes(c, STR("key"))) && case_int(c, "version", got->version, case_i64(c, STR("version"), 0)) &&
+    return case_str(c, "key", str_from(key), case_bytes(c, STR("key"))) &&
+           case_int(c, "version", got->version, case_i64(c, STR("version"), 0)) &&
            case_str(c, "client", got->client, case_bytes(c, STR("client")));
 }
 

@@ -41,8 +41,15 @@ static void formats_for_the_public_url(void **state)
         {"https://h/errors", "https://0123456789abcdef0123456789abcdef@h/errors/42"},
         {"https://h/errors/a//", "https://0123456789abcdef0123456789abcdef@h/errors/a/42"},
         {"http://[::1]:80/x", "http://0123456789abcdef0123456789abcdef@[::1]:80/x/42"},
-        {"", NULL}, {"h", NULL}, {"ftp://h", NULL}, {"https://", NULL}, {"https://user@h", NULL}, {"https://h?x=1", NULL},
-        {"https://h/#top", NULL}, {"https://h x", NULL}, {"https://h:99999", NULL},
+        {"", NULL},
+        {"h", NULL},
+        {"ftp://h", NULL},
+        {"https://", NULL},
+        {"https://user@h", NULL},
+        {"https://h?x=1", NULL},
+        {"https://h/#top", NULL},
+        {"https://h x", NULL},
+        {"https://h:99999", NULL},
     };
     struct id128 key;
     assert_true(id_parse(STR("0123456789abcdef0123456789abcdef"), &key));

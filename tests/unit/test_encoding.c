@@ -97,9 +97,23 @@ static void parses_header_values(void **state)
         const char *value;
         int encoding; /* -1: refused */
     } cases[] = {
-        {"", ENCODING_IDENTITY}, {"identity", ENCODING_IDENTITY}, {"UTF-8", ENCODING_IDENTITY}, {" \t", ENCODING_IDENTITY}, {"gzip", ENCODING_GZIP},
-        {" GZip ", ENCODING_GZIP}, {"x-gzip", ENCODING_GZIP}, {"deflate", ENCODING_DEFLATE}, {"br", ENCODING_BR}, {"ZSTD", ENCODING_ZSTD},
-        {"gzip, br", -1}, {"gzip,gzip", -1}, {"identity, gzip", -1}, {"compress", -1}, {"gzi", -1}, {"gzipp", -1}, {"*", -1},
+        {"", ENCODING_IDENTITY},
+        {"identity", ENCODING_IDENTITY},
+        {"UTF-8", ENCODING_IDENTITY},
+        {" \t", ENCODING_IDENTITY},
+        {"gzip", ENCODING_GZIP},
+        {" GZip ", ENCODING_GZIP},
+        {"x-gzip", ENCODING_GZIP},
+        {"deflate", ENCODING_DEFLATE},
+        {"br", ENCODING_BR},
+        {"ZSTD", ENCODING_ZSTD},
+        {"gzip, br", -1},
+        {"gzip,gzip", -1},
+        {"identity, gzip", -1},
+        {"compress", -1},
+        {"gzi", -1},
+        {"gzipp", -1},
+        {"*", -1},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         enum content_encoding enc = ENCODING_IDENTITY;

@@ -61,7 +61,8 @@ static bool check_row(const struct byte_case *c)
     }
     if (!case_result(c, r))
         return false;
-    return wants_error ? case_int(c, "at", (int64_t)e.at, case_i64(c, STR("at"), -1)) : case_int(c, "items", (int64_t)n, (int64_t)json_count(items));
+    return wants_error ? case_int(c, "at", (int64_t)e.at, case_i64(c, STR("at"), -1))
+                       : case_int(c, "items", (int64_t)n, (int64_t)json_count(items));
 }
 
 static void parses_the_table(void **state)

@@ -81,10 +81,12 @@ static void prefix_ends_where_the_value_ends(void **state)
         const char *text;
         int used; /* -1: an error */
     } cases[] = {
-        {"{}", 2},      {" \r\n\t{}x", 6},       {"{\n\"a\":\n1}\n", 9}, {"\"a\\\"b\"c", 6}, {"12 13", 2},  {"true\nfalse", 4},
-        {"[1][2]", 3},  {"{\"a\":\"}\"}rest", 9}, {"-1,2", 2},            {"{}{}", 2},        {"nullx", -1}, {"", -1},
-        {" ", -1},      {"{", -1},               {"{\"a\":\"}", -1},      {"}", -1},          {",", -1},     {"\"abc", -1},
-        {"\"abc\\\"", -1}, {"[}", -1},           {"[{]}", -1},            {"{\"a\" 1}", -1},  {"\"\\", -1},  {"\\", -1},
+        {"{}", 2},    {" \r\n\t{}x", 6},  {"{\n\"a\":\n1}\n", 9}, {"\"a\\\"b\"c", 6},
+        {"12 13", 2}, {"true\nfalse", 4}, {"[1][2]", 3},          {"{\"a\":\"}\"}rest", 9},
+        {"-1,2", 2},  {"{}{}", 2},        {"nullx", -1},          {"", -1},
+        {" ", -1},    {"{", -1},          {"{\"a\":\"}", -1},     {"}", -1},
+        {",", -1},    {"\"abc", -1},      {"\"abc\\\"", -1},      {"[}", -1},
+        {"[{]}", -1}, {"{\"a\" 1}", -1},  {"\"\\", -1},           {"\\", -1},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         AUTO_JSON struct json_doc *doc = NULL;
@@ -170,7 +172,8 @@ static void unclosed_depth_is_an_error(void **state)
 static void accessors_take_anything(void **state)
 {
     (void)state;
-    static const char *const values[] = {"null", "true", "1", "1.5", "1e400", "1180591620717411303424", "\"s\"", "[]", "[0]", "{}", "{\"a\":0}"};
+    static const char *const values[] = {"null",  "true", "1",   "1.5", "1e400",    "1180591620717411303424",
+                                         "\"s\"", "[]",   "[0]", "{}",  "{\"a\":0}"};
     for (size_t i = 0; i <= ARRAY_LEN(values); i++) {
         AUTO_JSON struct json_doc *doc = i < ARRAY_LEN(values) ? parsed(str_from(values[i])) : NULL;
         const struct json *v = json_root(doc);
@@ -217,10 +220,21 @@ static void integers_are_exact(void **state)
         bool is;
         int64_t value;
     } cases[] = {
-        {"0", true, 0}, {"-0", true, 0}, {"1.0", true, 1}, {"-1e2", true, -100}, {"9223372036854775807", true, INT64_MAX},
-        {"-9223372036854775808", true, INT64_MIN}, {"-9.223372036854775808e18", true, INT64_MIN},
-        {"9223372036854775808", false, 0}, {"9.223372036854775808e18", false, 0}, {"-9223372036854775809", false, 0},
-        {"1.5", false, 0}, {"1e300", false, 0}, {"NaN", false, 0}, {"\"1\"", false, 0}, {"true", false, 0},
+        {"0", true, 0},
+        {"-0", true, 0},
+        {"1.0", true, 1},
+        {"-1e2", true, -100},
+        {"9223372036854775807", true, INT64_MAX},
+        {"-9223372036854775808", true, INT64_MIN},
+        {"-9.223372036854775808e18", true, INT64_MIN},
+        {"9223372036854775808", false, 0},
+        {"9.223372036854775808e18", false, 0},
+        {"-9223372036854775809", false, 0},
+        {"1.5", false, 0},
+        {"1e300", false, 0},
+        {"NaN", false, 0},
+        {"\"1\"", false, 0},
+        {"true", false, 0},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         AUTO_JSON struct json_doc *doc = parsed(str_from(cases[i].text));
@@ -332,9 +346,10 @@ static void writes_a_document(void **state)
     json_key(&w, STR("deep"));
     json_put_value(&w, json_root(doc));
     json_end_object(&w);
-    assert_text(buf_str(&out), STR("{\"s\":\"a\\\"b\\n\xEF\xBF\xBD\xEF\xBF\xBD\",\"empty\":\"\",\"min\":-9223372036854775808,\"yes\":true,\"nil\":null,"
-                                   "\"at\":\"1970-01-01T00:00:01.500Z\",\"list\":[0.1,null,null,false,null,[1,{\"k\":\"v\"}],null,{\"raw\":1},{}],"
-                                   "\"deep\":[1,{\"k\":\"v\"}]}"));
+    assert_text(buf_str(&out),
+                STR("{\"s\":\"a\\\"b\\n\xEF\xBF\xBD\xEF\xBF\xBD\",\"empty\":\"\",\"min\":-9223372036854775808,\"yes\":true,\"nil\":null,"
+                    "\"at\":\"1970-01-01T00:00:01.500Z\",\"list\":[0.1,null,null,false,null,[1,{\"k\":\"v\"}],null,{\"raw\":1},{}],"
+                    "\"deep\":[1,{\"k\":\"v\"}]}"));
 }
 
 /* W1, for every byte at every place of a string that is longer than the writer's stride. */

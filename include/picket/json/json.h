@@ -33,12 +33,12 @@ const struct json *json_root(const struct json_doc *doc);
 
 /* All accessors accept NULL (JSON_NONE) and values of another type: they then return false, NULL or 0. */
 enum json_type json_type(const struct json *v);
-const struct json *json_get(const struct json *object, struct str key);  /* last of duplicates; NULL when absent */
-const struct json *json_at(const struct json *array, size_t index);      /* O(n) */
-size_t json_count(const struct json *v);                                 /* elements or members */
+const struct json *json_get(const struct json *object, struct str key); /* last of duplicates; NULL when absent */
+const struct json *json_at(const struct json *array, size_t index);     /* O(n) */
+size_t json_count(const struct json *v);                                /* elements or members */
 bool json_bool(const struct json *v, bool *ret);
-bool json_i64(const struct json *v, int64_t *ret);                       /* integral numbers within int64 (1.0 counts) */
-bool json_f64(const struct json *v, double *ret);                        /* any finite number */
+bool json_i64(const struct json *v, int64_t *ret); /* integral numbers within int64 (1.0 counts) */
+bool json_f64(const struct json *v, double *ret);  /* any finite number */
 /* The string's bytes as they stand in the document: may hold NULs and, if the sender was careless, invalid UTF-8. */
 bool json_str_raw(const struct json *v, struct str *ret);
 /* The string as well-formed UTF-8 without NUL (both repaired to U+FFFD, copied to `a` only when something had to be repaired). */
@@ -48,7 +48,7 @@ bool json_text(const struct json *v, struct arena *a, struct str *ret);
 
 /* for (struct json_iter it = json_iter(v); json_next(&it);) use it.key (objects only) and it.value. Document order, duplicates included. */
 struct json_iter {
-    const struct json *key;   /* a JSON_STRING; NULL in arrays */
+    const struct json *key; /* a JSON_STRING; NULL in arrays */
     const struct json *value;
     const struct json *next_; /* private */
     size_t left_;             /* private */
@@ -62,8 +62,8 @@ bool json_next(struct json_iter *it);
  * U+FFFD, because neither PostgreSQL nor most clients take it. */
 enum { JSON_WRITER_DEPTH = 64 };
 struct json_writer {
-    struct buf *out;                  /* borrowed; appended to */
-    unsigned depth;                   /* private from here */
+    struct buf *out; /* borrowed; appended to */
+    unsigned depth;  /* private from here */
     bool key_written;
     uint8_t state[JSON_WRITER_DEPTH];
 };

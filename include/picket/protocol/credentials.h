@@ -12,10 +12,10 @@ struct credentials_source {
 };
 
 struct credentials {
-    bool present;             /* false: nothing above names a key (the envelope's dsn may) */
+    bool present; /* false: nothing above names a key (the envelope's dsn may) */
     struct id128 key;
-    unsigned version;         /* sentry_version, 0 when absent */
-    struct str client;        /* sentry_client as sent (not percent-decoded in a query); may be empty */
+    unsigned version;  /* sentry_version, 0 when absent */
+    struct str client; /* sentry_client as sent (not percent-decoded in a query); may be empty */
 };
 
 /* 0, also when none is present; -ERR_BAD_AUTH_HEADER (no sentry_key in a Sentry header), -ERR_BAD_KEY, -ERR_BAD_VERSION,

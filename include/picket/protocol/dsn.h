@@ -10,7 +10,7 @@ struct dsn {
     struct str authority;   /* host[:port] */
     struct str path_prefix; /* "" or "/errors" */
     uint64_t project_id;
-    struct id128 key;       /* the key's 128 bits */
+    struct id128 key; /* the key's 128 bits */
 };
 
 /* Borrows from `text`. -ERR_BAD_DSN when a part is missing or malformed. An empty or present secret is ignored. */

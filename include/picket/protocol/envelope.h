@@ -7,34 +7,35 @@
 enum { ENVELOPE_MAX_ITEMS = 1000, ENVELOPE_MAX_HEADER = 256 << 10 }; /* a longer header is as if it were not JSON */
 
 struct envelope_header {
-    struct str json;        /* the header as it stands in the body */
-    struct str dsn;         /* "" when absent or not a string */
+    struct str json; /* the header as it stands in the body */
+    struct str dsn;  /* "" when absent or not a string */
     struct id128 event_id;
-    bool has_event_id;      /* false for null and the nil id as well */
-    int64_t sent_at_us;     /* 0: absent or not a time */
+    bool has_event_id;  /* false for null and the nil id as well */
+    int64_t sent_at_us; /* 0: absent or not a time */
 };
 
-enum envelope_item_type { /* only what the server treats differently; the names are protocol §3's */
+/* Only what the server treats differently; the names are protocol §3's. */
+enum envelope_item_type {
     ITEM_EVENT,
-    ITEM_NEEDS_EVENT_ID, /* transaction, security, attachment, form_data, raw_security, unreal_report, user_report, feedback, replay_event, profile */
+    ITEM_NEEDS_EVENT_ID, /* transaction, attachment, feedback and the others of §2.2 */
     ITEM_OTHER,          /* sessions, reports, check-ins, logs, metrics, unknown */
 };
 
 struct envelope_item {
     enum envelope_item_type type;
-    struct str type_name;    /* as sent, unescaped by the JSON reader into e->arena; "" when missing */
-    struct str header;       /* JSON text */
+    struct str type_name; /* as sent, unescaped by the JSON reader into e->arena; "" when missing */
+    struct str header;    /* JSON text */
     struct str payload;
-    size_t at;               /* offset of the payload in the body */
+    size_t at; /* offset of the payload in the body */
 };
 
 struct envelope {
-    struct str body;         /* all of it */
-    struct str rest;         /* what is not read yet */
-    struct arena *arena;     /* for the few unescaped strings of headers */
+    struct str body;     /* all of it */
+    struct str rest;     /* what is not read yet */
+    struct arena *arena; /* for the few unescaped strings of headers */
     struct envelope_header header;
     unsigned n_items;
-    size_t at;               /* offset of the failure, for the answer's `causes` */
+    size_t at; /* offset of the failure, for the answer's `causes` */
 };
 
 /* Reads the envelope header. -ERR_EMPTY_ENVELOPE, -ERR_BAD_ENVELOPE_HEADER, -ERR_BAD_EVENT_ID (a non-null event_id that is no
