@@ -160,25 +160,19 @@ static void answer_bad_method(struct http_call *call, unsigned allowed)
     http_answer_error(call, -ERR_BAD_METHOD, STR(""));
 }
 
-static void dispatch(struct call *c)
+static void dispatch(struct http_call *call, enum route_result found, const struct route_match *match)
 {
-    struct http_call *call = &c->pub;
-    struct str method = str_of_iovec(call->req->input.method);
-    struct route_match match;
-    http_target_split(str_of_iovec(call->req->input.path), &c->path, &call->query);
-    switch (route_find(call->worker->server->routes, http_method_parse(method), c->path, &match)) {
+    switch (found) {
     case ROUTE_NO_PATH:
         http_answer_error(call, -ERR_NOT_FOUND, STR(""));
         return;
     case ROUTE_NO_METHOD:
-        take_match(call, &match);
-        if (str_eq(method, STR("OPTIONS")))
-            cors_preflight(call, match.route->access, match.allowed);
+        if (str_eq(str_of_iovec(call->req->input.method), STR("OPTIONS")))
+            cors_preflight(call, match->route->access, match->allowed);
         else
-            answer_bad_method(call, match.allowed);
+            answer_bad_method(call, match->allowed);
         return;
     case ROUTE_FOUND:
-        take_match(call, &match);
         admit(call);
         return;
     }
@@ -195,13 +189,20 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
 {
     (void)self;
     struct call *c = call_new(req);
+    struct http_call *call = &c->pub;
     struct str why = STR("");
+    struct route_match match;
+    http_target_split(str_of_iovec(req->input.path), &c->path, &call->query);
+    unsigned method = http_method_parse(str_of_iovec(req->input.method));
+    enum route_result found = route_find(call->worker->server->routes, method, c->path, &match);
+    if (found != ROUTE_NO_PATH)
+        take_match(call, &match); /* says in which shape errors are answered */
     int r = check_head(req, &why);
     if (r < 0) {
         req->http1_is_persistent = 0; /* whatever follows cannot be trusted to be a request */
-        http_answer_error(&c->pub, r, why);
+        http_answer_error(call, r, why);
     } else {
-        dispatch(c);
+        dispatch(call, found, &match);
     }
     return 0;
 }

@@ -101,7 +101,7 @@ void worker_drain(void *worker)
     worker_set_state(w, WORKER_DRAINING);
     if (w->listening)
         uv_close((uv_handle_t *)&w->listener, NULL);
-    h2o_context_request_shutdown(&w->h2o);
+    w->h2o.shutdown_requested = 1; /* h2o_context_request_shutdown would also start an HTTP/2 timer that outlives the context */
     uv_timer_start(&w->grace, grace_over, w->pub.server->grace_ms, 0);
     LIST_EACH_SAFE(&w->conns, it) {
         struct conn *c = container_of(it, struct conn, link);
