@@ -31,8 +31,7 @@ struct ingest {
 
 /* Decoding and reading on a worker thread. Heap; owns a copy of the body. `op` is cleared, on the loop's thread, when the request ends. */
 struct admit_job {
-    struct work_job job;
-    struct http_worker *worker;
+    struct http_job job;
     struct ingest_op *op;
     struct admit admit;
     char body[];
@@ -184,9 +183,9 @@ static void job_dispose(void *memory)
     job_free(*(struct admit_job **)memory);
 }
 
-static void job_home(void *arg)
+static void job_home(struct http_job *http_job)
 {
-    struct admit_job *job = arg;
+    struct admit_job *job = container_of(http_job, struct admit_job, job);
     struct ingest_op *op = job->op;
     if (!op) {
         job_free(job);
@@ -203,17 +202,11 @@ static void job_home(void *arg)
     admitted(op, &job->admit);
 }
 
-static void job_run(struct work_job *work)
+static void job_run(struct http_job *http_job)
 {
-    struct admit_job *job = container_of(work, struct admit_job, job);
+    struct admit_job *job = container_of(http_job, struct admit_job, job);
     int r = admit_run(&job->admit, SIZE_MAX);
     assert(r == 0);
-}
-
-static void job_finished(struct work_job *work)
-{
-    struct admit_job *job = container_of(work, struct admit_job, job);
-    http_worker_post(job->worker, job_home, job);
 }
 
 static void admit_elsewhere(struct ingest_op *op)
@@ -227,7 +220,7 @@ static void admit_elsewhere(struct ingest_op *op)
     struct admit_job *job = malloc(sizeof *job + body.n);
     if (!job)
         abort();
-    *job = (struct admit_job){.job = {.run = job_run, .finished = job_finished}, .worker = op->call->worker, .op = op};
+    *job = (struct admit_job){.job = {.run = job_run, .home = job_home}, .op = op};
     memcpy(job->body, body.p, body.n);
     admit_init(&job->admit);
     job->admit.limits = op->admit.limits;
@@ -238,7 +231,7 @@ static void admit_elsewhere(struct ingest_op *op)
     job->admit.received_us = op->admit.received_us;
     memcpy(job->admit.addr, op->admit.addr, sizeof job->admit.addr);
     op->job = job;
-    r = work_submit(op->ingest->config.work, &job->job);
+    r = http_job_submit(op->call->worker, &job->job);
     if (r < 0) {
         op->job = NULL;
         job_free(job);

@@ -7,9 +7,8 @@
 
 struct ingest;
 struct ingest_config {
-    struct spool *spool;         /* these three outlive the server that the module is registered with */
+    struct spool *spool;         /* these two outlive the server that the module is registered with */
     struct key_cache *keys;
-    struct work_pool *work;
     unsigned threads;            /* of the HTTP server */
     size_t envelope_max_bytes;   /* decoded */
     size_t event_max_bytes;      /* one event's JSON */

@@ -1,0 +1,250 @@
+/* config.c: the table of environment variables. A new setting is one row, and a field in struct config. An empty value means unset, because
+ * compose files pass empty strings for what is not set. */
+#include "config.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <stddef.h>
+#include <unistd.h>
+
+enum kind { TEXT, NUMBER, BYTES, FLAG, URL, LEVEL };
+
+struct row {
+    const char *name;
+    enum kind kind;
+    size_t at;                  /* of the field in struct config */
+    const char *unset;          /* default as one would write it; NULL: none */
+    uint64_t min, max;          /* NUMBER and BYTES */
+    const char *help;
+};
+
+#define K UINT64_C(1024)
+#define M (K * K)
+#define G (M * K)
+#define FIELD(f) offsetof(struct config, f)
+
+static const struct row rows[] = {
+    {"DATABASE_URL", TEXT, FIELD(database_url), NULL, 0, 0, "PostgreSQL to use, postgres://user:password@host/db; unset: Picket runs a private one in DATA_DIR"},
+    {"DATABASE_MAX_CONNECTIONS", NUMBER, FIELD(database_max_connections), "10", 2, 1000, "connections of all HTTP threads together"},
+    {"DATABASE_ACQUIRE_TIMEOUT_SECS", NUMBER, FIELD(database_acquire_s), "5", 1, 300, "how long a query may wait for a connection"},
+    {"DATABASE_IDLE_TIMEOUT_SECS", NUMBER, FIELD(database_idle_s), "600", 0, 86400, "close connections that are unused for so long; 0: never"},
+    {"DATABASE_WAIT_SECS", NUMBER, FIELD(database_wait_s), "60", 0, 3600, "how long the start waits for the database to answer"},
+    {"POSTGRES_BIN_DIR", TEXT, FIELD(postgres_bin_dir), NULL, 0, 0, "where initdb and postgres are; unset: the newest in /usr/lib/postgresql, then PATH"},
+    {"HOST", TEXT, FIELD(host), "127.0.0.1", 0, 0, "address to listen on"},
+    {"PORT", NUMBER, FIELD(port), "8080", 1, 65535, "port to listen on"},
+    {"PUBLIC_URL", URL, FIELD(public_url), NULL, 0, 0, "what DSNs and links begin with, may have a path; unset: http://127.0.0.1:PORT"},
+    {"DASHBOARD_URL", URL, FIELD(dashboard_url), NULL, 0, 0, "the web dashboard: its origin may call the API with credentials"},
+    {"SSL_PROXY", FLAG, FIELD(ssl_proxy), "false", 0, 0, "a TLS proxy stands in front: cookies are Secure, X-Forwarded-For is believed"},
+    {"DATA_DIR", TEXT, FIELD(data_dir), NULL, 0, 0, "where everything lies; unset: /var/lib/picket as root, else $XDG_DATA_HOME/picket, else ~/.local/share/picket"},
+    {"INGEST_DIR", TEXT, FIELD(spool_dir), NULL, 0, 0, "where the spool lies; unset: DATA_DIR/spool"},
+    {"SPOOL_MAX_BYTES", BYTES, FIELD(spool_max_bytes), "8G", 64 * M, 1024 * G, "undigested events on disk; beyond it new ones get 503"},
+    {"SPOOL_FREE_FLOOR_BYTES", BYTES, FIELD(spool_free_floor_bytes), "512M", 0, 1024 * G, "free disk space that is left alone; below it new events get 503"},
+    {"SPOOL_PENDING_BYTES", BYTES, FIELD(spool_pending_bytes), "16M", M, G, "events in memory that wait for the disk; beyond it new ones get 503"},
+    {"HTTP_THREADS", NUMBER, FIELD(http_threads), "0", 0, 64, "0: one per processor, at most 8"},
+    {"DIGEST_WORKERS", NUMBER, FIELD(digest_workers), "2", 1, 32, "batches that are digested side by side; each has a database connection"},
+    {"DIGEST_BATCH_RECORDS", NUMBER, FIELD(digest_batch_records), "1000", 1, 10000, "events in one statement at most"},
+    {"MAX_CONNECTIONS", NUMBER, FIELD(max_connections), "10000", 16, 1000000, "open HTTP connections"},
+    {"MAX_BODY_BYTES", BYTES, FIELD(max_body_bytes), "20M", 64 * K, G, "one request's body as sent; beyond it 413"},
+    {"MAX_ENVELOPE_BYTES", BYTES, FIELD(max_envelope_bytes), "100M", 64 * K, G, "an envelope when decompressed; beyond it 413"},
+    {"MAX_EVENT_BYTES", BYTES, FIELD(max_event_bytes), "1M", 16 * K, 7 * M, "one event's JSON; beyond it the event is dropped"},
+    {"MAX_BODIES_BYTES", BYTES, FIELD(max_bodies_bytes), "256M", M, 64 * G, "all bodies in flight together; beyond it 503"},
+    {"SESSION_IDLE_HOURS", NUMBER, FIELD(session_idle_hours), "168", 1, 87600, "a login ends when unused for so long"},
+    {"SESSION_MAX_HOURS", NUMBER, FIELD(session_max_hours), "720", 1, 87600, "a login ends after so long anyway"},
+    {"ALLOW_REGISTRATION", FLAG, FIELD(allow_registration), "false", 0, 0, "anyone may create an account through POST /auth/register"},
+    {"CREATE_SUPERUSER", TEXT, FIELD(create_superuser), NULL, 0, 0, "email:password of the first administrator; unset: admin@picket.local with a random password"},
+    {"LOG_LEVEL", LEVEL, FIELD(log_level), "info", 0, 0, "debug, info, warn or error"},
+};
+
+static void *field(struct config *c, const struct row *row)
+{
+    return (char *)c + row->at;
+}
+
+static bool parse_bytes(struct str s, uint64_t *ret)
+{
+    static const struct {
+        char suffix;
+        uint64_t factor;
+    } units[] = {{'K', K}, {'M', M}, {'G', G}, {'k', K}, {'m', M}, {'g', G}};
+    uint64_t factor = 1, v;
+    for (size_t i = 0; s.n && i < ARRAY_LEN(units); i++) {
+        if (s.p[s.n - 1] == units[i].suffix) {
+            factor = units[i].factor;
+            s.n--;
+            break;
+        }
+    }
+    return str_to_u64(s, &v) && !__builtin_mul_overflow(v, factor, ret);
+}
+
+static bool parse_flag(struct str s, bool *ret)
+{
+    static const char *const yes[] = {"true", "1", "yes", "on"}, *const no[] = {"false", "0", "no", "off"};
+    for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
+        if (str_eq_nocase(s, str_from(yes[i])) || str_eq_nocase(s, str_from(no[i]))) {
+            *ret = str_eq_nocase(s, str_from(yes[i]));
+            return true;
+        }
+    }
+    return false;
+}
+
+/* scheme://host[:port][/path]: where the origin and the path end. */
+static bool split_url(struct str url, struct str *ret_origin, struct str *ret_path)
+{
+    size_t scheme = str_starts(url, STR("http://")) ? 7 : str_starts(url, STR("https://")) ? 8 : 0;
+    struct str rest = str_drop(url, scheme);
+    size_t host = str_find(rest, '/');
+    for (size_t i = 0; i < url.n; i++)
+        if (url.p[i] <= ' ' || url.p[i] == '?' || url.p[i] == '#' || url.p[i] == '@')
+            return false;
+    if (!scheme || host == 0)
+        return false;
+    *ret_origin = str_take(url, scheme + host);
+    *ret_path = str_drop(rest, host);
+    while (ret_path->n && ret_path->p[ret_path->n - 1] == '/')
+        ret_path->n--;
+    return true;
+}
+
+static bool take(struct config *c, const struct row *row, struct str s)
+{
+    struct str origin, path;
+    switch (row->kind) {
+    case TEXT:
+        *(const char **)field(c, row) = arena_cstr(&c->arena, s);
+        return true;
+    case NUMBER:
+    case BYTES: {
+        uint64_t v;
+        if (!(row->kind == NUMBER ? str_to_u64(s, &v) : parse_bytes(s, &v)) || v < row->min || v > row->max)
+            return false;
+        *(uint64_t *)field(c, row) = v;
+        return true;
+    }
+    case FLAG:
+        return parse_flag(s, field(c, row));
+    case URL:
+        if (!split_url(s, &origin, &path))
+            return false;
+        *(const char **)field(c, row) = arena_cstr(&c->arena, str_of(s.p, origin.n + path.n));
+        return true;
+    case LEVEL:
+        return log_level_parse(s, field(c, row));
+    }
+    return false;
+}
+
+static void write_bytes(uint64_t v, char *dst, size_t size)
+{
+    if (v >= G && v % G == 0)
+        (void)snprintf(dst, size, "%lluG", (unsigned long long)(v / G));
+    else if (v >= M && v % M == 0)
+        (void)snprintf(dst, size, "%lluM", (unsigned long long)(v / M));
+    else if (v >= K && v % K == 0)
+        (void)snprintf(dst, size, "%lluK", (unsigned long long)(v / K));
+    else
+        (void)snprintf(dst, size, "%llu", (unsigned long long)v);
+}
+
+static void explain(const struct row *row, const char *value, char *why, size_t size)
+{
+    char min[32], max[32];
+    write_bytes(row->min, min, sizeof min);
+    write_bytes(row->max, max, sizeof max);
+    switch (row->kind) {
+    case NUMBER:
+        (void)snprintf(why, size, "%s=%s: a whole number from %llu to %llu is allowed", row->name, value, (unsigned long long)row->min,
+                       (unsigned long long)row->max);
+        break;
+    case BYTES:
+        (void)snprintf(why, size, "%s=%s: a size from %s to %s is allowed, such as 512M (suffixes K, M, G)", row->name, value, min, max);
+        break;
+    case FLAG:
+        (void)snprintf(why, size, "%s=%s: true or false is allowed", row->name, value);
+        break;
+    case URL:
+        (void)snprintf(why, size, "%s=%s: a URL http(s)://host[:port][/path] without query is allowed", row->name, value);
+        break;
+    case LEVEL:
+        (void)snprintf(why, size, "%s=%s: debug, info, warn or error is allowed", row->name, value);
+        break;
+    case TEXT:
+        (void)snprintf(why, size, "%s: not allowed", row->name);
+        break;
+    }
+}
+
+static const char *default_data_dir(struct config *c, char *(*getenv_fn)(const char *))
+{
+    if (geteuid() == 0)
+        return "/var/lib/picket";
+    const char *xdg = getenv_fn("XDG_DATA_HOME"), *home = getenv_fn("HOME");
+    if (xdg && xdg[0] == '/')
+        return arena_printf(&c->arena, "%s/picket", xdg).p;
+    const struct passwd *pw = home && home[0] ? NULL : getpwuid(geteuid());
+    return arena_printf(&c->arena, "%s/.local/share/picket", pw ? pw->pw_dir : home && home[0] ? home : "").p;
+}
+
+/* What follows from other settings. */
+static int derive(struct config *c, char *(*getenv_fn)(const char *), char *why, size_t why_size)
+{
+    struct str origin, path;
+    if (!c->data_dir)
+        c->data_dir = default_data_dir(c, getenv_fn);
+    if (c->data_dir[0] != '/') {
+        (void)snprintf(why, why_size, "DATA_DIR=%s: an absolute path is allowed", c->data_dir);
+        return -EINVAL;
+    }
+    if (!c->spool_dir)
+        c->spool_dir = arena_printf(&c->arena, "%s/spool", c->data_dir).p;
+    c->cluster_dir = arena_printf(&c->arena, "%s/postgres", c->data_dir).p;
+    if (!c->public_url)
+        c->public_url = arena_printf(&c->arena, "http://127.0.0.1:%u", (unsigned)c->port).p;
+    bool ok = split_url(str_from(c->public_url), &origin, &path);
+    assert(ok); /* checked by take(), or made just now */
+    c->public_origin = arena_cstr(&c->arena, origin);
+    c->path_prefix = arena_cstr(&c->arena, path);
+    c->dashboard_origin = "";
+    if (c->dashboard_url && split_url(str_from(c->dashboard_url), &origin, &path))
+        c->dashboard_origin = arena_cstr(&c->arena, origin);
+    if (c->http_threads == 0) {
+        long n = sysconf(_SC_NPROCESSORS_ONLN);
+        c->http_threads = n < 1 ? 1 : n > 8 ? 8 : (uint64_t)n;
+    }
+    struct str password = str_from(c->create_superuser);
+    (void)str_cut(&password, ':');
+    if (c->create_superuser && password.n < 8) {
+        (void)snprintf(why, why_size, "CREATE_SUPERUSER: email:password is allowed, with a password of at least 8 characters");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+int config_read(struct config *c, char *(*getenv_fn)(const char *name), char *why, size_t why_size)
+{
+    *c = (struct config){0};
+    arena_init(&c->arena);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const char *value = getenv_fn(rows[i].name);
+        if (!value || !value[0])
+            value = rows[i].unset;
+        if (value && !take(c, &rows[i], str_from(value))) {
+            explain(&rows[i], value, why, why_size);
+            return -EINVAL;
+        }
+    }
+    return derive(c, getenv_fn, why, why_size);
+}
+
+void config_done(struct config *c)
+{
+    arena_done(&c->arena);
+}
+
+void config_help(FILE *out)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        (void)fprintf(out, "  %-30s %s%s%s%s\n", rows[i].name, rows[i].help, rows[i].unset ? " (default: " : "", rows[i].unset ? rows[i].unset : "",
+                      rows[i].unset ? ")" : "");
+}

@@ -1,0 +1,38 @@
+/* config.h: what the environment says, read once at the start and passed on as const. One table in config.c names every variable, its default,
+ * its bounds and its help; `picket serve --help` prints it. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "picket/base/arena.h"
+#include "picket/base/log.h"
+
+struct config {
+    const char *database_url;       /* NULL: a private cluster */
+    const char *postgres_bin_dir;   /* NULL: found */
+    uint64_t database_max_connections, database_acquire_s, database_idle_s, database_wait_s;
+    const char *host;
+    uint64_t port;
+    const char *public_url;         /* without a final slash */
+    const char *public_origin;      /* its scheme://host[:port] */
+    const char *path_prefix;        /* its path, "" or "/errors" */
+    const char *dashboard_url, *dashboard_origin; /* "" when unset */
+    const char *data_dir, *spool_dir, *cluster_dir;
+    uint64_t http_threads, digest_workers, digest_batch_records;
+    uint64_t spool_max_bytes, spool_free_floor_bytes, spool_pending_bytes;
+    uint64_t max_connections, max_body_bytes, max_envelope_bytes, max_event_bytes, max_bodies_bytes;
+    uint64_t session_idle_hours, session_max_hours;
+    bool ssl_proxy, allow_registration;
+    const char *create_superuser;   /* "email:password" or NULL */
+    enum log_level log_level;
+    struct arena arena;             /* owns the strings above that were made */
+};
+
+/* Reads the environment. On failure a message for people is in `why` (it names the variable, the value and what is allowed) and -EINVAL is
+ * returned. `getenv_fn` is getenv, or a test's. config_done() afterwards, also on failure. */
+MUST_CHECK int config_read(struct config *c, char *(*getenv_fn)(const char *name), char *why, size_t why_size);
+void config_done(struct config *c);
+/* Every variable with its default and meaning. */
+void config_help(FILE *out);

@@ -1,0 +1,11 @@
+/* privileges.h: started as root, Picket gives its directories to user postgres and becomes that user (decisions.md "started as root"): the
+ * private cluster runs as it, and whatever reads the network should not be root. */
+#pragma once
+
+#include "picket/base/macros.h"
+
+/* Makes `dir` (with parents, mode 0700) if it is missing. As root: owned by user postgres, or left with its owner when that user does not exist.
+ * On failure errno's negative, and *ret_why says what to do. */
+MUST_CHECK int privileges_prepare_dir(const char *dir, const char **ret_why);
+/* As root: becomes user postgres if there is one, else stays root and says so in the log. Otherwise nothing. */
+MUST_CHECK int privileges_drop(const char **ret_why);
