@@ -10,13 +10,19 @@
  *     CONNECTING → IDLE ⇄ BUSY            any → GONE (closed; freed at the end of the turn by the timer)
  *
  * One is kept connected, or being connected, as long as the pool is open. Attempts that fail are repeated with a pause that doubles from
- * BACKOFF_MIN_MS to BACKOFF_MAX_MS. A query that was sent is never sent again: whether it took effect is the caller's to know.
+ * BACKOFF_MIN_MS to BACKOFF_MAX_MS. A query that was sent is never sent again: whether it took effect is the caller's to know. A connection
+ * whose state is unknown or of no more use (out of step, too late, prepared statements outdated by a change of the schema, a server that turned
+ * read-only) is closed, not mended.
+ *
+ * The types of a statement's parameters are settled when it is prepared. A null is bound without a type, so that the server infers one; a later
+ * call that binds a value of another type prepares the statement again under a new name, and nulls then go with the type that is known.
  *
  * Callbacks run from socket events and from the one timer, never inside db_submit or db_cancel. */
 #include <errno.h>
 #include <stdio.h>
 
 #include "io.h"
+#include "lookup.h"
 #include "picket/base/error.h"
 #include "picket/base/log.h"
 #include "rows.h"
@@ -38,6 +44,13 @@ static const unsigned conn_edges[CONN_STATES] = {
     [CONN_GONE] = 0,
 };
 
+struct prepared {
+    bool ready;
+    unsigned generation;            /* part of the name on the server */
+    unsigned n_types;
+    uint32_t *types;                /* heap */
+};
+
 struct db_conn {
     struct db *db;
     struct list link;
@@ -48,7 +61,9 @@ struct db_conn {
     enum db_stmt stmt;              /* of the statement under way */
     PGresult *result;               /* the statement's own result, until the sync arrives */
     bool preparing;                 /* the next result is the Parse's */
-    bool prepared[STMT_COUNT];
+    bool reused;                    /* the flight has no Parse */
+    bool broken;                    /* sending failed: closed by the timer */
+    struct prepared prepared[STMT_COUNT];
 };
 
 struct db {
@@ -73,7 +88,7 @@ static void conn_set_state(struct db_conn *c, enum conn_state to)
 {
     assert(conn_edges[c->state] & 1u << to);
     list_remove(&c->link);
-    list_push_back(&c->db->conns[to], &c->link);
+    list_push_front(&c->db->conns[to], &c->link); /* the one used last is used first, so that surplus ones grow old */
     c->state = to;
     c->since_ms = uv_now(c->db->loop);
 }
@@ -110,8 +125,12 @@ static void conn_gone(struct db_conn *c, int r)
 
 static void free_gone(struct db *db)
 {
-    for (struct list *l; (l = list_pop(&db->conns[CONN_GONE]));)
-        free(container_of(l, struct db_conn, link));
+    for (struct list *l; (l = list_pop(&db->conns[CONN_GONE]));) {
+        struct db_conn *c = container_of(l, struct db_conn, link);
+        for (unsigned i = 0; i < STMT_COUNT; i++)
+            free(c->prepared[i].types);
+        free(c);
+    }
 }
 
 /* ---- the one timer */
@@ -131,6 +150,8 @@ static bool wants_connection(const struct db *db)
 static uint64_t conn_deadline(const struct db_conn *c)
 {
     const struct db *db = c->db;
+    if (c->broken)
+        return 0;
     switch (c->state) {
     case CONN_CONNECTING:
         return c->since_ms + CONNECT_MS;
@@ -174,11 +195,11 @@ static void back_off(struct db *db, const char *why)
 {
     db->backoff_ms = db->backoff_ms ? earlier(db->backoff_ms * 2, BACKOFF_MAX_MS) : BACKOFF_MIN_MS;
     db->connect_at_ms = uv_now(db->loop) + db->backoff_ms;
-    if (!db->lost && !db->closing) {
-        char quoted[256];
-        log_line(LOG_WARN, "database is away", "application=%s reason=%s", db->application, log_quote(str_from(why), quoted, sizeof quoted));
-    }
+    if (db->lost || db->closing || db_connected(db))
+        return;
     db->lost = true;
+    char quoted[256];
+    log_line(LOG_WARN, "database is away", "application=%s reason=%s", db->application, log_quote(str_from(why), quoted, sizeof quoted));
 }
 
 static void on_up(struct db_io *io)
@@ -236,15 +257,40 @@ static void connect_one(struct db *db)
 
 /* ---- sending and receiving */
 
-static bool send_statement(struct db_conn *c, struct db_query *q)
+static bool is_prepared(const struct prepared *p, const struct db_query *q)
+{
+    bool fits = p->ready && p->n_types == q->n_params;
+    for (unsigned i = 0; fits && i < q->n_params; i++)
+        fits = q->types[i] == 0 || q->types[i] == p->types[i];
+    return fits;
+}
+
+static void prepare_anew(struct prepared *p, const struct db_query *q)
+{
+    uint32_t *types = calloc(q->n_params + 1, sizeof *types); /* + 1: never asks for nothing */
+    if (!types)
+        abort();
+    for (unsigned i = 0; i < q->n_params; i++)
+        types[i] = q->types[i] ? q->types[i] : i < p->n_types ? p->types[i] : 0;
+    free(p->types);
+    *p = (struct prepared){.generation = p->generation + 1, .n_types = q->n_params, .types = types};
+}
+
+static bool send_statement(struct db_conn *c, const struct db_query *q)
 {
     static const int binary[DB_MAX_PARAMS] = {[0 ... DB_MAX_PARAMS - 1] = 1};
     const struct stmt_text *text = &stmt_texts[q->stmt];
+    struct prepared *p = &c->prepared[q->stmt];
     PGconn *pg = c->io.pg;
-    c->preparing = !c->prepared[q->stmt];
-    if (c->preparing && !PQsendPrepare(pg, text->name, text->sql, (int)q->n_params, q->types))
+    c->reused = is_prepared(p, q);
+    c->preparing = !c->reused;
+    if (c->preparing)
+        prepare_anew(p, q);
+    char name[64]; /* PostgreSQL looks at 63 bytes; the number comes first so that it is never cut */
+    (void)snprintf(name, sizeof name, "%u_%s", p->generation, text->name);
+    if (c->preparing && !PQsendPrepare(pg, name, text->sql, (int)p->n_types, p->types))
         return false;
-    if (!PQsendQueryPrepared(pg, text->name, (int)q->n_params, q->values, q->lengths, binary, 1))
+    if (!PQsendQueryPrepared(pg, name, (int)q->n_params, q->values, q->lengths, binary, 1))
         return false;
     return PQpipelineSync(pg);
 }
@@ -256,9 +302,30 @@ static void start(struct db_conn *c, struct db_query *q)
     c->query = q;
     c->stmt = q->stmt;
     conn_set_state(c, CONN_BUSY);
-    /* When sending fails the connection is broken, which its socket reports in a moment: the query fails there, not inside db_submit. */
-    (void)send_statement(c, q);
-    db_io_flush(&c->io);
+    /* The query fails from the timer, not inside db_submit; the caller arms it. */
+    c->broken = !send_statement(c, q) || db_io_flush(&c->io) < 0;
+}
+
+/* The connection answered, but can no longer be used as it is. */
+static bool is_spent(const struct db_conn *c, struct str sqlstate)
+{
+    if (str_eq(sqlstate, STR("0A000")) || str_eq(sqlstate, STR("26000")))
+        return c->reused; /* "cached plan must not change result type", or the statement is gone: all are to be prepared anew */
+    return str_eq(sqlstate, STR("25006")); /* it is a standby now */
+}
+
+static int failure_of(struct db_conn *c, struct db_query *q, const PGresult *result, bool *ret_spent)
+{
+    int r = db_error_of(result, q->sqlstate, q->constraint);
+    *ret_spent = is_spent(c, str_from(q->sqlstate));
+    if (*ret_spent)
+        r = -ERR_DB_TRANSIENT;
+    if (r == -ERR_DB_FAILED || r == -ERR_DB_TRANSIENT) {
+        char quoted[256];
+        log_line(LOG_DEBUG, "statement failed", "stmt=%s sqlstate=%s message=%s", stmt_texts[c->stmt].name, q->sqlstate,
+                 log_quote(str_from(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY)), quoted, sizeof quoted));
+    }
+    return r;
 }
 
 static void conclude(struct db_conn *c)
@@ -266,22 +333,16 @@ static void conclude(struct db_conn *c)
     struct db_query *q = c->query;
     struct db *db = c->db;
     PGresult *result = TAKE_PTR(c->result);
+    ExecStatusType status = PQresultStatus(result);
+    bool ok = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK, spent = false;
+    int r = ok || !q ? 0 : failure_of(c, q, result, &spent);
     c->query = NULL;
-    conn_set_state(c, CONN_IDLE);
-    if (q) {
-        struct db_rows rows = {result};
-        ExecStatusType status = PQresultStatus(result);
-        bool ok = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
-        int r = ok ? 0 : db_error_of(result, q->sqlstate, q->constraint);
-        if (r == -ERR_DB_TRANSIENT)
-            c->prepared[c->stmt] = false; /* 26000, 0A000: the statement must be parsed anew; harmless otherwise */
-        if (r == -ERR_DB_FAILED || r == -ERR_DB_TRANSIENT) {
-            char quoted[256];
-            log_line(LOG_DEBUG, "statement failed", "stmt=%s sqlstate=%s message=%s", stmt_texts[c->stmt].name, q->sqlstate,
-                     log_quote(str_from(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY)), quoted, sizeof quoted));
-        }
-        finish(q, r, ok ? &rows : NULL);
-    }
+    if (spent)
+        conn_gone(c, r);
+    else
+        conn_set_state(c, CONN_IDLE);
+    if (q)
+        finish(q, r, ok ? &(struct db_rows){result} : NULL);
     PQclear(result);
     pump(db);
 }
@@ -296,7 +357,7 @@ static bool take_result(struct db_conn *c, PGresult *result)
     }
     if (c->preparing && status == PGRES_COMMAND_OK) {
         c->preparing = false;
-        c->prepared[c->stmt] = true;
+        c->prepared[c->stmt].ready = true;
         PQclear(result);
     } else if (c->result || status == PGRES_PIPELINE_ABORTED) {
         PQclear(result); /* what follows an error */
@@ -309,21 +370,20 @@ static bool take_result(struct db_conn *c, PGresult *result)
 static void on_input(struct db_io *io)
 {
     struct db_conn *c = container_of(io, struct db_conn, io);
-    while (c->state == CONN_BUSY && !PQisBusy(io->pg)) {
+    unsigned gaps = 0; /* libpq says NULL once between two statements of a flight, twice in a row when there is none */
+    while (c->state == CONN_BUSY && gaps < 2 && !PQisBusy(io->pg)) {
         PGresult *result = PQgetResult(io->pg);
-        if (!result)
-            continue; /* the gap between two statements of a flight */
-        if (take_result(c, result)) {
-            if (c->result) {
-                conclude(c);
-            } else { /* a flight without a result cannot be: the stream is out of step */
-                struct db *db = c->db;
-                conn_gone(c, -ERR_DB_AWAY);
-                pump(db);
-            }
-            return;
-        }
+        gaps = result ? 0 : gaps + 1;
+        if (!result || !take_result(c, result))
+            continue;
+        if (c->result)
+            conclude(c);
+        else
+            db_io_lost(io); /* a flight without a result cannot be: the stream is out of step */
+        return;
     }
+    if (PQstatus(io->pg) == CONNECTION_BAD)
+        db_io_lost(io);
 }
 
 static bool done_closing(struct db *db)
@@ -367,7 +427,7 @@ static bool expire_conn(struct db *db)
                 continue;
             if (c->state == CONN_CONNECTING && !unneeded)
                 back_off(db, "no answer while connecting");
-            conn_gone(c, -ERR_DB_TIMEOUT);
+            conn_gone(c, c->broken ? -ERR_DB_AWAY : -ERR_DB_TIMEOUT);
             return true;
         }
     }
@@ -378,14 +438,17 @@ static void on_timer(uv_timer_t *timer)
 {
     struct db *db = container_of(timer, struct db, timer);
     free_gone(db);
-    for (struct list *l; (l = list_first(&db->refused));)
-        finish(container_of(l, struct db_query, link), -ERR_DB_BUSY, NULL);
+    struct list refused; /* done() may submit again and be refused again: that is for the next turn */
+    list_init(&refused);
+    list_splice(&refused, &db->refused);
+    for (struct list *l; (l = list_first(&refused));)
+        finish(container_of(l, struct db_query, link), db->closing ? -ERR_DB_AWAY : -ERR_DB_BUSY, NULL);
     for (struct list *l; (l = list_first(&db->waiting));) {
         struct db_query *q = container_of(l, struct db_query, link);
         if (!db->closing && q->deadline_ms > uv_now(db->loop))
             break;
         db->n_waiting--;
-        finish(q, list_empty(&db->conns[CONN_BUSY]) ? -ERR_DB_AWAY : -ERR_DB_BUSY, NULL);
+        finish(q, db->closing || !db_connected(db) ? -ERR_DB_AWAY : -ERR_DB_BUSY, NULL);
     }
     while (expire_conn(db))
         continue;
@@ -400,7 +463,9 @@ static void on_timer(uv_timer_t *timer)
 
 int db_open(uv_loop_t *loop, const struct db_config *config, struct db **ret)
 {
-    assert(config->connections > 0);
+    assert(config->connections > 0 && config->acquire_ms > 0 && config->query_ms > 0);
+    if (!db_lookup_valid(config->conninfo))
+        return -EINVAL;
     struct db *db = calloc(1, sizeof *db);
     if (!db)
         return -ENOMEM;
@@ -432,6 +497,11 @@ void db_close(struct db *db, void (*closed)(void *arg), void *arg)
     uv_timer_start(&db->timer, on_timer, 0, 0);
 }
 
+uv_loop_t *db_loop(const struct db *db)
+{
+    return db->loop;
+}
+
 bool db_connected(const struct db *db)
 {
     return !list_empty(&db->conns[CONN_IDLE]) || !list_empty(&db->conns[CONN_BUSY]);
@@ -441,6 +511,8 @@ void db_submit(struct db *db, struct db_query *q)
 {
     assert(q->db == NULL && q->done);
     q->db = db;
+    q->sqlstate[0] = q->constraint[0] = '\0';
+    q->deadline_ms = 0;
     if (db->closing || db->n_waiting >= db->config.waiting_max) {
         list_push_back(&db->refused, &q->link);
         arm(db);
@@ -460,11 +532,8 @@ void db_cancel(struct db_query *q)
     if (q->conn) {
         q->conn->query = NULL; /* its result will be dropped */
     } else {
-        LIST_EACH (&db->waiting, it)
-            if (it == &q->link) {
-                db->n_waiting--;
-                break;
-            }
+        if (q->deadline_ms) /* waiting, not refused */
+            db->n_waiting--;
         list_remove(&q->link);
     }
     q->conn = NULL;
@@ -496,6 +565,7 @@ int db_wait(struct db *db, struct db_query *q, void (*seen)(void *arg, const str
     uv_loop_t *loop = db->loop;
     q->done = wait_done;
     q->waiter = &w;
+    uv_update_time(loop); /* commands may have worked or slept since the loop ran */
     db_submit(db, q);
     while (!w.over)
         uv_run(loop, UV_RUN_ONCE);

@@ -3,7 +3,8 @@
  *
  * Statements are prepared on first use per connection; parameters and results travel in binary. A lost connection is re-made with
  * backoff for as long as the pool is open; queries that wait longer than acquire_ms fail with -ERR_DB_AWAY (nothing connected) or
- * -ERR_DB_BUSY, queries that run longer than query_ms with -ERR_DB_TIMEOUT. A query that was sent is never sent again by the pool. */
+ * -ERR_DB_BUSY, queries that run longer than query_ms with -ERR_DB_TIMEOUT. A query that was sent is never sent again by the pool: when its
+ * connection is lost it ends with -ERR_DB_AWAY, and whether it took effect is not known. */
 #pragma once
 
 #include <uv.h>
@@ -19,13 +20,15 @@ struct db_config {
     const char *application;   /* application_name; copied */
     unsigned connections;      /* opened as needed, at most this many */
     unsigned waiting_max;      /* queries that may wait for a connection; beyond: -ERR_DB_BUSY */
-    unsigned acquire_ms, query_ms; /* query_ms is also sent as statement_timeout */
+    unsigned acquire_ms, query_ms; /* both above 0; query_ms is also sent as statement_timeout */
     unsigned idle_ms;          /* a connection unused for longer is closed, but the last one stays; 0: never */
 };
 
-MUST_CHECK int db_open(uv_loop_t *loop, const struct db_config *config, struct db **ret); /* returns at once; connects in the background */
+/* Returns at once and connects in the background. -EINVAL: conninfo is neither a URL nor key=value pairs. */
+MUST_CHECK int db_open(uv_loop_t *loop, const struct db_config *config, struct db **ret);
 /* Fails waiting queries with -ERR_DB_AWAY, lets running ones finish or time out, then closed() runs on the loop. */
 void db_close(struct db *db, void (*closed)(void *arg), void *arg);
+uv_loop_t *db_loop(const struct db *db);
 bool db_connected(const struct db *db); /* at least one connection is up */
 
 /* ---- queries */

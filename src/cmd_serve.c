@@ -1,0 +1,310 @@
+/* cmd_serve.c: `picket serve`: puts the parts together in the order in which they need each other, and takes them apart in reverse.
+ *
+ *   user and directories → database (private cluster or DATABASE_URL) → migrations → first administrator and project → spool → key cache →
+ *   digest → HTTP threads → (first start: a sample event through the front door) → SIGTERM or SIGINT
+ *
+ * The main thread's loop carries the signals, the key cache's listener and the first start's questions to the database; everything else has
+ * threads of its own. Stopping: no new connections, requests under way finish, the spool syncs and answers, the statements under way commit;
+ * what is spooled and not digested is digested at the next start. */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+#include <uv.h>
+
+#include "cmd.h"
+#include "first_start.h"
+#include "picket/api/api.h"
+#include "picket/auth/keys.h"
+#include "picket/auth/throttle.h"
+#include "picket/base/clock.h"
+#include "picket/base/error.h"
+#include "picket/base/log.h"
+#include "picket/digest/digest.h"
+#include "picket/ingest/ingest.h"
+#include "privileges.h"
+#include "version.h"
+
+enum {
+    REQUEST_GRACE_MS = 4000,
+    DIGEST_GRACE_MS = 3000,
+    QUERY_MS = 30000,
+    DIGEST_QUERY_MS = 60000,
+    WAITING_MAX = 512,
+    WORK_THREADS = 2,
+    WORK_QUEUE = 256,
+    REQUEST_MS = 30000,
+    KEEP_ALIVE_MS = 75000,
+    SEGMENT_BYTES = 64 * 1024 * 1024,
+    BATCH_BYTES = 4 * 1024 * 1024,
+};
+
+struct serve {
+    const struct config *config;
+    uv_loop_t loop;
+    uv_signal_t signals[2];
+    struct db_cluster *cluster;
+    const char *conninfo;
+    struct db *db;
+    struct spool *spool;
+    struct key_cache *keys;
+    struct key_watch *key_watch;
+    struct work_pool *work;
+    struct throttle *throttle;
+    struct ingest *ingest;
+    struct api *api;
+    struct http_server *http;
+    struct digest *digest;
+    struct first_start first;
+};
+
+static void usage(void)
+{
+    puts("usage: picket serve\n\nTakes events, digests them and answers the API until SIGTERM or SIGINT. Settings come from the environment:\n");
+    config_help(stdout);
+}
+
+static void say_migration(int number, const char *name)
+{
+    log_line(LOG_INFO, "migrating the schema", "number=%d name=%s", number, name);
+}
+
+static struct db_config database_config(const struct serve *s, const char *application, unsigned connections, unsigned query_ms)
+{
+    const struct config *c = s->config;
+    return (struct db_config){.conninfo = s->conninfo,
+                              .application = application,
+                              .connections = connections ? connections : 1,
+                              .waiting_max = WAITING_MAX,
+                              .acquire_ms = (unsigned)c->database_acquire_s * 1000,
+                              .query_ms = query_ms,
+                              .idle_ms = (unsigned)c->database_idle_s * 1000};
+}
+
+static int open_spool(struct serve *s)
+{
+    const struct config *c = s->config;
+    const char *why = "";
+    int r = privileges_prepare_dir(c->spool_dir, &why);
+    if (r < 0)
+        return cmd_fail("%s: %s (%s)", c->spool_dir, why, err_text(r));
+    struct spool_config spool = {.dir = c->spool_dir,
+                                 .segment_bytes = SEGMENT_BYTES,
+                                 .max_bytes = c->spool_max_bytes,
+                                 .free_floor_bytes = c->spool_free_floor_bytes,
+                                 .max_pending_bytes = c->spool_pending_bytes};
+    struct spool_recovery recovery;
+    r = spool_open(&spool, &s->spool, &recovery);
+    if (r == -ERR_SPOOL_LOCKED)
+        return cmd_fail("%s: another Picket uses this spool: stop it, or set DATA_DIR or INGEST_DIR", c->spool_dir);
+    if (r < 0)
+        return cmd_fail("%s: the spool cannot be opened: %s", c->spool_dir, err_text(r));
+    if (recovery.records || recovery.torn_bytes || recovery.quarantined_bytes)
+        log_line(LOG_INFO, "spool recovered", "segments=%" PRIu64 " records=%" PRIu64 " torn_bytes=%" PRIu64 " quarantined_bytes=%" PRIu64,
+                 recovery.segments, recovery.records, recovery.torn_bytes, recovery.quarantined_bytes);
+    return EXIT_OK;
+}
+
+static int open_keys(struct serve *s)
+{
+    struct db_config db = database_config(s, "picket main", 1, QUERY_MS);
+    int r = db_open(&s->loop, &db, &s->db);
+    if (r == 0)
+        r = key_cache_open(&s->keys);
+    if (r == 0)
+        r = key_watch_open(s->keys, &s->loop, s->db, s->conninfo, &s->key_watch);
+    return r < 0 ? cmd_fail("the key cache cannot be opened: %s", err_text(r)) : EXIT_OK;
+}
+
+static int open_digest(struct serve *s)
+{
+    struct digest_config digest = {.spool = s->spool,
+                                   .db = database_config(s, "picket digest", 1, DIGEST_QUERY_MS),
+                                   .workers = (unsigned)s->config->digest_workers,
+                                   .batch_records = (unsigned)s->config->digest_batch_records,
+                                   .batch_bytes = BATCH_BYTES};
+    int r = digest_open(&digest, &s->digest);
+    return r < 0 ? cmd_fail("the digest cannot be started: %s", err_text(r)) : EXIT_OK;
+}
+
+static int open_http(struct serve *s)
+{
+    const struct config *c = s->config;
+    struct ingest_config ingest = {.spool = s->spool,
+                                   .keys = s->keys,
+                                   .threads = (unsigned)c->http_threads,
+                                   .envelope_max_bytes = c->max_envelope_bytes,
+                                   .event_max_bytes = c->max_event_bytes};
+    struct api_config api = {.public_url = c->public_url,
+                             .allow_registration = c->allow_registration,
+                             .throttle = s->throttle};
+    struct http_config http = {.host = c->host,
+                               .port = (unsigned)c->port,
+                               .threads = (unsigned)c->http_threads,
+                               .connections_max = (unsigned)c->max_connections,
+                               .body_max_bytes = c->max_body_bytes,
+                               .body_dir = c->spool_dir,
+                               .bodies_max_bytes = c->max_bodies_bytes,
+                               .request_ms = REQUEST_MS,
+                               .idle_ms = KEEP_ALIVE_MS,
+                               .path_prefix = c->path_prefix,
+                               .dashboard_origin = c->dashboard_origin,
+                               .public_origin = c->public_origin,
+                               .secure_cookies = c->ssl_proxy,
+                               .trust_forwarded = c->ssl_proxy,
+                               .session_idle_us = (int64_t)c->session_idle_hours * CLOCK_US_PER_HOUR,
+                               .session_absolute_us = (int64_t)c->session_max_hours * CLOCK_US_PER_HOUR,
+                               .db = database_config(s, "picket http", (unsigned)(c->database_max_connections / c->http_threads), QUERY_MS),
+                               .work = s->work};
+    int r = work_pool_open(WORK_THREADS, WORK_QUEUE, &s->work);
+    http.work = s->work;
+    s->throttle = api.throttle = throttle_new();
+    if (r == 0)
+        r = ingest_open(&ingest, &s->ingest);
+    if (r == 0)
+        r = api_open(&api, &s->api);
+    if (r < 0)
+        return cmd_fail("the server cannot be started: %s", err_text(r));
+    const struct http_module modules[] = {*ingest_module(s->ingest), *api_module(s->api)};
+    r = http_server_open(&http, modules, ARRAY_LEN(modules), &s->http);
+    if (r < 0)
+        return cmd_fail("cannot listen on %s port %u: %s. Is something else there? HOST and PORT choose another address", c->host, (unsigned)c->port,
+                        err_text(r));
+    return EXIT_OK;
+}
+
+/* As many descriptors as connections need; what the system allows is what there is. */
+static void raise_descriptors(const struct config *c)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    rlim_t want = c->max_connections + 256;
+    if (limit.rlim_cur >= want)
+        return;
+    limit.rlim_cur = want < limit.rlim_max ? want : limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < want)
+        log_line(LOG_WARN, "fewer connections than configured", "descriptors=%" PRIu64 " max_connections=%" PRIu64, (uint64_t)limit.rlim_cur,
+                 c->max_connections);
+}
+
+static int open_all(struct serve *s)
+{
+    const char *why = "";
+    int r = privileges_prepare_dir(s->config->data_dir, &why);
+    if (r < 0)
+        return cmd_fail("%s: %s (%s)", s->config->data_dir, why, err_text(r));
+    r = privileges_prepare_dir(s->config->spool_dir, &why);
+    if (r == 0)
+        r = privileges_drop(&why);
+    if (r < 0)
+        return cmd_fail("%s: %s (%s)", s->config->spool_dir, why, err_text(r));
+    raise_descriptors(s->config);
+    int code = cmd_database_start(s->config, &s->loop, &s->cluster, &s->conninfo, say_migration);
+    if (code == EXIT_OK)
+        code = open_keys(s);
+    if (code == EXIT_OK)
+        code = first_start_prepare(&s->first, s->config, s->db);
+    if (code == EXIT_OK)
+        code = open_spool(s);
+    if (code == EXIT_OK)
+        code = open_digest(s);
+    return code == EXIT_OK ? open_http(s) : code;
+}
+
+static void on_closed(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+static void wait_until(struct serve *s, const bool *closed)
+{
+    while (!*closed)
+        uv_run(&s->loop, UV_RUN_ONCE);
+}
+
+static void close_database(struct serve *s)
+{
+    bool closed = false;
+    if (s->key_watch) {
+        key_watch_close(s->key_watch, on_closed, &closed);
+        wait_until(s, &closed);
+    }
+    closed = false;
+    if (s->db) {
+        db_close(s->db, on_closed, &closed);
+        wait_until(s, &closed);
+    }
+    key_cache_free(s->keys);
+}
+
+static void close_all(struct serve *s)
+{
+    http_server_close(s->http, REQUEST_GRACE_MS);
+    work_pool_close(s->work);
+    first_start_done(&s->first);
+    digest_close(s->digest, DIGEST_GRACE_MS);
+    spool_close(s->spool);
+    ingest_free(s->ingest);
+    api_free(s->api);
+    throttle_free(s->throttle);
+    close_database(s);
+    uv_run(&s->loop, UV_RUN_DEFAULT); /* what is closing */
+    int r = uv_loop_close(&s->loop);
+    assert(r == 0);
+    db_cluster_stop(s->cluster);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    log_line(LOG_INFO, "stopping", "signal=%d", number);
+    uv_stop(handle->loop);
+}
+
+static void watch_signals(struct serve *s)
+{
+    static const int numbers[] = {SIGTERM, SIGINT};
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        int r = uv_signal_init(&s->loop, &s->signals[i]);
+        if (r == 0)
+            r = uv_signal_start(&s->signals[i], on_signal, numbers[i]);
+        assert(r == 0);
+    }
+}
+
+static void close_signals(struct serve *s)
+{
+    for (size_t i = 0; i < ARRAY_LEN(s->signals); i++)
+        uv_close((uv_handle_t *)&s->signals[i], NULL);
+}
+
+int cmd_serve(const struct config *config, int argc, char **argv)
+{
+    if (cmd_wants_help(argc, argv)) {
+        usage();
+        return EXIT_OK;
+    }
+    if (argc > 1)
+        return cmd_usage("serve", "serve takes no arguments: settings come from the environment");
+    static struct serve s; /* large, and the only one */
+    s = (struct serve){.config = config};
+    if (uv_loop_init(&s.loop) < 0)
+        return cmd_fail("no event loop");
+    watch_signals(&s);
+    int code = open_all(&s);
+    if (code == EXIT_OK) {
+        printf("Picket %s listens on http://%s:%u\n", PICKET_VERSION, config->host, (unsigned)config->port);
+        fflush(stdout);
+        log_line(LOG_INFO, "listening", "host=%s port=%u http_threads=%u digest_workers=%u pid=%d", config->host, (unsigned)config->port,
+                 (unsigned)config->http_threads, (unsigned)config->digest_workers, (int)getpid());
+        first_start_show(&s.first, s.work);
+        uv_run(&s.loop, UV_RUN_DEFAULT);
+    }
+    close_signals(&s);
+    close_all(&s);
+    if (code == EXIT_OK)
+        log_line(LOG_INFO, "stopped", "%s", "");
+    return code;
+}

@@ -1,0 +1,77 @@
+/* main.c: finds the command and hands over. Commands are wiring: what they do lives in the layers. */
+#include <signal.h>
+#include <stdio.h>
+
+#include "cmd.h"
+#include "version.h"
+
+struct command {
+    const char *name, *help;
+    int (*run)(const struct config *config, int argc, char **argv);
+};
+
+static int cmd_version(const struct config *config, int argc, char **argv)
+{
+    (void)config;
+    (void)argc;
+    (void)argv;
+    puts("picket " PICKET_VERSION);
+    return EXIT_OK;
+}
+
+static const struct command commands[] = {
+    {"serve", "take events, digest them, answer the API", cmd_serve},
+    {"migrate", "bring the database schema up to date", cmd_migrate},
+    {"user", "add, list, or change the password of users", cmd_user},
+    {"project", "add or list projects, rotate a project's key", cmd_project},
+    {"token", "add, list or revoke API tokens", cmd_token},
+    {"send", "send a sample event, or a file, to a DSN", cmd_send},
+    {"version", "print the version", cmd_version},
+};
+
+static void help(FILE *out)
+{
+    fputs("Picket takes errors from any Sentry SDK, groups them into issues and shows them.\n\nusage: picket COMMAND [OPTIONS]\n\n", out);
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        fprintf(out, "  %-8s  %s\n", commands[i].name, commands[i].help);
+    fputs("\npicket COMMAND --help says more. Settings come from the environment: picket serve --help lists them.\n", out);
+}
+
+static const struct command *find(struct str name)
+{
+    if (str_eq(name, STR("--version")))
+        name = STR("version");
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (str_eq(name, str_from(commands[i].name)))
+            return &commands[i];
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    struct str name = str_from(argc > 1 ? argv[1] : "");
+    if (str_eq(name, STR("--help")) || str_eq(name, STR("-h")) || str_eq(name, STR("help"))) {
+        help(stdout);
+        return EXIT_OK;
+    }
+    const struct command *command = find(name);
+    if (!command) {
+        if (name.n)
+            fprintf(stderr, "picket: there is no command '%.*s'\n\n", STR_ARG(name));
+        help(stderr);
+        return EXIT_USAGE;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    struct config config;
+    char why[512];
+    int code;
+    if (config_read(&config, getenv, why, sizeof why) < 0) {
+        fprintf(stderr, "picket: %s\n", why);
+        code = EXIT_USAGE;
+    } else {
+        log_set_level(config.log_level);
+        code = command->run(&config, argc - 1, argv + 1);
+    }
+    config_done(&config);
+    return code;
+}
