@@ -4,14 +4,17 @@
  * and made anew after it. Closing a handle takes it out of epoll at once; its memory is freed in the close callback. Output is flushed until
  * libpq has nothing left; while something is left the poll also waits for writability.
  *
- * A lost connection is reported from a poll callback, never from the call that noticed it (A1): db_io_flush leaves the socket's error to
- * the next readable event. */
+ * When a connection breaks, libpq closes its socket inside whatever call notices, which may be a sending one. The number may belong to another
+ * file a moment later, so after every such call the poll handle is closed before anything else, and uv_poll_start is only ever called on a
+ * socket that libpq still has. A loss is reported from a poll callback, or as the result of db_io_flush, never by a callback from the call
+ * that noticed it (A1). */
 #include "io.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "lookup.h"
 #include "picket/base/error.h"
 
 static void on_closed(uv_handle_t *handle)
@@ -28,9 +31,8 @@ static void stop_poll(struct db_io *io)
 void db_io_close(struct db_io *io)
 {
     stop_poll(io);
-    if (io->pg)
-        PQfinish(io->pg);
-    io->pg = NULL;
+    db_lookup_free(TAKE_PTR(io->lookup));
+    PQfinish(TAKE_PTR(io->pg)); /* NULL is fine */
     io->up = false;
 }
 
@@ -44,9 +46,10 @@ static void note_error(struct db_io *io)
     io->why[n] = '\0';
 }
 
-static void go_down(struct db_io *io)
+void db_io_lost(struct db_io *io)
 {
-    note_error(io);
+    if (io->pg)
+        note_error(io);
     db_io_close(io);
     io->on_down(io);
 }
@@ -66,19 +69,33 @@ static int start_poll(struct db_io *io, int events, uv_poll_cb callback)
         return r;
     }
     io->poll->data = io; /* the handle is not embedded in io (M3), so container_of cannot lead back */
+    io->events = events;
     return uv_poll_start(io->poll, events, callback);
 }
 
-static void watch(struct db_io *io, bool writable)
+/* After a flush: waits for what is due, or stops watching a socket that is gone. */
+static int watch(struct db_io *io, int left)
 {
-    int r = uv_poll_start(io->poll, UV_READABLE | (writable ? UV_WRITABLE : 0), on_ready);
-    assert(r == 0);
+    if (left < 0 || PQsocket(io->pg) < 0 || PQstatus(io->pg) == CONNECTION_BAD) {
+        stop_poll(io);
+        return -ERR_DB_AWAY;
+    }
+    int events = UV_READABLE | (left > 0 ? UV_WRITABLE : 0);
+    if (events == io->events)
+        return 0;
+    io->events = events;
+    return uv_poll_start(io->poll, events, on_ready);
+}
+
+int db_io_flush(struct db_io *io)
+{
+    return watch(io, PQflush(io->pg));
 }
 
 static void became_up(struct db_io *io)
 {
     if (PQsetnonblocking(io->pg, 1) != 0 || start_poll(io, UV_READABLE, on_ready) < 0) {
-        go_down(io);
+        db_io_lost(io);
         return;
     }
     io->up = true;
@@ -94,61 +111,73 @@ static void on_connecting(uv_poll_t *poll, int status, int events)
     switch (PQconnectPoll(io->pg)) {
     case PGRES_POLLING_READING:
         if (start_poll(io, UV_READABLE, on_connecting) < 0)
-            go_down(io);
+            db_io_lost(io);
         break;
     case PGRES_POLLING_WRITING:
         if (start_poll(io, UV_WRITABLE, on_connecting) < 0)
-            go_down(io);
+            db_io_lost(io);
         break;
     case PGRES_POLLING_OK:
         became_up(io);
         break;
     case PGRES_POLLING_FAILED:
     case PGRES_POLLING_ACTIVE: /* unused by libpq */
-        go_down(io);
+        db_io_lost(io);
         break;
     }
 }
 
 static void on_ready(uv_poll_t *poll, int status, int events)
 {
-    (void)status;
     struct db_io *io = poll->data;
-    if ((events & UV_READABLE || status < 0) && !PQconsumeInput(io->pg)) {
-        go_down(io);
+    bool readable = events & UV_READABLE || status < 0;
+    if (readable && !PQconsumeInput(io->pg)) {
+        db_io_lost(io);
         return;
     }
-    int left = PQflush(io->pg);
-    if (left < 0) {
-        go_down(io);
-        return;
-    }
-    watch(io, left > 0);
-    if (events & UV_READABLE)
+    if (db_io_flush(io) < 0)
+        db_io_lost(io);
+    else if (readable)
         io->on_input(io); /* last: io may be gone afterwards */
 }
 
-void db_io_flush(struct db_io *io)
+/* Notices would go to stderr: nobody acts on them, and migrations make many ("already exists, skipping"). */
+static void drop_notice(void *arg, const PGresult *result)
 {
-    int left = PQflush(io->pg);
-    watch(io, left > 0); /* left < 0: the connection is broken and reads as end of file */
+    (void)arg;
+    (void)result;
 }
 
-int db_io_open(struct db_io *io, uv_loop_t *loop, const char *conninfo, const char *application, unsigned statement_ms)
+static int begin(struct db_io *io)
 {
-    char options[128];
-    (void)snprintf(options, sizeof options, "-c statement_timeout=%u -c TimeZone=UTC -c client_min_messages=warning", statement_ms); /* fits */
-    const char *const keys[] = {"dbname", "client_encoding", "fallback_application_name", "options", NULL};
-    const char *const values[] = {conninfo, "UTF8", application, options, NULL};
-    io->loop = loop;
-    io->up = false;
-    io->why[0] = '\0';
-    io->pg = PQconnectStartParams(keys, values, 1);
+    io->pg = db_lookup_connect(io->lookup, io->application, io->statement_ms);
+    db_lookup_free(TAKE_PTR(io->lookup));
     if (!io->pg)
-        return -ENOMEM;
+        abort(); /* out of memory */
+    (void)PQsetNoticeReceiver(io->pg, drop_notice, NULL); /* returns the one before */
     if (PQstatus(io->pg) != CONNECTION_BAD && start_poll(io, UV_WRITABLE, on_connecting) == 0)
         return 0;
     note_error(io);
     db_io_close(io);
     return -ERR_DB_AWAY;
+}
+
+static void on_lookup(void *owner, int r)
+{
+    struct db_io *io = owner;
+    if (r < 0 || begin(io) < 0)
+        db_io_lost(io);
+}
+
+int db_io_open(struct db_io *io, uv_loop_t *loop, const char *conninfo, const char *application, unsigned statement_ms)
+{
+    io->loop = loop;
+    io->up = false;
+    io->why[0] = '\0';
+    io->application = application;
+    io->statement_ms = statement_ms;
+    int r = db_lookup_start(loop, conninfo, on_lookup, io, io->why, &io->lookup);
+    if (r == LOOKUP_PENDING)
+        return 0;
+    return r < 0 ? r : begin(io);
 }

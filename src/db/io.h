@@ -9,10 +9,15 @@
 
 #include "picket/base/macros.h"
 
+struct db_lookup;
 struct db_io {
     uv_loop_t *loop;
-    PGconn *pg;                              /* NULL: closed */
+    PGconn *pg;                              /* NULL: closed, or host names are being resolved */
+    struct db_lookup *lookup;                /* owned; while host names are being resolved */
+    const char *application;                 /* borrowed while connecting */
+    unsigned statement_ms;
     uv_poll_t *poll;
+    int events;                              /* what poll waits for */
     bool up;                                 /* connected */
     void (*on_up)(struct db_io *io);         /* connected; never inside db_io_open */
     void (*on_down)(struct db_io *io);       /* connecting failed or the connection is lost; already closed; io->why says it */
@@ -20,8 +25,11 @@ struct db_io {
     char why[256];
 };
 
-/* Starts connecting. -ENOMEM or -ERR_DB_AWAY (with io->why) when that fails at once. The callbacks are set by the caller before. */
+/* Starts connecting. <0 (with io->why) when that fails at once. The callbacks are set by the caller before. */
 MUST_CHECK int db_io_open(struct db_io *io, uv_loop_t *loop, const char *conninfo, const char *application, unsigned statement_ms);
-/* Sends what libpq has queued; call after PQsend*. */
-void db_io_flush(struct db_io *io);
+/* Sends what libpq has queued; call after PQsend*. -ERR_DB_AWAY when the connection turned out to be lost: on_down will not come, the
+ * caller closes it. */
+MUST_CHECK int db_io_flush(struct db_io *io);
+/* For on_input: what was read broke the connection. Closes and calls on_down; the last thing on_input does. */
+void db_io_lost(struct db_io *io);
 void db_io_close(struct db_io *io); /* idempotent; no callback runs afterwards */

@@ -47,12 +47,10 @@ static void on_down(struct db_io *io)
 static void on_up(struct db_io *io)
 {
     struct db_listener *l = container_of(io, struct db_listener, io);
-    if (!PQsendQuery(io->pg, stmt_texts[l->listen].sql)) {
+    if (!PQsendQuery(io->pg, stmt_texts[l->listen].sql) || db_io_flush(io) < 0) {
         db_io_close(io);
         retry(l);
-        return;
     }
-    db_io_flush(io);
 }
 
 static void take_notifications(struct db_listener *l)

@@ -9,7 +9,7 @@
 #include "picket/base/error.h"
 #include "stmts_text.h"
 
-enum { RETRY_MS = 200, STATEMENT_MS = 0 /* a migration may take its time */ };
+enum { RETRY_MS = 200, CONNECT_MS = 10000, STATEMENT_MS = 0 /* a migration may take its time */ };
 
 struct session {
     struct db_io io;
@@ -67,9 +67,8 @@ static int run(struct session *s, const char *sql, int n_params, const char *con
     s->settled = false;
     PQclear(TAKE_PTR(s->result));
     int sent = n_params ? PQsendQueryParams(s->io.pg, sql, n_params, NULL, values, NULL, NULL, 0) : PQsendQuery(s->io.pg, sql);
-    if (!sent)
+    if (!sent || db_io_flush(&s->io) < 0)
         return -ERR_DB_AWAY;
-    db_io_flush(&s->io);
     settle(s);
     if (s->failed || !s->result)
         return -ERR_DB_AWAY;
@@ -148,27 +147,47 @@ static int upgrade(struct session *s, void (*progress)(int number, const char *n
     return r == 0 ? run_stmt(s, STMT_MIGRATE_UNLOCK) : r;
 }
 
-static void wait_ms(struct session *s, unsigned ms)
+static uint64_t now_ms(const struct session *s)
+{
+    uv_update_time(s->io.loop);
+    return uv_now(s->io.loop);
+}
+
+static void wait_ms(struct session *s, uint64_t ms)
 {
     s->settled = false;
     uv_timer_start(&s->pause, on_pause, ms, 0);
     settle(s);
 }
 
+static int try_to_connect(struct session *s, const char *conninfo, uint64_t ms)
+{
+    s->failed = false;
+    int r = db_io_open(&s->io, s->io.loop, conninfo, "picket migrate", STATEMENT_MS);
+    if (r < 0) {
+        (void)snprintf(s->report->message, sizeof s->report->message, "%s", s->io.why); /* both are of one size */
+        return r;
+    }
+    wait_ms(s, ms); /* up, down or too late */
+    uv_timer_stop(&s->pause);
+    if (s->failed)
+        return -ERR_DB_AWAY;
+    if (s->io.up)
+        return 0;
+    db_io_close(&s->io);
+    (void)snprintf(s->report->message, sizeof s->report->message, "no answer while connecting");
+    return -ERR_DB_AWAY;
+}
+
 static int connect_within(struct session *s, const char *conninfo, unsigned wait)
 {
-    uv_update_time(s->io.loop);
-    uint64_t until = uv_now(s->io.loop) + wait;
+    uint64_t until = now_ms(s) + wait;
     for (;;) {
-        s->settled = s->failed = false;
-        int r = db_io_open(&s->io, s->io.loop, conninfo, "picket migrate", STATEMENT_MS);
-        if (r == 0)
-            settle(s);
-        else
-            (void)snprintf(s->report->message, sizeof s->report->message, "%s", s->io.why);
-        if (r == 0 && !s->failed)
-            return 0;
-        if (uv_now(s->io.loop) >= until)
+        uint64_t now = now_ms(s), left = until > now ? until - now : 0;
+        int r = try_to_connect(s, conninfo, left < CONNECT_MS ? left + RETRY_MS : CONNECT_MS);
+        if (r != -ERR_DB_AWAY)
+            return r;
+        if (now_ms(s) >= until)
             return -ERR_DB_AWAY;
         wait_ms(s, RETRY_MS);
     }
