@@ -1,0 +1,123 @@
+/* The table of settings: defaults, bounds, and messages that name the variable, the value and what is allowed (issue: "bad values stop the start"). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "config.h"
+
+struct variable {
+    const char *name, *value;
+};
+static struct variable environment[4]; /* what the test's getenv sees */
+
+static char *test_getenv(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(environment); i++)
+        if (environment[i].name && str_eq(str_from(environment[i].name), str_from(name)))
+            return (char *)(uintptr_t)environment[i].value; /* getenv's own type */
+    return NULL;
+}
+
+static int read_with(struct config *c, char *why, size_t size, struct variable a, struct variable b)
+{
+    environment[0] = a;
+    environment[1] = b;
+    environment[2] = (struct variable){"DATA_DIR", "/srv/picket"};
+    return config_read(c, test_getenv, why, size);
+}
+
+static void defaults_are_usable(void **state)
+{
+    (void)state;
+    struct config c;
+    char why[512];
+    assert_int_equal(read_with(&c, why, sizeof why, (struct variable){0}, (struct variable){0}), 0);
+    assert_null(c.database_url);
+    assert_string_equal(c.host, "127.0.0.1");
+    assert_string_equal(c.public_url, "http://127.0.0.1:8080");
+    assert_string_equal(c.path_prefix, "");
+    assert_string_equal(c.spool_dir, "/srv/picket/spool");
+    assert_true(c.http_threads >= 1);
+    assert_int_equal(c.max_event_bytes, 1 << 20);
+    config_done(&c);
+}
+
+static void empty_means_unset(void **state)
+{
+    (void)state;
+    struct config c;
+    char why[512];
+    assert_int_equal(read_with(&c, why, sizeof why, (struct variable){"DATABASE_URL", ""}, (struct variable){"PORT", ""}), 0);
+    assert_null(c.database_url);
+    assert_int_equal(c.port, 8080);
+    config_done(&c);
+}
+
+static void public_url_may_have_a_path(void **state)
+{
+    (void)state;
+    struct config c;
+    char why[512];
+    assert_int_equal(read_with(&c, why, sizeof why, (struct variable){"PUBLIC_URL", "https://err.example.com:8443/errors/"}, (struct variable){0}), 0);
+    assert_string_equal(c.public_url, "https://err.example.com:8443/errors");
+    assert_string_equal(c.public_origin, "https://err.example.com:8443");
+    assert_string_equal(c.path_prefix, "/errors");
+    config_done(&c);
+}
+
+static void sizes_take_suffixes(void **state)
+{
+    (void)state;
+    struct config c;
+    char why[512];
+    assert_int_equal(read_with(&c, why, sizeof why, (struct variable){"SPOOL_MAX_BYTES", "2G"}, (struct variable){"MAX_BODY_BYTES", "65536"}), 0);
+    assert_int_equal(c.spool_max_bytes, UINT64_C(2) << 30);
+    assert_int_equal(c.max_body_bytes, 65536);
+    config_done(&c);
+}
+
+static void bad_values_are_explained(void **state)
+{
+    (void)state;
+    static const struct {
+        struct variable v;
+        const char *allowed;
+    } cases[] = {
+        {{"PORT", "80a"}, "from 1 to 65535"},      {{"PORT", "0"}, "from 1 to 65535"},           {{"PORT", "70000"}, "from 1 to 65535"},
+        {{"PORT", "-1"}, "from 1 to 65535"},       {{"SPOOL_MAX_BYTES", "1T"}, "64M"},           {{"SPOOL_MAX_BYTES", "99999999999999999999"}, "64M"},
+        {{"SSL_PROXY", "maybe"}, "true or false"}, {{"PUBLIC_URL", "errors.example.com"}, "URL"}, {{"PUBLIC_URL", "http://"}, "URL"},
+        {{"PUBLIC_URL", "http://a/?x=1"}, "URL"},  {{"LOG_LEVEL", "loud"}, "debug, info"},       {{"MAX_EVENT_BYTES", "8M"}, "7M"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct config c;
+        char why[512] = "";
+        assert_int_not_equal(read_with(&c, why, sizeof why, cases[i].v, (struct variable){0}), 0);
+        assert_non_null(strstr(why, cases[i].v.name));
+        assert_non_null(strstr(why, cases[i].v.value));
+        assert_non_null(strstr(why, cases[i].allowed));
+        config_done(&c);
+    }
+}
+
+static void secrets_are_not_repeated(void **state)
+{
+    (void)state;
+    struct config c;
+    char why[512] = "";
+    assert_int_not_equal(read_with(&c, why, sizeof why, (struct variable){"CREATE_SUPERUSER", "a@b.co:geheim"}, (struct variable){0}), 0);
+    assert_non_null(strstr(why, "CREATE_SUPERUSER"));
+    assert_null(strstr(why, "geheim"));
+    config_done(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_are_usable),      cmocka_unit_test(empty_means_unset),    cmocka_unit_test(public_url_may_have_a_path),
+        cmocka_unit_test(sizes_take_suffixes),      cmocka_unit_test(bad_values_are_explained), cmocka_unit_test(secrets_are_not_repeated),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
