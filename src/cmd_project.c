@@ -114,7 +114,7 @@ static int add(const struct config *config, const struct options *o)
         return cmd_usage("project", "a project's name has 1 to 255 bytes");
     if (slug_make(&slug, o->slug ? str_from(o->slug) : name) < 0)
         return cmd_fail("no slug can be made of '%s': give one with --slug", o->slug ? o->slug : o->argument);
-    random_bytes(&key, sizeof key);
+    key = id_random(); /* shown as a UUID (contract §1.6) */
     db_query_init(&q, STMT_PROJECT_INSERT, NULL);
     db_bind_text(&q, name);
     db_bind_text(&q, buf_str(&slug));
@@ -133,7 +133,7 @@ static int rotate(const struct config *config, const struct options *o)
     uint64_t id;
     if (!str_to_u64(str_from(o->argument), &id) || id > INT32_MAX)
         return cmd_usage("project", "the project's number is expected");
-    random_bytes(&key, sizeof key);
+    key = id_random(); /* shown as a UUID (contract §1.6) */
     db_query_init(&q, STMT_KEY_ROTATE, NULL);
     db_bind_i32(&q, (int32_t)id);
     db_bind_id(&q, &key);

@@ -70,7 +70,7 @@ static int make_project(struct first_start *f)
 {
     struct id128 key;
     struct db_query q;
-    random_bytes(&key, sizeof key);
+    key = id_random(); /* shown as a UUID (contract §1.6) */
     db_query_init(&q, STMT_PROJECT_INSERT, NULL);
     db_bind_text(&q, STR("First project"));
     db_bind_text(&q, STR("first-project"));
