@@ -61,7 +61,8 @@ void authenticate(struct http_call *call, void (*next)(struct http_call *call))
         if (token_from_header(authorization, &token))
             ask(call, STMT_AUTH_TOKEN, token, next);
         else
-            http_answer_error(call, -ERR_UNAUTHORIZED, STR("malformed token: \"Bearer \" and 40 lower-case hexadecimal digits are expected"));
+            http_answer_error(call, -ERR_UNAUTHORIZED,
+                              STR("malformed token: \"Bearer \" and 40 lower-case hexadecimal digits are expected"));
         return;
     }
     struct str session = cookie_value(http_header(call, "cookie"), STR(SESSION_COOKIE));

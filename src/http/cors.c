@@ -60,7 +60,8 @@ static struct str requested_headers(const h2o_req_t *req)
         return STR("");
     for (size_t i = 0; i < asked.n; i++) {
         char c = asked.p[i];
-        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == ',' || c == ' ';
+        bool fine =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == ',' || c == ' ';
         if (!fine)
             return STR("");
     }

@@ -16,24 +16,24 @@ enum worker_state { WORKER_STARTING, WORKER_SERVING, WORKER_DRAINING, WORKER_STO
 struct worker {
     struct http_worker pub;
     pthread_t thread;
-    enum worker_state state;      /* changed by worker_set_state only */
-    int start_result;             /* of worker_start; read by the opener after `started` */
+    enum worker_state state; /* changed by worker_set_state only */
+    int start_result;        /* of worker_start; read by the opener after `started` */
     uv_sem_t started;
     uv_loop_t loop;
     h2o_context_t h2o;
     h2o_accept_ctx_t accept;
-    int listen_fd;                /* -1 once the listener owns it */
+    int listen_fd; /* -1 once the listener owns it */
     uv_tcp_t listener;
     bool listening, accept_waits; /* accept_waits: a connection was not taken because conns_max was reached */
     uv_async_t wake;
     uv_timer_t grace;
-    struct list conns;            /* struct conn.link: open ones */
-    unsigned n_conns, conns_max;  /* until their handles are closed */
-    struct list calls;            /* struct call.link: requests that are not over */
-    unsigned jobs;                /* submitted and not home */
+    struct list conns;           /* struct conn.link: open ones */
+    unsigned n_conns, conns_max; /* until their handles are closed */
+    struct list calls;           /* struct call.link: requests that are not over */
+    unsigned jobs;               /* submitted and not home */
     unsigned modules_started;
-    int64_t complained_mono_us;   /* when the last 5xx was logged (answer.c) */
-    unsigned complaints_held;     /* those since then that were not */
+    int64_t complained_mono_us; /* when the last 5xx was logged (answer.c) */
+    unsigned complaints_held;   /* those since then that were not */
     pthread_mutex_t post_lock;
     struct list posts, jobs_done; /* under post_lock */
 };
@@ -45,16 +45,16 @@ struct http_server {
     struct route_table *routes;
     h2o_globalconf_t h2o;
     unsigned port;
-    unsigned grace_ms;            /* set before the workers are told to drain */
-    atomic_size_t body_bytes;     /* charged by requests under way */
-    unsigned n_workers;           /* whose threads run */
+    unsigned grace_ms;        /* set before the workers are told to drain */
+    atomic_size_t body_bytes; /* charged by requests under way */
+    unsigned n_workers;       /* whose threads run */
     struct worker *workers;
 };
 
 /* A request: the public part and what only this layer touches. In req->pool. */
 struct call {
     struct http_call pub;
-    struct list link;             /* worker->calls */
+    struct list link; /* worker->calls */
     struct str path;
     size_t charged;
     int64_t began_mono_us;
@@ -75,7 +75,7 @@ MUST_CHECK int bind_sockets(const char *host, unsigned port, unsigned n, int *re
 
 /* worker.c */
 void *worker_main(void *worker);
-void worker_drain(void *worker);            /* on its loop */
+void worker_drain(void *worker); /* on its loop */
 
 /* call.c: the one handler that libh2o knows. */
 void call_register(h2o_pathconf_t *path);
@@ -87,7 +87,7 @@ void refusal_register(h2o_pathconf_t *path, struct http_server *server);
 void authenticate(struct http_call *call, void (*next)(struct http_call *call));
 
 /* cors.c */
-bool cors_own_origin(const struct http_call *call);  /* false: Origin is present and foreign */
+bool cors_own_origin(const struct http_call *call); /* false: Origin is present and foreign */
 void cors_add(h2o_req_t *req, const struct http_config *config, enum http_access access);
 void cors_preflight(struct http_call *call, enum http_access access, unsigned allowed);
 

@@ -19,7 +19,7 @@ struct pattern {
 };
 
 struct route_table {
-    char *prefix_text;         /* owned; the segments point into it */
+    char *prefix_text; /* owned; the segments point into it */
     struct segments prefix;
     struct pattern *patterns;
     unsigned n, cap;
@@ -29,8 +29,8 @@ static const struct {
     struct str name;
     enum http_method method;
 } methods[] = {
-    {{"GET", 3}, HTTP_GET},   {{"HEAD", 4}, HTTP_GET},      {{"POST", 4}, HTTP_POST},
-    {{"PUT", 3}, HTTP_PUT},   {{"PATCH", 5}, HTTP_PATCH},   {{"DELETE", 6}, HTTP_DELETE},
+    {{"GET", 3}, HTTP_GET}, {{"HEAD", 4}, HTTP_GET},    {{"POST", 4}, HTTP_POST},
+    {{"PUT", 3}, HTTP_PUT}, {{"PATCH", 5}, HTTP_PATCH}, {{"DELETE", 6}, HTTP_DELETE},
 };
 
 unsigned http_method_parse(struct str name)

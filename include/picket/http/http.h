@@ -13,10 +13,10 @@
 #include "picket/http/route.h"
 #include "picket/json/json.h"
 
-struct http_worker {        /* one per thread */
-    unsigned index;         /* 0 … threads - 1 */
+struct http_worker { /* one per thread */
+    unsigned index;  /* 0 … threads - 1 */
     uv_loop_t *loop;
-    struct db *db;          /* the pool that handlers query */
+    struct db *db; /* the pool that handlers query */
     struct http_server *server;
 };
 
@@ -24,27 +24,27 @@ struct http_user {
     int64_t id;
     struct str email;
     bool is_admin;
-    bool by_token;          /* Bearer, not session */
+    bool by_token;            /* Bearer, not session */
     uint8_t session_hash[32]; /* of the session or token in use */
 };
 
-struct http_call {          /* in req->pool */
+struct http_call { /* in req->pool */
     h2o_req_t *req;
     struct http_worker *worker;
-    void *module;           /* the registering module's `ctx` */
+    void *module; /* the registering module's `ctx` */
     const struct http_route *route;
-    struct str params[HTTP_MAX_PARAMS];   /* the {…} parts of the path in their order, percent-decoded */
-    struct str query;       /* without '?' */
+    struct str params[HTTP_MAX_PARAMS]; /* the {…} parts of the path in their order, percent-decoded */
+    struct str query;                   /* without '?' */
     struct http_user user;
-    struct json_doc *body;  /* HTTP_JSON_BODY; freed with the request */
-    struct arena arena;     /* freed with the request */
+    struct json_doc *body; /* HTTP_JSON_BODY; freed with the request */
+    struct arena arena;    /* freed with the request */
 };
 
 struct http_module {
     const struct http_route *routes;
     unsigned n_routes;
-    void *ctx;              /* call->module */
-    int (*worker_start)(void *ctx, struct http_worker *w);                    /* on the worker's thread before it serves; may be NULL */
+    void *ctx;                                             /* call->module */
+    int (*worker_start)(void *ctx, struct http_worker *w); /* on the worker's thread before it serves; may be NULL */
     /* On the worker's thread after its last request; calls stopped(arg) when its handles are closed. May be NULL. */
     void (*worker_stop)(void *ctx, struct http_worker *w, void (*stopped)(void *arg), void *arg);
 };
@@ -53,17 +53,17 @@ struct http_config {
     const char *host;
     unsigned port;
     unsigned threads;
-    unsigned connections_max;        /* over all threads; beyond, accepting pauses */
-    size_t body_max_bytes;           /* as sent; libh2o answers 413 above it */
-    const char *body_dir;            /* bodies above 256 KiB lie here while they arrive, in unlinked files; NULL: /tmp */
-    size_t bodies_max_bytes;         /* all bodies in flight, decoded and waiting; beyond: 503 with Retry-After */
-    unsigned request_ms;             /* head and body of a request must arrive within this */
-    unsigned idle_ms;                /* keep-alive; at least 5 s (protocol §1.2). libh2o has one timer for both: the longer one is used */
-    const char *path_prefix;         /* of PUBLIC_URL: "" or "/errors": requests are taken with and without it */
-    const char *dashboard_origin;    /* scheme://host[:port] of DASHBOARD_URL, "" none: the one origin of credentialed CORS */
-    const char *public_origin;       /* scheme://host[:port] of PUBLIC_URL: beside Host and the dashboard's, an own origin; "" none */
-    bool secure_cookies;             /* SSL_PROXY */
-    bool trust_forwarded;            /* SSL_PROXY: the first X-Forwarded-For entry is the client's address */
+    unsigned connections_max;     /* over all threads; beyond, accepting pauses */
+    size_t body_max_bytes;        /* as sent; libh2o answers 413 above it */
+    const char *body_dir;         /* bodies above 256 KiB lie here while they arrive, in unlinked files; NULL: /tmp */
+    size_t bodies_max_bytes;      /* all bodies in flight, decoded and waiting; beyond: 503 with Retry-After */
+    unsigned request_ms;          /* head and body of a request must arrive within this */
+    unsigned idle_ms;             /* keep-alive; at least 5 s (protocol §1.2). libh2o has one timer for both: the longer one is used */
+    const char *path_prefix;      /* of PUBLIC_URL: "" or "/errors": requests are taken with and without it */
+    const char *dashboard_origin; /* scheme://host[:port] of DASHBOARD_URL, "" none: the one origin of credentialed CORS */
+    const char *public_origin;    /* scheme://host[:port] of PUBLIC_URL: beside Host and the dashboard's, an own origin; "" none */
+    bool secure_cookies;          /* SSL_PROXY */
+    bool trust_forwarded;         /* SSL_PROXY: the first X-Forwarded-For entry is the client's address */
     int64_t session_idle_us, session_absolute_us;
     struct db_config db;
     struct work_pool *work;
@@ -72,7 +72,8 @@ struct http_config {
 struct http_server;
 /* Listens and serves when it returns 0; a failure is logged with host and port. The strings of `config`, its work pool and what the modules
  * point to are borrowed until http_server_close. SIGPIPE is ignored from now on. */
-MUST_CHECK int http_server_open(const struct http_config *config, const struct http_module *modules, unsigned n_modules, struct http_server **ret);
+MUST_CHECK int http_server_open(const struct http_config *config, const struct http_module *modules, unsigned n_modules,
+                                struct http_server **ret);
 /* Stops accepting, lets requests under way finish (at most grace_ms; those left then get 503), waits for jobs, stops modules and threads.
  * The work pool must still run. NULL is fine. */
 void http_server_close(struct http_server *s, unsigned grace_ms);
@@ -87,7 +88,7 @@ void http_worker_post(struct http_worker *w, void (*fn)(void *arg), void *arg);
 struct http_job {
     void (*run)(struct http_job *job);
     void (*home)(struct http_job *job);
-    struct work_job work;          /* private from here */
+    struct work_job work; /* private from here */
     struct http_worker *worker;
     struct list link;
 };
@@ -97,15 +98,15 @@ MUST_CHECK int http_job_submit(struct http_worker *w, struct http_job *job);
 const struct http_config *http_config(const struct http_call *call);
 
 /* ---- inside a handler */
-struct str http_header(const struct http_call *call, const char *lower_case_name);   /* "" when absent; first of several */
-struct str http_body_bytes(const struct http_call *call);                             /* as sent */
-bool http_query_param(struct http_call *call, struct str name, struct str *ret);      /* percent-decoded into the arena; first of several */
-struct str http_client_address(struct http_call *call, uint8_t ret_addr[16]);         /* text, and 16 bytes (v4-mapped) */
+struct str http_header(const struct http_call *call, const char *lower_case_name); /* "" when absent; first of several */
+struct str http_body_bytes(const struct http_call *call);                          /* as sent */
+bool http_query_param(struct http_call *call, struct str name, struct str *ret);   /* percent-decoded into the arena; first of several */
+struct str http_client_address(struct http_call *call, uint8_t ret_addr[16]);      /* text, and 16 bytes (v4-mapped) */
 /* Zeroed memory in req->pool that ends with a call of dispose(memory) when the request is over, answered or not: cancel there. */
 void *http_on_dispose(struct http_call *call, size_t size, void (*dispose)(void *memory));
 
 /* ---- answers; each may be the last thing a handler does */
-void http_add_header(struct http_call *call, struct str name, struct str value);      /* copied */
+void http_add_header(struct http_call *call, struct str name, struct str value);                /* copied */
 void http_answer(struct http_call *call, int status, struct str content_type, struct str body); /* copied */
 void http_answer_json(struct http_call *call, int status, const struct buf *json);
 void http_answer_empty(struct http_call *call, int status);

@@ -6,10 +6,10 @@
 
 enum http_method { HTTP_GET = 1, HTTP_POST = 2, HTTP_PATCH = 4, HTTP_DELETE = 8, HTTP_PUT = 16 };
 enum http_access {
-    HTTP_PUBLIC,            /* no authentication; API error bodies */
-    HTTP_USER,              /* session cookie or Bearer token: call->user is filled, else 401 */
-    HTTP_ADMIN,             /* a user who is administrator, else 403 */
-    HTTP_INGEST,            /* ingest: own credentials, CORS for any origin, ingest error bodies {"detail","causes"} + X-Sentry-Error */
+    HTTP_PUBLIC, /* no authentication; API error bodies */
+    HTTP_USER,   /* session cookie or Bearer token: call->user is filled, else 401 */
+    HTTP_ADMIN,  /* a user who is administrator, else 403 */
+    HTTP_INGEST, /* ingest: own credentials, CORS for any origin, ingest error bodies {"detail","causes"} + X-Sentry-Error */
 };
 enum http_body { HTTP_NO_BODY, HTTP_JSON_BODY }; /* JSON_BODY: content type, size (2 MiB) and syntax are checked, call->body is an object */
 
@@ -22,7 +22,7 @@ typedef void http_handler_fn(struct http_call *call);
 
 struct http_route {
     enum http_method method;
-    const char *path;       /* "/api/projects/{project}/issues/{issue}"; a final slash is optional on HTTP_INGEST routes, refused elsewhere;
+    const char *path; /* "/api/projects/{project}/issues/{issue}"; a final slash is optional on HTTP_INGEST routes, refused elsewhere;
                              * runs of slashes are one (protocol §1.2) */
     enum http_access access;
     enum http_body body;
@@ -46,11 +46,11 @@ void route_table_add(struct route_table *t, const struct http_route *routes, uns
 
 enum route_result { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
 struct route_match {
-    const struct http_route *route;       /* FOUND: the one; NO_METHOD: one of the path's, for its access */
+    const struct http_route *route; /* FOUND: the one; NO_METHOD: one of the path's, for its access */
     void *ctx;
-    struct str params[HTTP_MAX_PARAMS];   /* as in the path, not decoded */
+    struct str params[HTTP_MAX_PARAMS]; /* as in the path, not decoded */
     unsigned n_params;
-    unsigned allowed;                     /* FOUND, NO_METHOD: methods that the path takes */
+    unsigned allowed; /* FOUND, NO_METHOD: methods that the path takes */
 };
 /* Where several routes fit, the one whose earliest differing segment is literal wins. `method` may be 0: never found. */
 enum route_result route_find(const struct route_table *t, unsigned method, struct str path, struct route_match *ret);

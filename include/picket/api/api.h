@@ -1,0 +1,18 @@
+/* api.h: the JSON API that dashboards and scripts use (contract §1, §7): one file per resource under src/api, one table of routes in
+ * src/api/api.c. Every answer is one statement, or one job on the work pool and one statement. */
+#pragma once
+
+#include "picket/auth/throttle.h"
+#include "picket/http/http.h"
+
+struct api;
+struct api_config {
+    const char *public_url;    /* base of DSNs; without a final slash */
+    bool allow_registration;   /* POST /auth/register; otherwise it answers 403 */
+    struct throttle *throttle; /* of logins */
+};
+
+/* `config` is copied; its strings and the throttle outlive the server that the module is registered with. */
+MUST_CHECK int api_open(const struct api_config *config, struct api **ret);
+void api_free(struct api *api); /* after the server is closed; NULL is fine */
+const struct http_module *api_module(struct api *api);

@@ -1,0 +1,194 @@
+/* api.c: the table of routes (contract §1.8) and what the resources share: reading ids, paging and bodies, and the texts of refusals.
+ *
+ * A handler reads its input, binds one statement and returns; the statement's callback writes the answer. Rights are part of the
+ * statements. Nothing is kept between requests. */
+#include "internal.h"
+
+#include <errno.h>
+
+#include "picket/api/page.h"
+
+static const struct http_route routes[] = {
+    {HTTP_GET, "/health", HTTP_PUBLIC, HTTP_NO_BODY, health_live},
+    {HTTP_GET, "/health/ready", HTTP_PUBLIC, HTTP_NO_BODY, health_ready},
+    {HTTP_POST, "/auth/register", HTTP_PUBLIC, HTTP_JSON_BODY, login_register},
+    {HTTP_POST, "/auth/login", HTTP_PUBLIC, HTTP_JSON_BODY, login_login},
+    {HTTP_POST, "/auth/logout", HTTP_PUBLIC, HTTP_NO_BODY, login_logout},
+    {HTTP_GET, "/auth/me", HTTP_USER, HTTP_NO_BODY, login_me},
+    {HTTP_GET, "/api/projects", HTTP_USER, HTTP_NO_BODY, project_list},
+    {HTTP_POST, "/api/projects", HTTP_USER, HTTP_JSON_BODY, project_create},
+    {HTTP_GET, "/api/projects/{project}", HTTP_USER, HTTP_NO_BODY, project_show},
+    {HTTP_GET, "/api/projects/{project}/issues", HTTP_USER, HTTP_NO_BODY, issue_list},
+    {HTTP_GET, "/api/projects/{project}/issues/{issue}", HTTP_USER, HTTP_NO_BODY, issue_show},
+    {HTTP_PATCH, "/api/projects/{project}/issues/{issue}", HTTP_USER, HTTP_JSON_BODY, issue_change},
+    {HTTP_GET, "/api/projects/{project}/issues/{issue}/events", HTTP_USER, HTTP_NO_BODY, event_list},
+    {HTTP_GET, "/api/projects/{project}/issues/{issue}/events/{event}", HTTP_USER, HTTP_NO_BODY, event_show},
+    {HTTP_GET, "/api/projects/{project}/issues/{issue}/events/{event}/raw", HTTP_USER, HTTP_NO_BODY, event_raw},
+    {HTTP_GET, "/api/tokens", HTTP_USER, HTTP_NO_BODY, token_list},
+    {HTTP_POST, "/api/tokens", HTTP_USER, HTTP_JSON_BODY, token_create},
+    {HTTP_DELETE, "/api/tokens/{token}", HTTP_USER, HTTP_NO_BODY, token_delete},
+};
+
+int api_open(const struct api_config *config, struct api **ret)
+{
+    struct api *api = calloc(1, sizeof *api);
+    if (!api)
+        return -ENOMEM;
+    api->config = *config;
+    api->module = (struct http_module){.routes = routes, .n_routes = ARRAY_LEN(routes), .ctx = api};
+    *ret = api;
+    return 0;
+}
+
+void api_free(struct api *api)
+{
+    free(api);
+}
+
+const struct http_module *api_module(struct api *api)
+{
+    return &api->module;
+}
+
+/* ---- operations and refusals */
+
+static void op_dispose(void *memory)
+{
+    db_cancel(&((struct api_op *)memory)->query);
+}
+
+struct api_op *api_op_new(struct http_call *call, enum db_stmt stmt, db_done_fn *done)
+{
+    struct api_op *op = http_on_dispose(call, sizeof *op, op_dispose);
+    op->call = call;
+    db_query_init(&op->query, stmt, done);
+    return op;
+}
+
+bool api_failed(struct http_call *call, int r)
+{
+    if (r < 0)
+        http_answer_error(call, r, STR(""));
+    return r < 0;
+}
+
+void api_refuse(struct http_call *call, const char *why)
+{
+    http_answer_error(call, -ERR_INVALID, str_from(why));
+}
+
+enum { ID_SHOWN = 40 }; /* of an id that cannot be one */
+
+void api_no_project(struct http_call *call)
+{
+    struct str id = str_take(call->params[0], ID_SHOWN);
+    http_answer_error(call, -ERR_NOT_FOUND, arena_printf(&call->arena, "Project with id %.*s not found", STR_ARG(id)));
+}
+
+void api_no_issue(struct http_call *call)
+{
+    struct str id = str_take(call->params[1], ID_SHOWN);
+    http_answer_error(call, -ERR_NOT_FOUND, arena_printf(&call->arena, "Issue %.*s not found", STR_ARG(id)));
+}
+
+/* ---- reading */
+
+bool api_project_id(struct http_call *call, int32_t *ret)
+{
+    int64_t id;
+    if (!str_to_i64(call->params[0], &id) || id < 1 || id > INT32_MAX) {
+        api_no_project(call);
+        return false;
+    }
+    *ret = (int32_t)id;
+    return true;
+}
+
+bool api_issue_id(struct http_call *call, int32_t *ret_project, struct id128 *ret)
+{
+    if (!api_project_id(call, ret_project))
+        return false;
+    if (!id_parse(call->params[1], ret)) {
+        api_no_issue(call);
+        return false;
+    }
+    return true;
+}
+
+static bool read_number(struct http_call *call, const char *name, int64_t max, int64_t *ret)
+{
+    struct str text;
+    if (!http_query_param(call, str_from(name), &text) || page_number(text, 1, max, ret))
+        return true;
+    http_answer_error(call, -ERR_INVALID, arena_printf(&call->arena, "%s must be an integer", name));
+    return false;
+}
+
+bool api_page_read(struct http_call *call, struct api_page *ret)
+{
+    *ret = (struct api_page){.page = 1, .per_page = PAGE_DEFAULT};
+    return read_number(call, "page", PAGE_LAST, &ret->page) && read_number(call, "per_page", PAGE_MAX, &ret->per_page);
+}
+
+const char *const api_orders[] = {[API_DESC] = "desc", [API_ASC] = "asc", NULL};
+
+bool api_choice(struct http_call *call, const char *name, const char *const *allowed, unsigned *ret)
+{
+    struct str text;
+    *ret = 0;
+    if (!http_query_param(call, str_from(name), &text))
+        return true;
+    AUTO_BUF struct buf list = {0};
+    for (unsigned i = 0; allowed[i]; i++) {
+        if (str_eq(text, str_from(allowed[i]))) {
+            *ret = i;
+            return true;
+        }
+        buf_printf(&list, "%s%s", i ? ", " : "", allowed[i]);
+    }
+    http_answer_error(call, -ERR_INVALID, arena_printf(&call->arena, "%s must be one of %s", name, buf_cstr(&list)));
+    return false;
+}
+
+bool api_body_str(struct http_call *call, const char *name, struct str *ret)
+{
+    const struct json *v = json_get(json_root(call->body), str_from(name));
+    *ret = (struct str){NULL, 0};
+    if (json_type(v) == JSON_NONE || json_type(v) == JSON_NULL || json_str(v, &call->arena, ret))
+        return true;
+    http_answer_error(call, -ERR_INVALID, arena_printf(&call->arena, "%s must be a string", name));
+    return false;
+}
+
+/* ---- writing */
+
+void api_page_end(struct json_writer *w, const struct api_page *page, int64_t total)
+{
+    json_field_i64(w, STR("total_count"), total);
+    json_field_i64(w, STR("page"), page->page);
+    json_field_i64(w, STR("per_page"), page->per_page);
+    json_field_i64(w, STR("total_pages"), page_count(total, page->per_page));
+}
+
+void api_put_id(struct json_writer *w, struct str key, const struct id128 *id)
+{
+    char text[ID_DASHED + 1];
+    id_dashed(id, text);
+    json_field_str(w, key, str_of(text, ID_DASHED));
+}
+
+void api_put_time(struct json_writer *w, struct str key, const struct db_rows *rows, int row, int col)
+{
+    if (db_is_null(rows, row, col))
+        json_field_null(w, key);
+    else
+        json_field_time(w, key, db_time(rows, row, col));
+}
+
+void api_put_text(struct json_writer *w, struct str key, const struct db_rows *rows, int row, int col)
+{
+    if (db_is_null(rows, row, col))
+        json_field_null(w, key);
+    else
+        json_field_str(w, key, db_text(rows, row, col));
+}

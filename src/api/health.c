@@ -1,0 +1,66 @@
+/* health.c: R1 and R2 (contract §1.9). Ready means that a statement came back within a second. */
+#include "internal.h"
+
+void health_live(struct http_call *call)
+{
+    AUTO_BUF struct buf out = {0};
+    struct json_writer w;
+    json_writer_init(&w, &out);
+    json_begin_object(&w);
+    json_field_str(&w, STR("status"), STR("ok"));
+    json_end_object(&w);
+    http_answer_json(call, 200, &out);
+}
+
+struct readiness { /* in the request's pool */
+    struct db_query query;
+    h2o_timeout_entry_t deadline;
+    struct http_call *call;
+};
+
+static void dispose(void *memory)
+{
+    struct readiness *op = memory;
+    db_cancel(&op->query);
+    h2o_timeout_unlink(&op->deadline);
+}
+
+static void answer(struct readiness *op, bool ok)
+{
+    AUTO_BUF struct buf out = {0};
+    struct json_writer w;
+    json_writer_init(&w, &out);
+    json_begin_object(&w);
+    json_field_str(&w, STR("status"), ok ? STR("ready") : STR("not_ready"));
+    json_key(&w, STR("checks"));
+    json_begin_object(&w);
+    json_field_str(&w, STR("database"), ok ? STR("ok") : STR("error"));
+    json_end_object(&w);
+    json_end_object(&w);
+    http_answer_json(op->call, ok ? 200 : 503, &out);
+}
+
+static void pinged(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct readiness *op = container_of(q, struct readiness, query);
+    (void)rows;
+    h2o_timeout_unlink(&op->deadline);
+    answer(op, r == 0);
+}
+
+static void too_late(h2o_timeout_entry_t *entry)
+{
+    struct readiness *op = container_of(entry, struct readiness, deadline);
+    db_cancel(&op->query);
+    answer(op, false);
+}
+
+void health_ready(struct http_call *call)
+{
+    struct readiness *op = http_on_dispose(call, sizeof *op, dispose);
+    op->call = call;
+    op->deadline.cb = too_late;
+    db_query_init(&op->query, STMT_PING, pinged);
+    h2o_timeout_link(call->worker->loop, &call->req->conn->ctx->one_sec_timeout, &op->deadline);
+    db_submit(call->worker->db, &op->query);
+}

@@ -1,0 +1,71 @@
+/* internal.h: what the resources of the API share. Private to src/api. */
+#pragma once
+
+#include "picket/api/api.h"
+
+struct api {
+    struct api_config config;
+    struct http_module module;
+};
+
+static inline const struct api *api_of(const struct http_call *call)
+{
+    return call->module;
+}
+
+/* One request with one statement: in the request's pool, cancelled with it. Operations that need more embed their own. */
+struct api_op {
+    struct db_query query;
+    struct http_call *call;
+};
+struct api_op *api_op_new(struct http_call *call, enum db_stmt stmt, db_done_fn *done);
+static inline struct api_op *api_op_of(struct db_query *query)
+{
+    return container_of(query, struct api_op, query);
+}
+static inline void api_op_submit(struct api_op *op)
+{
+    db_submit(op->call->worker->db, &op->query);
+}
+/* True when r is a failure: it is answered then. */
+bool api_failed(struct http_call *call, int r);
+
+/* 404 with the contract's texts (§1.5): "Project with id N not found". */
+void api_no_project(struct http_call *call);
+void api_no_issue(struct http_call *call);
+void api_refuse(struct http_call *call, const char *why); /* 400 */
+
+/* Path parameters. False: the answer is given (an id that cannot be one is of nothing: 404). */
+MUST_CHECK bool api_project_id(struct http_call *call, int32_t *ret);                          /* params[0] */
+MUST_CHECK bool api_issue_id(struct http_call *call, int32_t *ret_project, struct id128 *ret); /* params[0], [1] */
+
+/* Query parameters. False: the answer is given. */
+struct api_page {
+    int64_t page, per_page;
+};
+MUST_CHECK bool api_page_read(struct http_call *call, struct api_page *ret);
+/* One of `allowed` (NULL-terminated), the first when the parameter is absent; the index in *ret. */
+MUST_CHECK bool api_choice(struct http_call *call, const char *name, const char *const *allowed, unsigned *ret);
+extern const char *const api_orders[]; /* desc, asc */
+enum { API_DESC, API_ASC };
+
+/* Strings of a JSON body, as well-formed UTF-8 in the call's arena. *ret is empty with p == NULL for an absent or null member. False: the answer
+ * is given (the member is of another type). */
+MUST_CHECK bool api_body_str(struct http_call *call, const char *name, struct str *ret);
+
+/* ---- writing */
+/* {"items":[ … ],"total_count", "page", "per_page", "total_pages"}: the part after the items. */
+void api_page_end(struct json_writer *w, const struct api_page *page, int64_t total);
+void api_put_id(struct json_writer *w, struct str key, const struct id128 *id);
+/* A time, or null. */
+void api_put_time(struct json_writer *w, struct str key, const struct db_rows *rows, int row, int col);
+/* Text, or null when the column is null. */
+void api_put_text(struct json_writer *w, struct str key, const struct db_rows *rows, int row, int col);
+
+/* ---- handlers */
+http_handler_fn health_live, health_ready;                           /* health.c: R1, R2 */
+http_handler_fn login_register, login_login, login_logout, login_me; /* login.c: R3 – R6 */
+http_handler_fn project_list, project_create, project_show;          /* projects.c: R7 – R9 */
+http_handler_fn issue_list, issue_show, issue_change;                /* issues.c: R12 – R14 */
+http_handler_fn event_list, event_show, event_raw;                   /* events.c: R16, R17, the raw payload */
+http_handler_fn token_list, token_create, token_delete;              /* tokens.c: R18 – R20 */

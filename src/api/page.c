@@ -1,0 +1,68 @@
+/* page.c: see page.h. */
+#include "picket/api/page.h"
+
+#include "picket/base/error.h"
+#include "picket/json/json.h"
+
+enum { CURSOR_MAX = 512 };
+
+bool page_number(struct str text, int64_t min, int64_t max, int64_t *ret)
+{
+    int64_t v;
+    if (!str_to_i64(text, &v))
+        return false;
+    *ret = v < min ? min : v > max ? max : v;
+    return true;
+}
+
+int64_t page_count(int64_t total, int64_t per_page)
+{
+    return (total + per_page - 1) / per_page;
+}
+
+void page_cursor_write(struct buf *out, struct str order, const struct id128 *last)
+{
+    AUTO_BUF struct buf json = {0};
+    struct json_writer w;
+    char id[ID_DASHED + 1];
+    id_dashed(last, id);
+    json_writer_init(&w, &json);
+    json_begin_object(&w);
+    json_field_str(&w, STR("order"), order);
+    json_field_str(&w, STR("last_id"), str_of(id, ID_DASHED));
+    json_end_object(&w);
+    buf_reserve(out, 4 * json.n / 3 + 4);
+    out->n += str_base64url_encode(json.p, json.n, out->p + out->n);
+}
+
+static int refuse(struct str why, struct str *ret_why)
+{
+    *ret_why = why;
+    return -ERR_INVALID;
+}
+
+/* str_base64_decode is lenient; a cursor has one spelling only. */
+static bool is_base64url(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_'))
+            return false;
+    }
+    return true;
+}
+
+int page_cursor_read(struct str text, struct id128 *ret, struct str *ret_why)
+{
+    uint8_t bytes[3 * CURSOR_MAX / 4 + 3];
+    AUTO_JSON struct json_doc *doc = NULL;
+    struct str order, last;
+    ptrdiff_t n = text.n <= CURSOR_MAX && is_base64url(text) ? str_base64_decode(text, bytes) : -1;
+    if (n < 0 || !str_is_utf8(str_of((const char *)bytes, (size_t)n)))
+        return refuse(STR("Invalid cursor encoding"), ret_why);
+    if (json_parse(str_of((const char *)bytes, (size_t)n), &doc, NULL) < 0 ||
+        !json_str_raw(json_get(json_root(doc), STR("order")), &order) || !json_str_raw(json_get(json_root(doc), STR("last_id")), &last) ||
+        !id_parse(last, ret))
+        return refuse(STR("Invalid cursor format"), ret_why);
+    return 0;
+}

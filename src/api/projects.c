@@ -1,0 +1,182 @@
+/* projects.c: R7 – R9 (contract §1.11). DSNs are made from PUBLIC_URL. */
+#include "internal.h"
+
+#include "picket/api/slug.h"
+#include "picket/protocol/dsn.h"
+
+enum { NAME_MAX_BYTES = 255 };
+
+/* Columns from `col`: id, name, slug, public_key, stored, digested, created_at, updated_at. */
+static void put_project(struct json_writer *w, const struct http_call *call, const struct db_rows *rows, int row, int col)
+{
+    AUTO_BUF struct buf dsn = {0};
+    struct id128 key = {{0}};
+    int64_t id = db_i64(rows, row, col);
+    if (!db_is_null(rows, row, col + 3)) /* a project without a key cannot receive, but is shown */
+        key = db_id(rows, row, col + 3);
+    if (dsn_format(&dsn, str_from(api_of(call)->config.public_url), &key, (uint64_t)id) < 0)
+        buf_clear(&dsn);
+    struct id128 shown = id_conforming(&key); /* keys may be any 128 bits; the client takes conforming UUIDs only (contract §7.2) */
+    json_begin_object(w);
+    json_field_i64(w, STR("id"), id);
+    json_field_str(w, STR("name"), db_text(rows, row, col + 1));
+    json_field_str(w, STR("slug"), db_text(rows, row, col + 2));
+    api_put_id(w, STR("sentry_key"), &shown);
+    json_field_str(w, STR("dsn"), buf_str(&dsn));
+    json_field_i64(w, STR("stored_event_count"), db_i64(rows, row, col + 4));
+    json_field_i64(w, STR("digested_event_count"), db_i64(rows, row, col + 5));
+    json_field_time(w, STR("created_at"), db_time(rows, row, col + 6));
+    json_field_time(w, STR("updated_at"), db_time(rows, row, col + 7));
+    json_end_object(w);
+}
+
+static void answer_project(struct http_call *call, int status, const struct db_rows *rows)
+{
+    AUTO_BUF struct buf out = {0};
+    struct json_writer w;
+    json_writer_init(&w, &out);
+    put_project(&w, call, rows, 0, 0);
+    http_answer_json(call, status, &out);
+}
+
+/* ---- R7 */
+
+struct project_page { /* in the request's pool */
+    struct db_query query;
+    struct http_call *call;
+    struct api_page page;
+};
+
+static void page_dispose(void *memory)
+{
+    db_cancel(&((struct project_page *)memory)->query);
+}
+
+/* Columns: total, then a project or nulls. */
+static void listed(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct project_page *op = container_of(q, struct project_page, query);
+    if (api_failed(op->call, r))
+        return;
+    AUTO_BUF struct buf out = {0};
+    struct json_writer w;
+    json_writer_init(&w, &out);
+    json_begin_object(&w);
+    json_key(&w, STR("items"));
+    json_begin_array(&w);
+    for (int i = 0; i < db_count(rows) && !db_is_null(rows, i, 1); i++)
+        put_project(&w, op->call, rows, i, 1);
+    json_end_array(&w);
+    api_page_end(&w, &op->page, db_i64(rows, 0, 0));
+    json_end_object(&w);
+    http_answer_json(op->call, 200, &out);
+}
+
+void project_list(struct http_call *call)
+{
+    static const enum db_stmt stmts[] = {[API_DESC] = STMT_PROJECT_PAGE_DESC, [API_ASC] = STMT_PROJECT_PAGE_ASC};
+    struct project_page *op = http_on_dispose(call, sizeof *op, page_dispose);
+    unsigned order;
+    op->call = call;
+    db_query_init(&op->query, STMT_PROJECT_PAGE_DESC, listed);
+    if (!api_page_read(call, &op->page) || !api_choice(call, "order", api_orders, &order))
+        return;
+    op->query.stmt = stmts[order];
+    db_bind_i64(&op->query, op->page.per_page);
+    db_bind_i64(&op->query, (op->page.page - 1) * op->page.per_page);
+    db_submit(call->worker->db, &op->query);
+}
+
+/* ---- R8 */
+
+struct project_create { /* in the request's pool */
+    struct db_query query;
+    struct http_call *call;
+    struct str name;
+    struct id128 key;
+};
+
+static void create_dispose(void *memory)
+{
+    db_cancel(&((struct project_create *)memory)->query);
+}
+
+static void conflict(const struct project_create *op)
+{
+    struct http_call *call = op->call;
+    bool by_name = str_eq(str_from(op->query.constraint), STR("projects_name_key"));
+    struct str detail = by_name ? arena_printf(&call->arena, "Project with name '%.*s' already exists", STR_ARG(op->name))
+                                : STR("a project with that slug was created at the same time: try again");
+    http_answer_error(call, -ERR_DB_CONFLICT, detail);
+}
+
+static void created(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct project_create *op = container_of(q, struct project_create, query);
+    if (r == -ERR_DB_CONFLICT)
+        conflict(op);
+    else if (api_failed(op->call, r))
+        return;
+    else if (db_count(rows) == 0)
+        http_answer_error(op->call, -ERR_DB_CONFLICT, STR("too many projects have that slug: choose another one"));
+    else
+        answer_project(op->call, 201, rows);
+}
+
+/* False: answered. */
+static bool read_name(struct http_call *call, struct str *ret)
+{
+    if (!api_body_str(call, "name", ret))
+        return false;
+    *ret = str_trim(*ret);
+    if (ret->n == 0)
+        api_refuse(call, "Name cannot be empty");
+    else if (ret->n > NAME_MAX_BYTES)
+        api_refuse(call, "Name cannot exceed 255 characters");
+    else
+        return true;
+    return false;
+}
+
+void project_create(struct http_call *call)
+{
+    struct project_create *op = http_on_dispose(call, sizeof *op, create_dispose);
+    struct str wanted;
+    AUTO_BUF struct buf slug = {0};
+    op->call = call;
+    db_query_init(&op->query, STMT_PROJECT_INSERT, created);
+    if (!read_name(call, &op->name) || !api_body_str(call, "slug", &wanted))
+        return;
+    if (slug_make(&slug, str_trim(wanted).n ? wanted : op->name) < 0) {
+        api_refuse(call, "Cannot generate valid slug from name");
+        return;
+    }
+    op->key = id_random();
+    db_bind_text(&op->query, op->name);
+    db_bind_text(&op->query, arena_str(&call->arena, buf_str(&slug)));
+    db_bind_id(&op->query, &op->key);
+    db_submit(call->worker->db, &op->query);
+}
+
+/* ---- R9 */
+
+static void shown(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct http_call *call = api_op_of(q)->call;
+    if (api_failed(call, r))
+        return;
+    if (db_count(rows) == 0)
+        api_no_project(call);
+    else
+        answer_project(call, 200, rows);
+}
+
+void project_show(struct http_call *call)
+{
+    int32_t id;
+    if (!api_project_id(call, &id))
+        return;
+    struct api_op *op = api_op_new(call, STMT_PROJECT_SHOW, shown);
+    db_bind_i32(&op->query, id);
+    api_op_submit(op);
+}
