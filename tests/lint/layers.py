@@ -35,7 +35,7 @@ LAYERS = {  # in order: each may include those before it; its libraries
     "api": ["h2o"],
     "main": ["uv"],
 }
-GENERATED = {"stmts.h": "db"}  # made from sql/ at build time, and whose it is
+GENERATED = {"stmts.h": "db", "version.h": "main"}  # made at build time, and whose it is
 SYSTEM = re.compile(
     r"(assert|complex|ctype|dirent|endian|errno|fcntl|fenv|float|fnmatch|ftw|getopt|glob|grp|ifaddrs|inttypes|limits|locale|malloc|math|netdb|poll|"
     r"pthread|pwd|sched|semaphore|signal|spawn|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|stdnoreturn|string|strings|"

@@ -18,7 +18,7 @@ SQL = re.compile(
     re.I | re.S,
 )
 SESSION_SQL = re.compile(r"\s*(BEGIN|START TRANSACTION|COMMIT|ROLLBACK|LISTEN|UNLISTEN|NOTIFY|SET)\b")  # what the driver itself says
-JSON_TEXT = re.compile(r'\\"\s*:|^\s*\{\s*\\"|^\s*\[\s*\\"')
+JSON_TEXT = re.compile(r'(^|[{,])\s*\\"[^"\\]*\\"\s*:|^\s*[\[{]\s*\\"')
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 MACHINE_PATH = re.compile(r"(?<![\w.])/(work|root|home/\w+|Users/\w+)/")
 TEXT_FILES = (".c", ".h", ".py", ".sh", ".sql", ".md", ".yml", ".yaml", ".txt", ".toml", ".mjs", ".cjs", ".js", "meson.build", "Makefile", "Dockerfile")

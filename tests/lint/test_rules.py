@@ -53,13 +53,13 @@ def test_the_driver_may_say_begin(tmp_path):
     assert found(tmp_path, check_texts, "src/db/a.c", 'const char *s = "BEGIN";\n') == []
 
 
-@pytest.mark.parametrize("text", [r'"{\"error\":\"x\"}"', r'"\"id\": %d"', r'"[\"a\"]"'])
+@pytest.mark.parametrize("text", [r'"{\"error\":\"x\"}"', r'"\"id\": %d"', r'"[\"a\"]"', r'"%s{ \"%s\": 1 }"'])
 def test_json_by_hand(tmp_path, text):
     assert found(tmp_path / "outside", check_texts, "src/api/a.c", f"const char *s = {text};\n") == ["json"]
     assert found(tmp_path / "inside", check_texts, "src/json/a.c", f"const char *s = {text};\n") == []
 
 
-@pytest.mark.parametrize("text", [r'"msg=\"%s\""', r'"{id}"', r'"a: b"'])
+@pytest.mark.parametrize("text", [r'"msg=\"%s\""', r'"{id}"', r'"a: b"', r'"host \"%s\": %s"'])
 def test_not_json(tmp_path, text):
     assert found(tmp_path, check_texts, "src/api/a.c", f"const char *s = {text};\n") == []
 
