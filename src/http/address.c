@@ -20,7 +20,7 @@ bool http_address_parse(struct str text, uint8_t ret[16])
     char copy[HTTP_ADDRESS_MAX];
     uint8_t addr[16];
     text = bare(str_trim(text));
-    if (text.n == 0 || text.n >= sizeof copy)
+    if (text.n == 0 || text.n >= sizeof copy || str_find(text, 0) < text.n)
         return false;
     memcpy(copy, text.p, text.n);
     copy[text.n] = 0;
