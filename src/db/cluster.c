@@ -1,12 +1,20 @@
 /* cluster.c: a PostgreSQL of Picket's own.
  *
  *   <dir>/data       the cluster; made by initdb as data.new and renamed, so a half-made one is never taken for whole
- *   <dir>/run        the socket, mode 0700; a path too long for a socket's address is replaced by a private directory under /tmp
- *   <dir>/log        what initdb and the server print
+ *   <dir>/run        the socket, mode 0700; a path that a socket's address cannot hold is replaced by a private directory under /tmp
+ *   <dir>/log        what initdb and the server print; log.old: the same, older
+ *   <dir>/start.lock held while one Picket starts or stops the server
+ *   <dir>/users.lock held, shared, by every Picket that uses it: the last one out stops it
  *
- * The server is a session of its own: Ctrl-C and a kill -9 of Picket leave it alone, and the next start takes it over by its postmaster.pid. It
- * speaks on the socket only, and only its own user and root can reach that: so local connections are trusted. Started as root, everything runs
- * as user postgres, because PostgreSQL refuses to run as root.
+ * The server is a session of its own: Ctrl-C and a kill -9 of Picket leave it alone, and the next start takes it over by its postmaster.pid.
+ * initdb is the opposite: it dies with Picket, so that nobody writes to data.new when the next start removes it.
+ *
+ * It speaks on the socket only, and only its own user and root can reach that, so local connections are trusted; "peer" would say no more, and
+ * would lock out root, who may start Picket's commands before they give that up. Started as root, everything runs as user postgres, because
+ * PostgreSQL refuses to run as root.
+ *
+ * Whether a process is ours is read from /proc: a server and all its children have the data directory as their working directory. A number in
+ * postmaster.pid alone says little: after a crash of the machine it may belong to anything, another PostgreSQL included.
  *
  * Blocking, for start-up: waiting is done in steps of STEP_MS with PQping, libpq's own question for this. */
 #include "picket/db/cluster.h"
@@ -19,6 +27,8 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -30,7 +40,14 @@
 #include "picket/base/error.h"
 #include "picket/base/hash.h"
 
-enum { STEP_MS = 20, STOP_MS = 60000, SOCKET_DIR_MAX = 90, MAJOR_MIN = 15 };
+enum {
+    STEP_MS = 20,
+    STOP_MS = 60000,
+    SOCKET_DIR_MAX = 90, /* a socket's address has 107 bytes, /.s.PGSQL.5432.lock takes its part */
+    LOG_MAX_BYTES = 8 << 20,
+    MAJOR_MIN = 15,
+    EXIT_UNREACHABLE = 126, /* of a child that could not become what it should */
+};
 
 struct db_cluster {
     struct buf dir, data, data_new, run, log, bin, conninfo;
@@ -40,6 +57,7 @@ struct db_cluster {
     pid_t child;      /* of this process; 0: taken over */
     pid_t server;
     bool created;
+    int users_fd; /* users.lock */
 };
 
 static void pause_ms(unsigned ms)
@@ -53,7 +71,14 @@ static void cluster_free(struct db_cluster *c)
     struct buf *const bufs[] = {&c->dir, &c->data, &c->data_new, &c->run, &c->log, &c->bin, &c->conninfo};
     for (size_t i = 0; i < ARRAY_LEN(bufs); i++)
         buf_done(bufs[i]);
+    if (c->users_fd >= 0)
+        (void)close(c->users_fd); /* gives the lock back */
     free(c);
+}
+
+static bool is_late(int64_t until_us)
+{
+    return clock_mono_us() > until_us;
 }
 
 /* ---- where the server's programs are */
@@ -118,26 +143,65 @@ static int find_bin(struct db_cluster *c, const char *given, const char **ret_wh
     }
     if (find_debian_bin(c, wanted) || (!wanted && find_path_bin(c)))
         return 0;
-    *ret_why = wanted ? "the private cluster was made by another major version of PostgreSQL than is installed: install that version's server package, or "
+    *ret_why = wanted ? "the private cluster was made by another major version of PostgreSQL than is installed: install that version's "
+                        "server package, or "
                         "upgrade the cluster with pg_upgradecluster's steps"
                       : "no PostgreSQL 15 or newer is installed: apt-get install postgresql, or set DATABASE_URL";
     return -ENOENT;
 }
 
-/* ---- directories and processes */
+/* ---- directories and locks */
 
-static int make_dir(const struct db_cluster *c, const char *path, mode_t mode)
+/* Makes or adopts a directory: afterwards it is the server's user's, and nobody can have put it there for us to stumble over. */
+static int own_dir(const struct db_cluster *c, const char *path)
 {
-    if (mkdir(path, mode) < 0 && errno != EEXIST)
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
         return -errno;
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     struct stat st;
-    if (lstat(path, &st) < 0)
+    if (fd < 0 || fstat(fd, &st) < 0)
         return -errno;
-    if (!S_ISDIR(st.st_mode))
-        return -ENOTDIR;
-    if (st.st_uid != c->uid && (geteuid() != 0 || chown(path, c->uid, c->gid) < 0))
+    if (st.st_uid != c->uid && (st.st_uid != geteuid() || fchown(fd, c->uid, c->gid) < 0))
         return -EPERM;
-    return 0;
+    return fchmod(fd, 0700) < 0 ? -errno : 0;
+}
+
+static int open_lock(const struct db_cluster *c, const char *name)
+{
+    AUTO_BUF struct buf path = {0};
+    buf_append_str(&path, buf_str(&c->dir));
+    buf_append_str(&path, str_from(name));
+    AUTO_CLOSE int fd = open(buf_cstr(&path), O_CREAT | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    if (geteuid() != c->uid && fchown(fd, c->uid, c->gid) < 0)
+        return -errno;
+    return TAKE_FD(fd);
+}
+
+/* The lock that keeps others from starting or stopping meanwhile: a descriptor, to be closed. */
+static int lock_start(const struct db_cluster *c, int64_t until_us)
+{
+    AUTO_CLOSE int fd = open_lock(c, "/start.lock");
+    if (fd < 0)
+        return fd;
+    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return -errno;
+        if (is_late(until_us))
+            return -ETIMEDOUT;
+        pause_ms(STEP_MS);
+    }
+    return TAKE_FD(fd);
+}
+
+static int lock_users(struct db_cluster *c)
+{
+    int fd = open_lock(c, "/users.lock");
+    if (fd < 0)
+        return fd;
+    c->users_fd = fd;
+    return flock(fd, LOCK_SH) < 0 ? -errno : 0; /* nobody keeps it exclusively */
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -153,61 +217,49 @@ static int remove_tree(const char *path)
     return nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-/* In the child: its own session and user, output to the log, then the program. */
-static _Noreturn void become(const struct db_cluster *c, const char *log, const char *const argv[])
+static int sync_dir(const char *path)
 {
-    (void)setsid(); /* fails only for a group leader, which a fresh child is not */
-    if (c->user && (initgroups(c->user, c->gid) < 0 || setgid(c->gid) < 0 || setuid(c->uid) < 0))
-        _exit(126);
-    int null = open("/dev/null", O_RDONLY), out = open(log, O_CREAT | O_APPEND | O_WRONLY, 0600);
-    if (null < 0 || out < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 || chdir("/") < 0)
-        _exit(126);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    execv(argv[0], (char *const *)argv); /* execv's prototype predates const; it changes nothing */
-    _exit(127);
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
-static int spawn(struct db_cluster *c, const char *const argv[], pid_t *ret)
+static void rotate_log(struct db_cluster *c)
 {
-    const char *log = buf_cstr(&c->log);
-    pid_t pid = fork();
-    if (pid < 0)
-        return -errno;
-    if (pid == 0)
-        become(c, log, argv);
-    *ret = pid;
-    return 0;
+    struct stat st;
+    if (stat(buf_cstr(&c->log), &st) < 0 || st.st_size < LOG_MAX_BYTES)
+        return;
+    AUTO_BUF struct buf old = {0};
+    buf_printf(&old, "%s.old", buf_cstr(&c->log));
+    (void)rename(buf_cstr(&c->log), buf_cstr(&old)); /* if not, it goes on growing: no reason to refuse the start */
 }
 
-static int make_cluster(struct db_cluster *c)
+/* ---- processes */
+
+/* Does `pid` (0: any process but this one) live with `dir` as its working directory? */
+static bool lives_in(pid_t pid, const struct stat *dir)
 {
-    AUTO_BUF struct buf program = {0};
-    buf_printf(&program, "%s/initdb", buf_cstr(&c->bin));
-    int r = remove_tree(buf_cstr(&c->data_new));
-    if (r < 0)
-        return r;
-    const char *const argv[] = {buf_cstr(&program), "-D", buf_cstr(&c->data_new), "-U", "picket", "-E", "UTF8", "--locale=C.UTF-8",
-                          "--auth-local=trust", "--auth-host=reject", "--data-checksums", NULL};
-    pid_t pid = 0;
-    r = spawn(c, argv, &pid);
-    if (r < 0)
-        return r;
-    int status;
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return -errno;
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return -EIO;
-    if (rename(buf_cstr(&c->data_new), buf_cstr(&c->data)) < 0)
-        return -errno;
-    c->created = true;
-    return 0;
+    char path[64];
+    struct stat st;
+    (void)snprintf(path, sizeof path, "/proc/%d/cwd", (int)pid); /* fits */
+    return stat(path, &st) == 0 && st.st_dev == dir->st_dev && st.st_ino == dir->st_ino;
 }
 
-/* The pid in postmaster.pid, if such a process lives; whether it is our server is for PQping to say. */
-static pid_t running_server(struct db_cluster *c)
+static bool anyone_lives_in(const char *dir)
+{
+    struct stat st;
+    DIR *d = stat(dir, &st) < 0 ? NULL : opendir("/proc");
+    bool found = false;
+    for (struct dirent *e; d && !found && (e = readdir(d));) {
+        uint64_t pid;
+        found = str_to_u64(str_from(e->d_name), &pid) && pid < INT32_MAX && (pid_t)pid != getpid() && lives_in((pid_t)pid, &st);
+    }
+    if (d)
+        (void)closedir(d);
+    return found;
+}
+
+/* What postmaster.pid says; 0: nothing. */
+static pid_t noted_server(struct db_cluster *c)
 {
     AUTO_BUF struct buf path = {0};
     buf_printf(&path, "%s/postmaster.pid", buf_cstr(&c->data));
@@ -218,57 +270,161 @@ static pid_t running_server(struct db_cluster *c)
         return 0;
     struct str rest = str_of(text, (size_t)n);
     uint64_t pid;
-    if (!str_to_u64(str_cut(&rest, '\n'), &pid) || pid < 2 || pid > INT32_MAX)
-        return 0;
-    return kill((pid_t)pid, 0) == 0 || errno == EPERM ? (pid_t)pid : 0;
+    return str_to_u64(str_cut(&rest, '\n'), &pid) && pid > 1 && pid <= INT32_MAX ? (pid_t)pid : 0;
 }
+
+static bool is_server(struct db_cluster *c, pid_t pid)
+{
+    struct stat st;
+    return pid && stat(buf_cstr(&c->data), &st) == 0 && lives_in(pid, &st);
+}
+
+static pid_t running_server(struct db_cluster *c)
+{
+    pid_t pid = noted_server(c);
+    return is_server(c, pid) ? pid : 0;
+}
+
+static void remove_file(const struct buf *dir, const char *name)
+{
+    AUTO_BUF struct buf path = {0};
+    buf_append_str(&path, buf_str(dir));
+    buf_append_str(&path, str_from(name));
+    (void)unlink(buf_cstr(&path)); /* if that fails, the server's own message in the log says why it does not start */
+}
+
+/* PostgreSQL refuses to start while the process named in its lock files lives, if it is of the same user: another cluster's after a reboot,
+ * say. A number that is free it copes with itself, by looking for shared memory still in use; a living stranger is made forgotten here. */
+static void forget_stranger(struct db_cluster *c)
+{
+    pid_t pid = noted_server(c);
+    if (pid && kill(pid, 0) == 0)
+        remove_file(&c->data, "/postmaster.pid");
+    remove_file(&c->run, "/.s.PGSQL.5432.lock"); /* the directory is this cluster's alone */
+}
+
+static bool has_ended(struct db_cluster *c, pid_t pid, int *ret_status)
+{
+    if (waitpid(pid, ret_status, WNOHANG) == pid)
+        return true;
+    return pid != c->child && !is_server(c, pid);
+}
+
+enum fate { DIES_WITH_US, OUTLIVES_US };
+
+/* In the child: its own session and user, output to the log, then the program. */
+static _Noreturn void become(const struct db_cluster *c, const char *log, const char *const argv[], enum fate fate, pid_t parent)
+{
+    (void)setsid(); /* fails only for a group leader, which a fresh child is not */
+    if (c->user && (initgroups(c->user, c->gid) < 0 || setgid(c->gid) < 0 || setuid(c->uid) < 0))
+        _exit(EXIT_UNREACHABLE);
+    if (fate == DIES_WITH_US && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)) /* after setuid, which clears it */
+        _exit(EXIT_UNREACHABLE);
+    int null = open("/dev/null", O_RDONLY), out = open(log, O_CREAT | O_APPEND | O_WRONLY, 0600);
+    if (null < 0 || out < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 || chdir("/") < 0)
+        _exit(EXIT_UNREACHABLE);
+    (void)signal(SIGPIPE, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execv(argv[0], (char *const *)argv); /* execv's prototype predates const; it changes nothing */
+    _exit(EXIT_UNREACHABLE);
+}
+
+static int spawn(struct db_cluster *c, const char *const argv[], enum fate fate, pid_t *ret)
+{
+    const char *log = buf_cstr(&c->log);
+    pid_t parent = getpid(), pid = fork();
+    if (pid < 0)
+        return -errno;
+    if (pid == 0)
+        become(c, log, argv, fate, parent);
+    *ret = pid;
+    return 0;
+}
+
+static const char why_unreachable[] =
+    "the user of the private PostgreSQL cannot reach its directory: the directories above DATA_DIR must let it pass (mode 0711 or 0755)";
+
+/* ---- making the cluster */
+
+static int run_initdb(struct db_cluster *c)
+{
+    AUTO_BUF struct buf program = {0};
+    buf_printf(&program, "%s/initdb", buf_cstr(&c->bin));
+    const char *const argv[] = {buf_cstr(&program),
+                                "-D",
+                                buf_cstr(&c->data_new),
+                                "-U",
+                                "picket",
+                                "-E",
+                                "UTF8",
+                                "--locale=C.UTF-8",
+                                "--auth-local=trust",
+                                "--auth-host=reject",
+                                "--data-checksums",
+                                NULL};
+    pid_t pid = 0;
+    int status, r = spawn(c, argv, DIES_WITH_US, &pid);
+    if (r < 0)
+        return r;
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return -errno;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_UNREACHABLE)
+        return -EACCES;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
+}
+
+static int make_cluster(struct db_cluster *c, int64_t until_us, const char **ret_why)
+{
+    *ret_why = "an unfinished cluster (data.new) cannot be removed from the directory of the private PostgreSQL";
+    while (anyone_lives_in(buf_cstr(&c->data_new)) && !is_late(until_us))
+        pause_ms(STEP_MS); /* children of an initdb that was killed with its Picket: they end by themselves */
+    int r = remove_tree(buf_cstr(&c->data_new));
+    if (r < 0)
+        return r;
+    *ret_why = "initdb failed: see its output in the data directory (postgres/log)";
+    r = run_initdb(c);
+    if (r == -EACCES)
+        *ret_why = why_unreachable;
+    if (r < 0)
+        return r;
+    *ret_why = "the new cluster cannot be put in its place: is there a directory postgres/data that is not a cluster?";
+    if (rename(buf_cstr(&c->data_new), buf_cstr(&c->data)) < 0)
+        return -errno;
+    c->created = true;
+    return sync_dir(buf_cstr(&c->dir));
+}
+
+/* ---- starting and stopping the server */
 
 static bool answers(struct db_cluster *c)
 {
     return PQping(buf_cstr(&c->conninfo)) == PQPING_OK;
 }
 
-static bool child_ended(struct db_cluster *c)
+static int spawn_server(struct db_cluster *c)
 {
-    int status;
-    if (!c->child || waitpid(c->child, &status, WNOHANG) != c->child)
-        return false;
-    c->child = 0;
-    return true;
-}
-
-static int wait_for_answer(struct db_cluster *c, unsigned start_ms, const char **ret_why)
-{
-    int64_t until = clock_mono_us() + (int64_t)start_ms * 1000;
-    for (;;) {
-        pid_t server = running_server(c);
-        if (server && answers(c)) {
-            c->server = server;
-            return 0;
-        }
-        if (child_ended(c)) {
-            *ret_why = "the private PostgreSQL ended at once: see its log in the data directory (postgres/log)";
-            return -ECHILD;
-        }
-        if (clock_mono_us() > until) {
-            *ret_why = "the private PostgreSQL does not answer: see its log in the data directory (postgres/log)";
-            return -ETIMEDOUT;
-        }
-        pause_ms(STEP_MS);
-    }
-}
-
-static int start_server(struct db_cluster *c, unsigned start_ms, const char **ret_why)
-{
-    if (running_server(c) && answers(c)) { /* left by a Picket that was killed */
-        c->server = running_server(c);
-        return 0;
-    }
     AUTO_BUF struct buf program = {0}, sockets = {0};
     buf_printf(&program, "%s/postgres", buf_cstr(&c->bin));
     buf_printf(&sockets, "unix_socket_directories=%s", buf_cstr(&c->run));
-    static const char *const settings[] = {"listen_addresses=", "fsync=on", "max_connections=60", "shared_buffers=128MB", "max_wal_size=2GB",
-                                     "wal_compression=on", "logging_collector=off", "log_timezone=UTC"};
+    /* What it logs about failed statements never shows values: an error tracker stores other people's secrets. */
+    static const char *const settings[] = {
+        "listen_addresses=",
+        "port=5432",
+        "fsync=on",
+        "max_connections=60",
+        "shared_buffers=128MB",
+        "max_wal_size=2GB",
+        "wal_compression=on",
+        "logging_collector=off",
+        "log_destination=stderr",
+        "log_timezone=UTC",
+        "log_checkpoints=off",
+        "log_error_verbosity=terse",
+        "log_min_error_statement=panic",
+    };
     const char *argv[3 + 2 * (ARRAY_LEN(settings) + 1) + 1] = {buf_cstr(&program), "-D", buf_cstr(&c->data)};
     size_t n = 3;
     argv[n++] = "-c";
@@ -277,12 +433,49 @@ static int start_server(struct db_cluster *c, unsigned start_ms, const char **re
         argv[n++] = "-c";
         argv[n++] = settings[i];
     }
-    int r = spawn(c, argv, &c->child);
-    if (r < 0) {
-        *ret_why = "the private PostgreSQL cannot be started: fork failed";
-        return r;
+    rotate_log(c);
+    forget_stranger(c);
+    return spawn(c, argv, OUTLIVES_US, &c->child);
+}
+
+/* Waits for the server, whoever started it, and starts one when there is none: neither a server (perhaps just shutting down) nor a child of
+ * one that was killed. */
+static int start_server(struct db_cluster *c, int64_t until_us, const char **ret_why)
+{
+    for (;;) {
+        pid_t server = running_server(c);
+        int r = 0, status = 0;
+        if (server && answers(c)) {
+            c->server = server;
+            return 0;
+        }
+        if (!server && !c->child && !anyone_lives_in(buf_cstr(&c->data)))
+            r = spawn_server(c);
+        else if (c->child && has_ended(c, c->child, &status)) {
+            bool unreachable = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_UNREACHABLE;
+            *ret_why =
+                unreachable ? why_unreachable : "the private PostgreSQL ended at once: see its log in the data directory (postgres/log)";
+            c->child = 0;
+            r = -ECHILD;
+        } else if (is_late(until_us)) {
+            *ret_why = "the private PostgreSQL does not answer: see its log in the data directory (postgres/log)";
+            r = -ETIMEDOUT;
+        } else {
+            pause_ms(STEP_MS);
+        }
+        if (r < 0)
+            return r;
     }
-    return wait_for_answer(c, start_ms, ret_why);
+}
+
+/* Fast shutdown: ends sessions, writes a checkpoint. A server that cannot finish in STOP_MS is left to finish on its own. */
+static void stop_server(struct db_cluster *c, pid_t server)
+{
+    int64_t until_us = clock_mono_us() + STOP_MS * INT64_C(1000);
+    int status;
+    (void)kill(server, SIGINT); /* gone already is fine */
+    while (!has_ended(c, server, &status) && !is_late(until_us))
+        pause_ms(STEP_MS);
 }
 
 static int identify(struct db_cluster *c, const char **ret_why)
@@ -293,7 +486,8 @@ static int identify(struct db_cluster *c, const char **ret_why)
         return 0;
     const struct passwd *pw = getpwnam("postgres");
     if (!pw) {
-        *ret_why = "started as root, but there is no user postgres to run the private PostgreSQL as: apt-get install postgresql, or set DATABASE_URL";
+        *ret_why = "started as root, but there is no user postgres to run the private PostgreSQL as: apt-get install postgresql, or set "
+                   "DATABASE_URL";
         return -ENOENT;
     }
     c->uid = pw->pw_uid;
@@ -302,39 +496,66 @@ static int identify(struct db_cluster *c, const char **ret_why)
     return 0;
 }
 
+/* A socket's directory goes through lists and quotes of two programs: plain characters only. */
+static bool is_plain(struct str path)
+{
+    for (size_t i = 0; i < path.n; i++)
+        if (strchr(",'\"\\", path.p[i]))
+            return false;
+    return path.n <= SOCKET_DIR_MAX;
+}
+
 static void name_paths(struct db_cluster *c, const char *dir)
 {
     buf_append_str(&c->dir, str_from(dir));
+    (void)buf_cstr(&c->dir);
     buf_printf(&c->data, "%s/data", dir);
     buf_printf(&c->data_new, "%s/data.new", dir);
     buf_printf(&c->log, "%s/log", dir);
     buf_printf(&c->run, "%s/run", dir);
-    if (c->run.n > SOCKET_DIR_MAX) {
+    if (!is_plain(buf_str(&c->run))) {
         buf_clear(&c->run);
         buf_printf(&c->run, "/tmp/picket-%u-%016lx", (unsigned)c->uid, (unsigned long)hash64(dir, strlen(dir)));
     }
-    buf_printf(&c->conninfo, "host='%s' user=picket dbname=postgres", buf_cstr(&c->run));
+    /* Port and address are said so that PGPORT and PGHOSTADDR do not. */
+    buf_printf(&c->conninfo, "host='%s' hostaddr='' port=5432 user=picket dbname=postgres connect_timeout=10", buf_cstr(&c->run));
+    (void)buf_cstr(&c->conninfo);
+}
+
+/* The directory itself may be reached through links, and `dir` may be relative, which a child in / could not follow. */
+static int find_dir(struct db_cluster *c, const char *dir)
+{
+    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+        return -errno;
+    AUTO_FREE char *real = realpath(dir, NULL);
+    if (!real)
+        return -errno;
+    name_paths(c, real);
+    int r = own_dir(c, buf_cstr(&c->dir));
+    return r < 0 ? r : own_dir(c, buf_cstr(&c->run));
 }
 
 static int start(struct db_cluster *c, const struct db_cluster_config *config, const char **ret_why)
 {
+    int64_t until_us = clock_mono_us() + config->start_ms * INT64_C(1000);
     int r = identify(c, ret_why);
     if (r < 0)
         return r;
-    name_paths(c, config->dir);
-    r = find_bin(c, config->bin_dir, ret_why);
-    if (r < 0)
-        return r;
     *ret_why = "the directory of the private PostgreSQL cannot be used: look at its owner and mode";
-    r = make_dir(c, buf_cstr(&c->dir), 0700);
-    if (r == 0)
-        r = make_dir(c, buf_cstr(&c->run), 0700);
+    r = find_dir(c, config->dir);
     if (r < 0)
         return r;
-    *ret_why = "initdb failed: see its output in the data directory (postgres/log)";
-    if (major_of(c) == 0)
-        r = make_cluster(c);
-    return r < 0 ? r : start_server(c, config->start_ms, ret_why);
+    *ret_why = "another Picket starts or stops the private PostgreSQL and does not get done";
+    AUTO_CLOSE int lock = lock_start(c, until_us);
+    if (lock < 0)
+        return lock;
+    r = lock_users(c);
+    if (r < 0)
+        return r;
+    r = find_bin(c, config->bin_dir, ret_why);
+    if (r == 0 && major_of(c) == 0)
+        r = make_cluster(c, until_us, ret_why);
+    return r < 0 ? r : start_server(c, until_us, ret_why);
 }
 
 int db_cluster_start(const struct db_cluster_config *config, struct db_cluster **ret, const char **ret_why)
@@ -342,13 +563,12 @@ int db_cluster_start(const struct db_cluster_config *config, struct db_cluster *
     struct db_cluster *c = calloc(1, sizeof *c);
     if (!c)
         return -ENOMEM;
+    c->users_fd = -1;
     *ret_why = "";
     int r = start(c, config, ret_why);
     if (r < 0) {
-        if (c->child) { /* it did not answer in time: do not leave it behind */
-            (void)kill(c->child, SIGINT);
-            (void)waitpid(c->child, NULL, 0);
-        }
+        if (c->child) /* it did not answer in time: do not leave it behind */
+            stop_server(c, c->child);
         cluster_free(c);
         return r;
     }
@@ -359,7 +579,7 @@ int db_cluster_start(const struct db_cluster_config *config, struct db_cluster *
 
 const char *db_cluster_conninfo(const struct db_cluster *c)
 {
-    return c->conninfo.p; /* NUL-terminated by buf_cstr in start_server */
+    return c->conninfo.p; /* NUL-terminated by name_paths */
 }
 
 bool db_cluster_created(const struct db_cluster *c)
@@ -372,14 +592,20 @@ bool db_cluster_started(const struct db_cluster *c)
     return c->child != 0;
 }
 
+/* Nobody can begin to use it while start.lock is held, and nobody uses it if users.lock can be had alone. */
+static bool is_last_user(struct db_cluster *c)
+{
+    return flock(c->users_fd, LOCK_EX | LOCK_NB) == 0;
+}
+
 void db_cluster_stop(struct db_cluster *c)
 {
     if (!c)
         return;
-    (void)kill(c->server, SIGINT); /* fast shutdown; gone already is fine */
-    int64_t until = clock_mono_us() + STOP_MS * INT64_C(1000);
-    while (clock_mono_us() < until && !child_ended(c) && (c->child || kill(c->server, 0) == 0))
-        pause_ms(STEP_MS);
+    AUTO_CLOSE int lock = lock_start(c, clock_mono_us() + STOP_MS * INT64_C(1000));
+    pid_t server = running_server(c); /* it may be another than at the start */
+    if (lock >= 0 && is_last_user(c))
+        stop_server(c, server ? server : c->server);
     cluster_free(c);
 }
 

@@ -153,7 +153,7 @@ static int begin(struct db_io *io)
     io->pg = db_lookup_connect(io->lookup, io->application, io->statement_ms);
     db_lookup_free(TAKE_PTR(io->lookup));
     if (!io->pg)
-        abort(); /* out of memory */
+        abort();                                          /* out of memory */
     (void)PQsetNoticeReceiver(io->pg, drop_notice, NULL); /* returns the one before */
     if (PQstatus(io->pg) != CONNECTION_BAD && start_poll(io, UV_WRITABLE, on_connecting) == 0)
         return 0;

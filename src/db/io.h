@@ -12,16 +12,16 @@
 struct db_lookup;
 struct db_io {
     uv_loop_t *loop;
-    PGconn *pg;                              /* NULL: closed, or host names are being resolved */
-    struct db_lookup *lookup;                /* owned; while host names are being resolved */
-    const char *application;                 /* borrowed while connecting */
+    PGconn *pg;               /* NULL: closed, or host names are being resolved */
+    struct db_lookup *lookup; /* owned; while host names are being resolved */
+    const char *application;  /* borrowed while connecting */
     unsigned statement_ms;
     uv_poll_t *poll;
-    int events;                              /* what poll waits for */
-    bool up;                                 /* connected */
-    void (*on_up)(struct db_io *io);         /* connected; never inside db_io_open */
-    void (*on_down)(struct db_io *io);       /* connecting failed or the connection is lost; already closed; io->why says it */
-    void (*on_input)(struct db_io *io);      /* input was consumed: look for results and notifications */
+    int events;                         /* what poll waits for */
+    bool up;                            /* connected */
+    void (*on_up)(struct db_io *io);    /* connected; never inside db_io_open */
+    void (*on_down)(struct db_io *io);  /* connecting failed or the connection is lost; already closed; io->why says it */
+    void (*on_input)(struct db_io *io); /* input was consumed: look for results and notifications */
     char why[256];
 };
 

@@ -12,7 +12,7 @@ enum { RETRY_MS = 1000, CONNECT_MS = 10000 };
 
 struct db_listener {
     struct db_io io;
-    uv_timer_t timer;          /* the next attempt, or the end of this one's patience */
+    uv_timer_t timer; /* the next attempt, or the end of this one's patience */
     struct db_listener_events events;
     char *conninfo;
     enum db_stmt listen;

@@ -21,16 +21,16 @@ enum { MAX_KEYWORDS = 64 };
 struct db_lookup {
     uv_getaddrinfo_t request;
     uv_loop_t *loop;
-    bool running;                    /* the resolver has the request */
-    bool abandoned;                  /* freed while running */
-    bool listed;                     /* hosts, addrs and ports replace the string's own */
+    bool running;   /* the resolver has the request */
+    bool abandoned; /* freed while running */
+    bool listed;    /* hosts, addrs and ports replace the string's own */
     db_lookup_fn *done;
     void *owner;
-    char *why;                       /* the owner's, 256 bytes */
+    char *why; /* the owner's, 256 bytes */
     PQconninfoOption *options;
     struct str hosts_left, ports_left, port; /* slices of the options' values */
-    char name[NI_MAXHOST];           /* being resolved */
-    struct buf hosts, addrs, ports;  /* comma-separated */
+    char name[NI_MAXHOST];                   /* being resolved */
+    struct buf hosts, addrs, ports;          /* comma-separated */
     unsigned n_hosts;
 };
 

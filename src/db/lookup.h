@@ -19,7 +19,8 @@ enum { LOOKUP_READY, LOOKUP_PENDING };
 
 /* LOOKUP_READY: there was nothing to resolve and done() will not run; LOOKUP_PENDING: done() will; -EINVAL: not a connection string, said in
  * why. A string with `hostaddr` is believed; hosts that come from a service file or from PGHOST are left to libpq. */
-MUST_CHECK int db_lookup_start(uv_loop_t *loop, const char *conninfo, db_lookup_fn *done, void *owner, char why[256], struct db_lookup **ret);
+MUST_CHECK int db_lookup_start(uv_loop_t *loop, const char *conninfo, db_lookup_fn *done, void *owner, char why[256],
+                               struct db_lookup **ret);
 /* PQconnectStart with what was found. NULL: out of memory. */
 PGconn *db_lookup_connect(struct db_lookup *l, const char *application, unsigned statement_ms);
 void db_lookup_free(struct db_lookup *l); /* done() will not run any more; NULL is fine */

@@ -14,9 +14,9 @@ enum { RETRY_MS = 200, CONNECT_MS = 10000, STATEMENT_MS = 0 /* a migration may t
 struct session {
     struct db_io io;
     uv_timer_t pause;
-    bool settled;              /* connecting ended, a statement was answered, or the pause is over */
-    bool failed;               /* the connection is gone */
-    PGresult *result;          /* the last of the script, or its error */
+    bool settled;     /* connecting ended, a statement was answered, or the pause is over */
+    bool failed;      /* the connection is gone */
+    PGresult *result; /* the last of the script, or its error */
     struct db_migration_report *report;
 };
 
@@ -120,9 +120,10 @@ static int check_release(struct session *s)
     s->report->min_release = number_of(s);
     if (s->report->min_release <= stmt_n_migrations)
         return 0;
-    (void)snprintf(s->report->message, sizeof s->report->message,
-                   "the schema is at version %d and needs a Picket that knows at least version %d; this one knows %d: install a newer release",
-                   s->report->from, s->report->min_release, stmt_n_migrations);
+    (void)snprintf(
+        s->report->message, sizeof s->report->message,
+        "the schema is at version %d and needs a Picket that knows at least version %d; this one knows %d: install a newer release",
+        s->report->from, s->report->min_release, stmt_n_migrations);
     return -ERR_DB_FAILED;
 }
 
@@ -198,7 +199,8 @@ static void on_pause_closed(uv_handle_t *handle)
     container_of((uv_timer_t *)handle, struct session, pause)->settled = true;
 }
 
-int db_migrate(uv_loop_t *loop, const char *conninfo, unsigned wait, void (*progress)(int number, const char *name), struct db_migration_report *ret)
+int db_migrate(uv_loop_t *loop, const char *conninfo, unsigned wait, void (*progress)(int number, const char *name),
+               struct db_migration_report *ret)
 {
     *ret = (struct db_migration_report){0};
     struct session s = {.io = {.loop = loop, .on_up = on_up, .on_down = on_down, .on_input = on_input}, .report = ret};

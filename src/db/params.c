@@ -9,9 +9,9 @@ enum { ARRAY_HEADER = 20 };
 static const struct {
     Oid element, array;
 } types[] = {
-    [DB_BOOL] = {OID_BOOL, 1000},    [DB_I16] = {OID_I16, OID_I16_ARRAY}, [DB_I32] = {OID_I32, 1007},   [DB_I64] = {OID_I64, 1016},
-    [DB_TEXT] = {OID_TEXT, 1009},    [DB_BYTES] = {OID_BYTEA, 1001},      [DB_ID] = {OID_UUID, 2951},   [DB_TIME] = {OID_TIMESTAMPTZ, 1185},
-    [DB_INET] = {OID_INET, 1041},
+    [DB_BOOL] = {OID_BOOL, 1000}, [DB_I16] = {OID_I16, OID_I16_ARRAY}, [DB_I32] = {OID_I32, 1007},
+    [DB_I64] = {OID_I64, 1016},   [DB_TEXT] = {OID_TEXT, 1009},        [DB_BYTES] = {OID_BYTEA, 1001},
+    [DB_ID] = {OID_UUID, 2951},   [DB_TIME] = {OID_TIMESTAMPTZ, 1185}, [DB_INET] = {OID_INET, 1041},
 };
 
 void db_query_init(struct db_query *q, enum db_stmt stmt, db_done_fn *done)

@@ -46,9 +46,9 @@ static const unsigned conn_edges[CONN_STATES] = {
 
 struct prepared {
     bool ready;
-    unsigned generation;            /* part of the name on the server */
+    unsigned generation; /* part of the name on the server */
     unsigned n_types;
-    uint32_t *types;                /* heap */
+    uint32_t *types; /* heap */
 };
 
 struct db_conn {
@@ -56,13 +56,13 @@ struct db_conn {
     struct list link;
     enum conn_state state;
     struct db_io io;
-    uint64_t since_ms;              /* when the state began */
-    struct db_query *query;         /* BUSY; NULL when it was cancelled */
-    enum db_stmt stmt;              /* of the statement under way */
-    PGresult *result;               /* the statement's own result, until the sync arrives */
-    bool preparing;                 /* the next result is the Parse's */
-    bool reused;                    /* the flight has no Parse */
-    bool broken;                    /* sending failed: closed by the timer */
+    uint64_t since_ms;      /* when the state began */
+    struct db_query *query; /* BUSY; NULL when it was cancelled */
+    enum db_stmt stmt;      /* of the statement under way */
+    PGresult *result;       /* the statement's own result, until the sync arrives */
+    bool preparing;         /* the next result is the Parse's */
+    bool reused;            /* the flight has no Parse */
+    bool broken;            /* sending failed: closed by the timer */
     struct prepared prepared[STMT_COUNT];
 };
 
@@ -71,12 +71,12 @@ struct db {
     struct db_config config;
     char *conninfo, *application;
     struct list conns[CONN_STATES];
-    unsigned n_conns;               /* not GONE */
-    struct list waiting, refused;   /* refused: too many waited; told in the next turn */
+    unsigned n_conns;             /* not GONE */
+    struct list waiting, refused; /* refused: too many waited; told in the next turn */
     unsigned n_waiting;
     uv_timer_t timer;
     uint64_t backoff_ms, connect_at_ms;
-    bool lost;                      /* the last attempt failed: said once */
+    bool lost; /* the last attempt failed: said once */
     bool closing;
     void (*closed)(void *arg);
     void *closed_arg;
@@ -147,10 +147,16 @@ static bool wants_connection(const struct db *db)
     return db->n_conns == 0 || (!list_empty(&db->waiting) && list_empty(&db->conns[CONN_IDLE]) && list_empty(&db->conns[CONN_CONNECTING]));
 }
 
+/* Of no use any more, whatever the time. */
+static bool is_over(const struct db_conn *c)
+{
+    return c->broken || (c->db->closing && (c->state != CONN_BUSY || !c->query));
+}
+
 static uint64_t conn_deadline(const struct db_conn *c)
 {
     const struct db *db = c->db;
-    if (c->broken)
+    if (is_over(c))
         return 0;
     switch (c->state) {
     case CONN_CONNECTING:
@@ -179,7 +185,7 @@ static void arm(struct db *db)
     if (l)
         at = earlier(at, container_of(l, struct db_query, link)->deadline_ms); /* all wait equally long: the first is due first */
     for (unsigned s = 0; s < CONN_GONE; s++)
-        LIST_EACH (&db->conns[s], it)
+        LIST_EACH(&db->conns[s], it)
             at = earlier(at, conn_deadline(container_of(it, struct db_conn, link)));
     if (wants_connection(db))
         at = earlier(at, db->connect_at_ms);
@@ -198,8 +204,9 @@ static void back_off(struct db *db, const char *why)
     if (db->lost || db->closing || db_connected(db))
         return;
     db->lost = true;
-    char quoted[256];
-    log_line(LOG_WARN, "database is away", "application=%s reason=%s", db->application, log_quote(str_from(why), quoted, sizeof quoted));
+    char name[64], reason[256];
+    log_line(LOG_WARN, "database is away", "application=%s reason=%s", log_quote(str_from(db->application), name, sizeof name),
+             log_quote(str_from(why), reason, sizeof reason));
 }
 
 static void on_up(struct db_io *io)
@@ -210,8 +217,9 @@ static void on_up(struct db_io *io)
         conn_gone(c, -ERR_DB_AWAY);
         back_off(db, "pipeline mode refused");
     } else {
+        char name[64];
         if (db->lost)
-            log_line(LOG_INFO, "database is back", "application=%s", db->application);
+            log_line(LOG_INFO, "database is back", "application=%s", log_quote(str_from(db->application), name, sizeof name));
         db->lost = false;
         db->backoff_ms = 0;
         conn_set_state(c, CONN_IDLE);
@@ -420,12 +428,11 @@ static bool expire_conn(struct db *db)
 {
     uint64_t now = uv_now(db->loop);
     for (unsigned s = 0; s < CONN_GONE; s++) {
-        LIST_EACH (&db->conns[s], it) {
+        LIST_EACH(&db->conns[s], it) {
             struct db_conn *c = container_of(it, struct db_conn, link);
-            bool unneeded = db->closing && (c->state != CONN_BUSY || !c->query);
-            if (!unneeded && conn_deadline(c) > now)
+            if (conn_deadline(c) > now)
                 continue;
-            if (c->state == CONN_CONNECTING && !unneeded)
+            if (c->state == CONN_CONNECTING && !is_over(c))
                 back_off(db, "no answer while connecting");
             conn_gone(c, c->broken ? -ERR_DB_AWAY : -ERR_DB_TIMEOUT);
             return true;

@@ -63,7 +63,8 @@ struct str db_text(const struct db_rows *rows, int row, int col)
     struct str c = cell(rows, row, col);
     if (has_type(rows, col, OID_JSONB))
         return c.p ? str_drop(c, 1) : c; /* a version byte, then the text */
-    assert(has_type(rows, col, OID_TEXT) || has_type(rows, col, OID_VARCHAR) || has_type(rows, col, OID_NAME) || has_type(rows, col, OID_JSON));
+    assert(has_type(rows, col, OID_TEXT) || has_type(rows, col, OID_VARCHAR) || has_type(rows, col, OID_NAME) ||
+           has_type(rows, col, OID_JSON));
     return c;
 }
 

@@ -8,17 +8,17 @@
 
 struct db_cluster;
 struct db_cluster_config {
-    const char *dir;      /* <data dir>/postgres; created by initdb if missing */
-    const char *bin_dir;  /* where initdb and postgres are; NULL: newest /usr/lib/postgresql/NN/bin with NN >= 15, then $PATH */
-    unsigned start_ms;    /* how long to wait until it answers */
+    const char *dir;     /* <data dir>/postgres; created by initdb if missing */
+    const char *bin_dir; /* where initdb and postgres are; NULL: newest /usr/lib/postgresql/NN/bin with NN >= 15, then $PATH */
+    unsigned start_ms;   /* how long to wait until it answers */
 };
 /* initdb once, start (or find the server that an earlier, killed Picket left running and take it over), wait until it answers. On
  * failure *ret_why (static or in the log file beside) says what to do. */
 MUST_CHECK int db_cluster_start(const struct db_cluster_config *config, struct db_cluster **ret, const char **ret_why);
 const char *db_cluster_conninfo(const struct db_cluster *c); /* valid until stop */
-bool db_cluster_created(const struct db_cluster *c);          /* initdb ran just now */
-bool db_cluster_started(const struct db_cluster *c);          /* by this call, not taken over from a server that ran already */
-/* Fast shutdown (checkpoint), waits. NULL is fine. */
+bool db_cluster_created(const struct db_cluster *c);         /* initdb ran just now */
+bool db_cluster_started(const struct db_cluster *c);         /* by this call, not taken over from a server that ran already */
+/* Fast shutdown (checkpoint), waits; but if another Picket uses the server now, leaves it to that one. NULL is fine. */
 void db_cluster_stop(struct db_cluster *c);
-/* Forgets the cluster and lets its server run. NULL is fine. */
+/* Forgets the cluster and lets its server run, for a later start to take over. NULL is fine. */
 void db_cluster_leave(struct db_cluster *c);

@@ -16,12 +16,12 @@
 
 struct db;
 struct db_config {
-    const char *conninfo;      /* URL or key=value string; copied */
-    const char *application;   /* application_name; copied */
-    unsigned connections;      /* opened as needed, at most this many */
-    unsigned waiting_max;      /* queries that may wait for a connection; beyond: -ERR_DB_BUSY */
+    const char *conninfo;          /* URL or key=value string; copied */
+    const char *application;       /* application_name; copied */
+    unsigned connections;          /* opened as needed, at most this many */
+    unsigned waiting_max;          /* queries that may wait for a connection; beyond: -ERR_DB_BUSY */
     unsigned acquire_ms, query_ms; /* both above 0; query_ms is also sent as statement_timeout */
-    unsigned idle_ms;          /* a connection unused for longer is closed, but the last one stays; 0: never */
+    unsigned idle_ms;              /* a connection unused for longer is closed, but the last one stays; 0: never */
 };
 
 /* Returns at once and connects in the background. -EINVAL: conninfo is neither a URL nor key=value pairs. */
@@ -40,14 +40,14 @@ enum { DB_MAX_PARAMS = 32, DB_SQLSTATE = 6, DB_MAX_CONSTRAINT = 64 };
 
 struct db_query {
     enum db_stmt stmt;
-    db_done_fn *done;          /* exactly once, later, same loop; rows are valid during the call only. r: 0, or <0: -ERR_DB_AWAY, _BUSY, _TIMEOUT,
+    db_done_fn *done; /* exactly once, later, same loop; rows are valid during the call only. r: 0, or <0: -ERR_DB_AWAY, _BUSY, _TIMEOUT,
                                 * _TRANSIENT (classes 40, 53, 57P, 08, 55P03), _CONFLICT (23505), _FAILED (the rest) */
-    char sqlstate[DB_SQLSTATE];            /* "" unless the server reported an error */
-    char constraint[DB_MAX_CONSTRAINT];    /* violated constraint's name or "" */
-    struct db *db;             /* private from here */
+    char sqlstate[DB_SQLSTATE];         /* "" unless the server reported an error */
+    char constraint[DB_MAX_CONSTRAINT]; /* violated constraint's name or "" */
+    struct db *db;                      /* private from here */
     struct list link;
     struct db_conn *conn;
-    void *waiter;              /* db_wait's */
+    void *waiter; /* db_wait's */
     uint64_t deadline_ms;
     unsigned n_params;
     const char *values[DB_MAX_PARAMS];
@@ -63,10 +63,10 @@ void db_bind_bool(struct db_query *q, bool v);
 void db_bind_i16(struct db_query *q, int16_t v);
 void db_bind_i32(struct db_query *q, int32_t v);
 void db_bind_i64(struct db_query *q, int64_t v);
-void db_bind_text(struct db_query *q, struct str v);   /* well-formed UTF-8 without NUL */
+void db_bind_text(struct db_query *q, struct str v); /* well-formed UTF-8 without NUL */
 void db_bind_bytes(struct db_query *q, struct str v);
-void db_bind_id(struct db_query *q, const struct id128 *v);    /* uuid */
-void db_bind_time(struct db_query *q, int64_t wall_us);        /* timestamptz */
+void db_bind_id(struct db_query *q, const struct id128 *v); /* uuid */
+void db_bind_time(struct db_query *q, int64_t wall_us);     /* timestamptz */
 
 /* One-dimensional arrays, built in binary. Reusable: db_array_start clears and keeps the memory. */
 enum db_type { DB_BOOL, DB_I16, DB_I32, DB_I64, DB_TEXT, DB_BYTES, DB_ID, DB_TIME, DB_INET };
@@ -101,11 +101,11 @@ MUST_CHECK int db_wait(struct db *db, struct db_query *q, void (*seen)(void *arg
 int db_count(const struct db_rows *rows);
 bool db_is_null(const struct db_rows *rows, int row, int col);
 bool db_bool(const struct db_rows *rows, int row, int col);
-int64_t db_i64(const struct db_rows *rows, int row, int col); /* int2, int4, int8 */
+int64_t db_i64(const struct db_rows *rows, int row, int col);      /* int2, int4, int8 */
 struct str db_text(const struct db_rows *rows, int row, int col);  /* text, varchar, name, json, jsonb; null: p == NULL */
 struct str db_bytes(const struct db_rows *rows, int row, int col); /* bytea */
 struct id128 db_id(const struct db_rows *rows, int row, int col);
-int64_t db_time(const struct db_rows *rows, int row, int col);     /* wall µs; ±infinity clamp */
+int64_t db_time(const struct db_rows *rows, int row, int col); /* wall µs; ±infinity clamp */
 /* smallint[] without nulls: element i. */
 int db_i16_count(const struct db_rows *rows, int row, int col);
 int16_t db_i16_at(const struct db_rows *rows, int row, int col, int i);

@@ -5,11 +5,11 @@
 #include "picket/db/db.h"
 
 struct db_migration_report {
-    int from, to;        /* schema version before and after */
-    int min_release;     /* from schema_info: the lowest migration number a binary must know to use this schema */
-    int failed;          /* number of the migration that failed, 0 when none */
+    int from, to;    /* schema version before and after */
+    int min_release; /* from schema_info: the lowest migration number a binary must know to use this schema */
+    int failed;      /* number of the migration that failed, 0 when none */
     char sqlstate[DB_SQLSTATE];
-    char message[256];   /* the server's own words, for the operator */
+    char message[256]; /* the server's own words, for the operator */
 };
 /* Runs the loop until done. `progress` (may be NULL) hears of each migration before it runs. A schema newer than the binary is fine unless it
  * says otherwise through min_release: then -ERR_DB_FAILED with a message that says so. Waits up to wait_ms for the database to answer. */

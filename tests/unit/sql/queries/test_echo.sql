@@ -1,0 +1,1 @@
+SELECT $1::text, octet_length($1::text)

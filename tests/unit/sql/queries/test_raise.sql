@@ -1,0 +1,1 @@
+SELECT test_raise($1)

@@ -1,0 +1,1 @@
+CREATE OR REPLACE FUNCTION test_raise(state text) RETURNS void LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''as asked'' USING ERRCODE = state; END'

@@ -1,0 +1,1 @@
+SELECT ARRAY[1, -2, 32767]::smallint[], ARRAY[]::smallint[], NULL::smallint[]
