@@ -119,10 +119,7 @@ void cmd_db_close(struct cmd_db *d)
     uv_run(&d->loop, UV_RUN_DEFAULT); /* close callbacks */
     int r = uv_loop_close(&d->loop);
     assert(r == 0);
-    if (d->cluster && db_cluster_started(d->cluster))
-        db_cluster_stop(d->cluster);
-    else
-        db_cluster_leave(d->cluster);
+    db_cluster_stop(d->cluster); /* the last user stops the server */
     d->opened = false;
 }
 

@@ -23,7 +23,7 @@ int cmd_fail(const char *fmt, ...) PRINTF_LIKE(1, 2);
 int cmd_usage(const char *command, const char *fmt, ...) PRINTF_LIKE(2, 3);
 bool cmd_wants_help(int argc, char **argv); /* any --help or -h */
 
-/* A database for one command: DATABASE_URL, or the private cluster, which is started when it does not run and stopped again. Migrated. */
+/* A database for one command: DATABASE_URL, or the private cluster, which is started when it does not run; its last user stops it. Migrated. */
 struct cmd_db {
     uv_loop_t loop;
     struct db_cluster *cluster;

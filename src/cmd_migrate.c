@@ -28,9 +28,6 @@ int cmd_migrate(const struct config *config, int argc, char **argv)
         printf("The schema is up to date (this release knows version %d).\n", db_schema_known());
     uv_run(&loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&loop); /* the process ends here */
-    if (cluster && db_cluster_started(cluster))
-        db_cluster_stop(cluster);
-    else
-        db_cluster_leave(cluster);
+    db_cluster_stop(cluster);
     return code;
 }
