@@ -5,6 +5,10 @@
  * NOTIFY of a key made meanwhile be heard. A load that began before a NOTIFY may be older than it: so notified keys are re-asked after the
  * load, on the same connection pool of one, whose queries keep their order.
  *
+ * The answer to a cold miss comes over another connection and may be overtaken: by the NOTIFY of a change made after it was read, or by a
+ * reconnect. Both count up `notices`, and an answer that began under an older count decides its own request and is not remembered: else a
+ * key that was rotated at that moment would be good for ever.
+ *
  * Table: open addressing, linear probing, at most half full, seeded hash. Readers hold the read lock for one look-up. */
 #include "picket/auth/keys.h"
 
@@ -37,7 +41,7 @@ struct key_cache {
     uint64_t seed;
     struct table table;
     bool listening;
-    uint64_t notices;   /* NOTIFYs heard: a look-up that one has overtaken must not remember absence */
+    uint64_t notices;   /* NOTIFYs and reconnects: an answer that one has overtaken is not remembered */
     struct unknown unknown[UNKNOWN_MAX]; /* direct-mapped: a collision forgets, which costs a query */
 };
 
@@ -116,7 +120,11 @@ int key_cache_open(struct key_cache **ret)
     struct key_cache *c = calloc(1, sizeof *c);
     if (!c)
         return -ENOMEM;
-    pthread_rwlock_init(&c->lock, NULL);
+    pthread_rwlockattr_t attr;
+    pthread_rwlockattr_init(&attr);
+    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP); /* a busy door must not keep a rotation waiting */
+    pthread_rwlock_init(&c->lock, &attr);
+    pthread_rwlockattr_destroy(&attr);
     random_bytes(&c->seed, sizeof c->seed);
     *ret = c;
     return 0;
@@ -158,20 +166,33 @@ enum key_verdict key_cache_check(struct key_cache *c, const struct id128 *key, u
     return verdict;
 }
 
-/* `info` NULL: no such key, as of `notices`. */
+static void know(struct key_cache *c, const struct id128 *key, const struct key_info *info)
+{
+    struct unknown *u = unknown_at(c, key);
+    table_set(&c->table, c->seed, key, info);
+    if (id_eq(&u->key, key))
+        u->until_us = 0;
+}
+
+/* What a cold miss learned; `info` NULL: no such key. */
 static void learn(struct key_cache *c, const struct id128 *key, const struct key_info *info, uint64_t notices)
 {
     pthread_rwlock_wrlock(&c->lock);
-    struct unknown *u = unknown_at(c, key);
-    if (info) {
-        table_set(&c->table, c->seed, key, info);
-        if (id_eq(&u->key, key))
-            u->until_us = 0;
-    } else {
+    if (notices == c->notices && info)
+        know(c, key, info);
+    else if (notices == c->notices && !table_find(&c->table, c->seed, key))
+        *unknown_at(c, key) = (struct unknown){*key, clock_mono_us() + UNKNOWN_US};
+    pthread_rwlock_unlock(&c->lock);
+}
+
+/* What the watch learned, which is in order. */
+static void refresh(struct key_cache *c, const struct id128 *key, const struct key_info *info)
+{
+    pthread_rwlock_wrlock(&c->lock);
+    if (info)
+        know(c, key, info);
+    else
         table_remove(&c->table, c->seed, key);
-        if (notices == c->notices)
-            *u = (struct unknown){*key, clock_mono_us() + UNKNOWN_US};
-    }
     pthread_rwlock_unlock(&c->lock);
 }
 
@@ -241,7 +262,7 @@ struct key_watch {
     uv_timer_t retry;
     struct db_query query;              /* the load, or the look-up of notified[0] */
     bool querying, load_wanted;
-    uint64_t notices;
+    bool failing;                       /* told once per outage */
     struct id128 notified[NOTIFIED_MAX];
     unsigned n_notified;                /* more than fit: everything is loaded anew */
     unsigned open_handles;
@@ -258,7 +279,9 @@ static void on_retry(uv_timer_t *timer)
 
 static void failed(struct key_watch *w, int r)
 {
-    log_line(LOG_WARN, "project keys cannot be read", "error=%s", err_name(r));
+    if (!w->failing)
+        log_line(LOG_WARN, "project keys cannot be read: known ones go on working", "error=%s", err_name(r));
+    w->failing = true;
     uv_timer_start(&w->retry, on_retry, RETRY_MS, 0);
 }
 
@@ -272,6 +295,7 @@ static void on_loaded(struct db_query *query, int r, const struct db_rows *rows)
         failed(w, r);
         return;
     }
+    w->failing = false;
     struct table fresh = {0};
     for (int i = 0; i < db_count(rows); i++) {
         struct id128 key = db_id(rows, i, 0);
@@ -295,14 +319,15 @@ static void on_refreshed(struct db_query *query, int r, const struct db_rows *ro
         failed(w, r);
         return;
     }
+    w->failing = false;
     struct id128 key = w->notified[0];
     w->n_notified--;
     memmove(w->notified, w->notified + 1, w->n_notified * sizeof w->notified[0]);
     if (db_count(rows) == 1) {
         struct key_info info = info_at(rows, 0);
-        learn(w->cache, &key, &info, w->notices);
+        refresh(w->cache, &key, &info);
     } else {
-        learn(w->cache, &key, NULL, w->notices);
+        refresh(w->cache, &key, NULL);
     }
     ask_next(w);
 }
@@ -318,7 +343,6 @@ static void ask_next(struct key_watch *w)
         db_submit(w->db, &w->query);
     } else if (w->n_notified) {
         w->querying = true;
-        w->notices = notices_now(w->cache);
         db_query_init(&w->query, STMT_KEY_LOOKUP, on_refreshed);
         db_bind_id(&w->query, &w->notified[0]);
         db_submit(w->db, &w->query);
@@ -346,6 +370,7 @@ static void on_connected(void *arg, bool up)
     struct key_watch *w = arg;
     pthread_rwlock_wrlock(&w->cache->lock);
     w->cache->listening = up;
+    w->cache->notices++;
     memset(w->cache->unknown, 0, sizeof w->cache->unknown);
     pthread_rwlock_unlock(&w->cache->lock);
     if (up) {
