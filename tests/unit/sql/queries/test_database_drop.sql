@@ -1,0 +1,1 @@
+DROP DATABASE IF EXISTS picket_test WITH (FORCE)

@@ -1,0 +1,219 @@
+/* Migrations on a real server: all of Picket's own, twice, several runners at once, one that fails, a schema from the future, no server. */
+#include "db_kit.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <netinet/in.h>
+#include <arpa/inet.h>
+
+#include "picket/db/migrate.h"
+
+static struct cluster_fixture cluster;
+
+/* Every test has a database of its own on the one server. */
+struct place {
+    struct kit k;
+    struct buf conninfo;
+};
+
+static int start_cluster(void **state)
+{
+    (void)state;
+    fixture_make(&cluster);
+    fixture_start(&cluster);
+    return 0;
+}
+
+static int stop_cluster(void **state)
+{
+    (void)state;
+    fixture_remove(&cluster);
+    return 0;
+}
+
+static int make_place(void **state)
+{
+    static struct place p;
+    struct kit k;
+    kit_open(&k, fixture_conninfo(&cluster));
+    assert_int_equal(kit_run(&k, STMT_TEST_DATABASE_DROP), 0);
+    assert_int_equal(kit_run(&k, STMT_TEST_DATABASE_CREATE), 0);
+    kit_close(&k);
+    p = (struct place){0};
+    kit_make_loop(&p.k);
+    buf_printf(&p.conninfo, "%s dbname=picket_test", fixture_conninfo(&cluster));
+    *state = &p;
+    return 0;
+}
+
+static int leave_place(void **state)
+{
+    struct place *p = *state;
+    kit_close_loop(&p->k);
+    buf_done(&p->conninfo);
+    return 0;
+}
+
+static int migrate(struct place *p, struct db_migration_report *report)
+{
+    return db_migrate(&p->k.loop, buf_cstr(&p->conninfo), 10000, NULL, report);
+}
+
+/* A statement on the test's database, outside of the runner. */
+static int64_t ask(struct place *p, enum db_stmt stmt, const char *text)
+{
+    struct kit k;
+    kit_open(&k, buf_cstr(&p->conninfo));
+    int64_t n = text ? kit_number_of(&k, stmt, text) : kit_run(&k, stmt);
+    kit_close(&k);
+    return n;
+}
+
+static int heard, last_heard;
+
+static void hear(int number, const char *name)
+{
+    assert_true(name && name[0]);
+    assert_int_equal(number, last_heard + 1);
+    last_heard = number;
+    heard++;
+}
+
+static void runs_all_once(void **state)
+{
+    struct place *p = *state;
+    struct db_migration_report report;
+    heard = last_heard = 0;
+    assert_int_equal(db_migrate(&p->k.loop, buf_cstr(&p->conninfo), 10000, hear, &report), 0);
+    assert_int_equal(heard, db_schema_known());
+    assert_true(db_schema_known() >= 2);
+    assert_int_equal(report.from, 0);
+    assert_int_equal(report.to, db_schema_known());
+    assert_int_equal(report.failed, 0);
+    assert_int_equal(ask(p, STMT_TEST_TABLES, "events"), 1);
+    heard = last_heard = 0;
+    assert_int_equal(db_migrate(&p->k.loop, buf_cstr(&p->conninfo), 10000, hear, &report), 0);
+    assert_int_equal(heard, 0);
+    assert_int_equal(report.from, db_schema_known());
+    assert_int_equal(report.to, db_schema_known());
+    assert_true(report.min_release >= 1 && report.min_release <= db_schema_known());
+}
+
+static void *migrate_elsewhere(void *arg)
+{
+    struct place *p = arg;
+    uv_loop_t loop;
+    struct db_migration_report report;
+    intptr_t r = uv_loop_init(&loop);
+    if (r == 0)
+        r = db_migrate(&loop, p->conninfo.p, 30000, NULL, &report);
+    if (r == 0 && uv_loop_close(&loop) != 0)
+        r = -EBUSY;
+    return (void *)r; /* NOLINT: a number, not an address */
+}
+
+static void several_at_once_do_it_once(void **state)
+{
+    struct place *p = *state;
+    pthread_t threads[4];
+    (void)buf_cstr(&p->conninfo);
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, migrate_elsewhere, p), 0);
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++) {
+        void *r;
+        assert_int_equal(pthread_join(threads[i], &r), 0);
+        assert_int_equal((intptr_t)r, 0);
+    }
+    struct db_migration_report report;
+    assert_int_equal(migrate(p, &report), 0);
+    assert_int_equal(report.from, db_schema_known());
+}
+
+static void a_failing_one_is_rolled_back_and_named(void **state)
+{
+    struct place *p = *state;
+    struct db_migration_report report;
+    ask(p, STMT_TEST_OBSTACLE, NULL); /* a table `projects`, which the first migration wants to make after `users` */
+    assert_int_equal(migrate(p, &report), -ERR_DB_FAILED);
+    assert_int_equal(report.failed, 1);
+    assert_int_equal(report.from, 0);
+    assert_int_equal(report.to, 0);
+    assert_string_equal(report.sqlstate, "42P07");
+    assert_non_null(strstr(report.message, "projects"));
+    assert_int_equal(ask(p, STMT_TEST_TABLES, "users"), 0); /* nothing of it is left */
+    ask(p, STMT_TEST_OBSTACLE_DROP, NULL);
+    assert_int_equal(migrate(p, &report), 0); /* and once the reason is gone it runs */
+    assert_int_equal(report.to, db_schema_known());
+}
+
+static void a_newer_schema_is_fine_unless_it_says_otherwise(void **state)
+{
+    struct place *p = *state;
+    struct db_migration_report report;
+    assert_int_equal(migrate(p, &report), 0);
+    ask(p, STMT_TEST_FUTURE, NULL); /* migration 9000 is recorded */
+    assert_int_equal(migrate(p, &report), 0);
+    assert_int_equal(report.from, 9000);
+    assert_int_equal(report.to, 9000);
+    ask(p, STMT_TEST_FUTURE_NEEDED, NULL); /* … and needs a binary that knows it */
+    assert_int_equal(migrate(p, &report), -ERR_DB_FAILED);
+    assert_int_equal(report.min_release, 9000);
+    assert_int_equal(report.failed, 0);
+    assert_non_null(strstr(report.message, "9000"));
+}
+
+static void says_that_nobody_answers(void **state)
+{
+    struct place *p = *state;
+    struct db_migration_report report;
+    int64_t began = clock_mono_us();
+    assert_int_equal(db_migrate(&p->k.loop, "host=/nonexistent", 300, NULL, &report), -ERR_DB_AWAY);
+    assert_true(clock_mono_us() - began >= 300000);
+    assert_non_null(strstr(report.message, "/nonexistent"));
+    assert_int_equal(db_migrate(&p->k.loop, "colour=blue", 300, NULL, &report), -EINVAL);
+    assert_true(report.message[0] != '\0');
+}
+
+static void gives_up_a_server_that_accepts_and_is_silent(void **state)
+{
+    struct place *p = *state;
+    AUTO_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof addr;
+    assert_int_equal(bind(fd, (struct sockaddr *)&addr, n), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&addr, &n), 0);
+    AUTO_BUF struct buf conninfo = {0};
+    buf_printf(&conninfo, "host=127.0.0.1 port=%u user=picket sslmode=disable", ntohs(addr.sin_port));
+    struct db_migration_report report;
+    assert_int_equal(db_migrate(&p->k.loop, buf_cstr(&conninfo), 300, NULL, &report), -ERR_DB_AWAY);
+    assert_non_null(strstr(report.message, "no answer"));
+}
+
+static void waits_for_a_server_that_starts(void **state)
+{
+    struct place *p = *state;
+    fixture_stop(&cluster);
+    pthread_t thread;
+    (void)buf_cstr(&p->conninfo);
+    assert_int_equal(pthread_create(&thread, NULL, migrate_elsewhere, p), 0);
+    fixture_start(&cluster);
+    void *r;
+    assert_int_equal(pthread_join(thread, &r), 0);
+    assert_int_equal((intptr_t)r, 0);
+}
+
+int main(void)
+{
+#define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, make_place, leave_place)
+    const struct CMUnitTest tests[] = {
+        IN_PLACE(runs_all_once),
+        IN_PLACE(several_at_once_do_it_once),
+        IN_PLACE(a_failing_one_is_rolled_back_and_named),
+        IN_PLACE(a_newer_schema_is_fine_unless_it_says_otherwise),
+        IN_PLACE(says_that_nobody_answers),
+        IN_PLACE(gives_up_a_server_that_accepts_and_is_silent),
+        IN_PLACE(waits_for_a_server_that_starts),
+    };
+    return cmocka_run_group_tests(tests, start_cluster, stop_cluster);
+}
