@@ -1,0 +1,97 @@
+"""A plain PostgreSQL cluster on 127.0.0.1 for DATABASE_URL, one per test session, with a database per user of it. PostgreSQL refuses to
+run as root, so started as root it belongs to user postgres."""
+import glob
+import os
+import pwd
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+
+import psycopg
+
+from waiting import until
+
+
+def bin_dir():
+    """Where initdb and postgres are: the newest of Debian's, else PATH."""
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: int(re.findall(r"\d+", path)[0]))
+    if found:
+        return found[-1]
+    return os.path.dirname(shutil.which("initdb") or "/usr/bin/initdb")
+
+
+def free_port():
+    """A TCP port of 127.0.0.1 that nobody uses now."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def as_service_user():
+    """Arguments for subprocess that run a program as user postgres when we are root."""
+    return {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+class Cluster:
+    def __init__(self, directory):
+        self.directory = directory
+        self.data = os.path.join(directory, "data")
+        self.log = os.path.join(directory, "log")
+        self.port = free_port()
+        self.password = secrets.token_hex(8)
+        self.process = None
+        self.n_databases = 0
+
+    def create(self):
+        os.makedirs(self.directory, mode=0o755, exist_ok=True)
+        if os.geteuid() == 0:
+            os.chown(self.directory, pwd.getpwnam("postgres").pw_uid, -1)
+        secret = os.path.join(self.directory, "password")
+        with open(secret, "w", encoding="ascii") as f:
+            f.write(self.password)
+        os.chmod(secret, 0o644)
+        subprocess.run([os.path.join(bin_dir(), "initdb"), "--pgdata", self.data, "--username=picket", f"--pwfile={secret}", "--auth=scram-sha-256",
+                        "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"],
+                       check=True, stdout=subprocess.DEVNULL, cwd="/", **as_service_user())
+        self.start()
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [os.path.join(bin_dir(), "postgres"), "-D", self.data, "-p", str(self.port), "-c", "listen_addresses=127.0.0.1",
+                 "-c", "unix_socket_directories=", "-c", "max_connections=200", "-c", "max_wal_size=2GB"],
+                stdout=log, stderr=log, cwd="/", **as_service_user())
+        until(self.answers, lambda: f"PostgreSQL does not answer: {self.tail()}", 60)
+
+    def tail(self):
+        with open(self.log, encoding="utf-8", errors="replace") as f:
+            return f.read()[-2000:]
+
+    def answers(self):
+        try:
+            psycopg.connect(self.url("postgres"), connect_timeout=5).close()
+            return True
+        except psycopg.OperationalError:
+            return False
+
+    def stop(self, how=signal.SIGINT):
+        """SIGINT is PostgreSQL's fast shutdown."""
+        if self.process:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(how)
+            self.process.wait(60)
+            self.process = None
+
+    def url(self, database):
+        return f"postgresql://picket:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self):
+        """URL of a new, empty database."""
+        self.n_databases += 1
+        name = f"e2e_{self.n_databases}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        return self.url(name)

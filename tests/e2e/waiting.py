@@ -1,0 +1,22 @@
+"""Waiting on conditions: polling with a deadline, never a bare sleep for luck."""
+import os
+import time
+
+# Sanitizer builds are several times slower; tests/run hands the factor down.
+TIME_FACTOR = float(os.environ.get("TIME_FACTOR", "1"))
+
+
+class Late(AssertionError):
+    """The condition did not come true in time."""
+
+
+def until(condition, what, seconds=20.0, pause=0.01):
+    """Calls condition() until its result is true and returns that result. `what` is a text, or a function that describes what is seen."""
+    deadline = time.monotonic() + seconds * TIME_FACTOR
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise Late(f"not within {seconds * TIME_FACTOR:g} s: {what() if callable(what) else what}")
+        time.sleep(pause)
