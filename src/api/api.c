@@ -153,10 +153,15 @@ bool api_choice(struct http_call *call, const char *name, const char *const *all
 bool api_body_str(struct http_call *call, const char *name, struct str *ret)
 {
     const struct json *v = json_get(json_root(call->body), str_from(name));
+    struct str raw;
     *ret = (struct str){NULL, 0};
-    if (json_type(v) == JSON_NONE || json_type(v) == JSON_NULL || json_str(v, &call->arena, ret))
+    if (json_type(v) == JSON_NONE || json_type(v) == JSON_NULL)
         return true;
-    http_answer_error(call, -ERR_INVALID, arena_printf(&call->arena, "%s must be a string", name));
+    bool is_text = json_str_raw(v, &raw);
+    if (is_text && str_find(raw, 0) == raw.n)
+        return json_str(v, &call->arena, ret);
+    const char *why = is_text ? "must not contain U+0000" : "must be a string";
+    http_answer_error(call, -ERR_INVALID, arena_printf(&call->arena, "%s %s", name, why));
     return false;
 }
 

@@ -50,7 +50,7 @@ extern const char *const api_orders[]; /* desc, asc */
 enum { API_DESC, API_ASC };
 
 /* Strings of a JSON body, as well-formed UTF-8 in the call's arena. *ret is empty with p == NULL for an absent or null member. False: the answer
- * is given (the member is of another type). */
+ * is given (the member is of another type, or holds a NUL, which no column takes and which must not become another password). */
 MUST_CHECK bool api_body_str(struct http_call *call, const char *name, struct str *ret);
 
 /* ---- writing */

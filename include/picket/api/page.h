@@ -5,7 +5,7 @@
 #include "picket/base/id.h"
 
 enum { PAGE_DEFAULT = 20, PAGE_MAX = 100 };
-#define PAGE_LAST INT64_C(20000000) /* beyond it no list has rows; keeps offsets within int32 */
+#define PAGE_LAST INT64_C(10000000000000) /* beyond it no list has rows; offsets stay exact, even as JSON numbers */
 
 /* An integer of a query, clamped to min…max. False when it is none; *ret is then untouched. */
 MUST_CHECK bool page_number(struct str text, int64_t min, int64_t max, int64_t *ret);
