@@ -22,12 +22,26 @@ static size_t take_body(char *data, size_t size, size_t n, void *arg)
     return size * n; /* the rest is read and dropped */
 }
 
+/* Loopback is never asked of a proxy; what the environment excepts stays excepted, though the option would replace it. */
+static void set_no_proxy(CURL *curl)
+{
+    AUTO_BUF struct buf hosts = {0};
+    const char *more = getenv("no_proxy");
+    if (!more || !more[0])
+        more = getenv("NO_PROXY");
+    buf_append_str(&hosts, STR("localhost,127.0.0.1,::1"));
+    if (more && more[0])
+        buf_printf(&hosts, ",%s", more);
+    bool all = more && str_eq(str_trim(str_from(more)), STR("*"));         /* means all only when it stands alone */
+    curl_easy_setopt(curl, CURLOPT_NOPROXY, all ? "*" : buf_cstr(&hosts)); /* copied */
+}
+
 static int perform(CURL *curl, const char *url, struct curl_slist *list, unsigned timeout_ms, struct client_answer *ret)
 {
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list);
-    curl_easy_setopt(curl, CURLOPT_NOPROXY, "localhost,127.0.0.1,::1");
+    set_no_proxy(curl);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
@@ -66,7 +80,8 @@ static int request(const char *url, const char *const *headers, unsigned n_heade
     return r;
 }
 
-int client_post(const char *url, const char *const *headers, unsigned n_headers, struct str body, unsigned timeout_ms, struct client_answer *ret)
+int client_post(const char *url, const char *const *headers, unsigned n_headers, struct str body, unsigned timeout_ms,
+                struct client_answer *ret)
 {
     return request(url, headers, n_headers, &body, timeout_ms, ret);
 }
