@@ -109,11 +109,12 @@ CREATE TABLE issues (
     is_resolved  boolean NOT NULL DEFAULT false,
     is_muted     boolean NOT NULL DEFAULT false,
     resolved_at  timestamptz,
-    PRIMARY KEY (project_id, id),
     CONSTRAINT issues_number_key UNIQUE (project_id, number)
 ) WITH (fillfactor = 70);
 CREATE INDEX issues_open_last_seen ON issues (project_id, last_seen DESC, id DESC) WHERE NOT is_resolved AND NOT is_muted;
 CREATE INDEX issues_last_seen ON issues (project_id, last_seen DESC, id DESC);
+-- Last on purpose: while a table is empty all its indexes look equally good to the planner, and it takes the newest. A plan made then is kept.
+ALTER TABLE issues ADD PRIMARY KEY (project_id, id);
 
 CREATE TABLE groupings (
     project_id int NOT NULL,
@@ -123,10 +124,10 @@ CREATE TABLE groupings (
     hash       bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (project_id, id),
-    CONSTRAINT groupings_hash_key UNIQUE (project_id, hash, version),
     FOREIGN KEY (project_id, issue_id) REFERENCES issues ON DELETE CASCADE
 );
 CREATE INDEX groupings_issue ON groupings (project_id, issue_id);
+ALTER TABLE groupings ADD CONSTRAINT groupings_hash_key UNIQUE (project_id, hash, version); -- last: see issues
 CREATE SEQUENCE groupings_id AS bigint CACHE 100;
 
 CREATE TABLE events (

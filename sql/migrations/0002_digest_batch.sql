@@ -21,7 +21,8 @@ CREATE FUNCTION digest_batch(
     r_level text[], r_platform text[], r_release text[], r_environment text[], r_server text[], r_sdk_name text[], r_sdk_version text[],
     r_addr inet[], r_payload bytea[]
 ) RETURNS smallint[] LANGUAGE plpgsql
--- Plans are for index look-ups whatever the statistics say: a plan made while a partition was empty is kept when it is full.
+-- Plans are for index look-ups whatever the statistics say: a plan made while a table was empty is kept when it is full. Look-ups ask for a
+-- range of one value and its order, because then only the index meant can serve: with an equality all indexes of an empty table tie.
 SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
@@ -46,7 +47,8 @@ BEGIN
       INTO v_gid, v_issue, v_missing
       FROM unnest(g_project, g_hash) WITH ORDINALITY b(project_id, hash, n)
       LEFT JOIN LATERAL (SELECT id, issue_id FROM groupings g
-                          WHERE g.project_id = b.project_id AND g.hash = b.hash AND g.version = p_version) g ON true;
+                          WHERE g.project_id = b.project_id AND g.hash BETWEEN b.hash AND b.hash AND g.version = p_version
+                          ORDER BY g.hash LIMIT 1) g ON true;
 
     IF v_missing THEN
         PERFORM FROM (SELECT DISTINCT b.project_id FROM unnest(g_project, v_gid) b(project_id, id) WHERE b.id IS NULL
@@ -58,15 +60,16 @@ BEGIN
           INTO v_gid, v_issue, v_new
           FROM unnest(g_project, g_hash) WITH ORDINALITY b(project_id, hash, n)
           LEFT JOIN LATERAL (SELECT id, issue_id FROM groupings g
-                              WHERE g.project_id = b.project_id AND g.hash = b.hash AND g.version = p_version) g ON true
+                              WHERE g.project_id = b.project_id AND g.hash BETWEEN b.hash AND b.hash AND g.version = p_version
+                              ORDER BY g.hash LIMIT 1) g ON true
           LEFT JOIN LATERAL (SELECT true AS found FROM project_numbering p WHERE p.project_id = b.project_id) p ON g.id IS NULL;
     END IF;
 
     SELECT array_agg(r.n)
       INTO v_old
       FROM unnest(r_group, r_event_id) WITH ORDINALITY r(grp, event_id, n)
-     CROSS JOIN LATERAL (SELECT FROM events e WHERE e.project_id = g_project[r.grp] AND e.event_id = r.event_id
-                            AND e.id >= v_before AND e.id < v_today LIMIT 1) e;
+     CROSS JOIN LATERAL (SELECT FROM events e WHERE e.project_id = g_project[r.grp] AND e.event_id BETWEEN r.event_id AND r.event_id
+                            AND e.id >= v_before AND e.id < v_today ORDER BY e.event_id LIMIT 1) e;
 
     WITH ins AS (
         INSERT INTO events (project_id, id, event_id, grouping_id, batch_id, received_at, timestamp, title, level, platform, release,
@@ -107,7 +110,8 @@ BEGIN
         SELECT t.*, i.is_resolved AND t.last_at >= coalesce(i.resolved_at, '-infinity') AS reopens
           FROM touched t
          CROSS JOIN LATERAL (SELECT is_resolved, resolved_at FROM issues i
-                              WHERE i.project_id = t.project_id AND i.id = t.issue_id FOR NO KEY UPDATE) i),
+                              WHERE i.project_id = t.project_id AND i.id BETWEEN t.issue_id AND t.issue_id
+                              ORDER BY i.id LIMIT 1 FOR NO KEY UPDATE) i),
     reopened AS (
         INSERT INTO issue_transitions (project_id, issue_id, kind, event_row)
         SELECT project_id, issue_id, 'regressed', cause FROM locked WHERE reopens),
