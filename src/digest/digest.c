@@ -32,6 +32,7 @@
 enum {
     LINGER_MS = 5,
     FEW_RECORDS = 50,
+    READ_RETRY_MS = 1000,
     BACKOFF_MIN_MS = 50,
     BACKOFF_MAX_MS = 5000,
     XX_ATTEMPTS = 8,
@@ -128,11 +129,11 @@ static void on_linger(uv_timer_t *timer)
     claim_next(container_of(timer, struct worker, linger));
 }
 
-/* Claims in a moment, so that a batch can gather. */
-static void linger(struct worker *w)
+/* Claims after a while; a sooner claim that is planned already stands. */
+static void linger(struct worker *w, unsigned ms)
 {
     if (!w->stopping && !uv_is_active((uv_handle_t *)&w->linger))
-        uv_timer_start(&w->linger, on_linger, LINGER_MS, 0);
+        uv_timer_start(&w->linger, on_linger, ms, 0);
 }
 
 /* The batch is over, settled or given back. */
@@ -156,7 +157,7 @@ static void settle_batch(struct worker *w)
     if (w->stopping)
         close_worker(w);
     else if (few)
-        linger(w);
+        linger(w, LINGER_MS); /* a batch can gather meanwhile */
     else
         claim_next(w);
 }
@@ -279,41 +280,41 @@ static void store_next(struct worker *w)
 
 /* ---- claiming */
 
-/* Takes the next range: 1 = holds it, 0 = nothing to do now, 2 = another day is still under way. */
-static int take_range(struct worker *w)
+enum taken { TAKEN_RANGE, TAKEN_NOTHING, TAKEN_OTHER_DAY, TAKEN_FAILED };
+
+static enum taken take_range(struct worker *w)
 {
     struct digest *d = w->digest;
     int r = spool_claim(d->config.spool, d->config.batch_records, d->config.batch_bytes, &w->batch.range);
-    if (r <= 0) {
-        if (r < 0)
-            log_line(LOG_ERROR, "spool cannot be read", "error=%s", err_name(r));
-        return 0;
+    if (r == 0)
+        return TAKEN_NOTHING;
+    if (r < 0) {
+        log_line(LOG_ERROR, "spool cannot be read", "error=%s", err_name(r));
+        return TAKEN_FAILED;
     }
     r = batch_read(&w->batch, d->config.spool);
-    if (r < 0) {
+    if (r == 0 && day_enter(d, batch_day(&w->batch))) {
+        w->holds_range = true;
+        return TAKEN_RANGE;
+    }
+    if (r < 0)
         log_line(LOG_ERROR, "spool cannot be read", "error=%s segment=%" PRIu64 " from=%" PRIu64, err_name(r), w->batch.range.segment,
                  w->batch.range.from);
-        spool_release(d->config.spool, &w->batch.range);
-        batch_clear(&w->batch);
-        return 2;
-    }
-    if (!day_enter(d, batch_day(&w->batch))) {
-        spool_release(d->config.spool, &w->batch.range);
-        batch_clear(&w->batch);
-        return 2;
-    }
-    w->holds_range = true;
-    return 1;
+    spool_release(d->config.spool, &w->batch.range);
+    batch_clear(&w->batch);
+    return r < 0 ? TAKEN_FAILED : TAKEN_OTHER_DAY;
 }
 
 static void claim_next(struct worker *w)
 {
     if (w->holds_range || w->stopping || !atomic_load(&w->digest->ready))
         return;
-    int r = take_range(w);
-    if (r == 2)
-        linger(w);
-    if (r != 1)
+    enum taken taken = take_range(w);
+    if (taken == TAKEN_OTHER_DAY)
+        linger(w, LINGER_MS);
+    if (taken == TAKEN_FAILED)
+        linger(w, READ_RETRY_MS);
+    if (taken != TAKEN_RANGE)
         return;
     w->attempts = 0;
     w->backoff_ms = 0;
@@ -327,7 +328,7 @@ static void on_wake(uv_async_t *async)
 {
     struct worker *w = container_of(async, struct worker, wake);
     if (!w->holds_range)
-        linger(w);
+        linger(w, LINGER_MS);
 }
 
 static void wake_all(void *arg)
