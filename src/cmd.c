@@ -1,15 +1,15 @@
 /* cmd.c: what the commands share. */
 #include "cmd.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "picket/base/error.h"
 #include "picket/db/migrate.h"
 #include "privileges.h"
 
-enum { CLUSTER_START_MS = 60000, QUERY_MS = 30000 };
+enum { CLUSTER_START_MS = 60000, QUERY_MS = 30000, PATIENCE_S = 10 /* somebody sits before a command */ };
 
 static void complain(const char *fmt, va_list args)
 {
@@ -37,47 +37,142 @@ int cmd_usage(const char *command, const char *fmt, ...)
     return EXIT_USAGE;
 }
 
-bool cmd_wants_help(int argc, char **argv)
+/* ---- arguments */
+
+static bool is_help(struct str a)
 {
-    for (int i = 1; i < argc; i++)
-        if (str_eq(str_from(argv[i]), STR("--help")) || str_eq(str_from(argv[i]), STR("-h")))
-            return true;
-    return false;
+    return str_eq(a, STR("--help")) || str_eq(a, STR("-h"));
+}
+
+static const struct cmd_option *find_option(const struct cmd_line *line, struct str name)
+{
+    for (size_t i = 0; i < line->n_options; i++)
+        if (str_eq(name, str_from(line->options[i].name)))
+            return &line->options[i];
+    return NULL;
+}
+
+/* argv[i] as an option. The index of the last argument that it used up, or -1 after telling what is wrong. */
+static int read_option(const struct cmd_line *line, int argc, char **argv, int i)
+{
+    struct str value = str_from(argv[i]), name = str_cut(&value, '=');
+    const struct cmd_option *o = find_option(line, name);
+    bool has_value = o && o->value && (value.p || i + 1 < argc);
+    if (!o)
+        (void)cmd_usage(line->command, "there is no option '%s' here", argv[i]);
+    else if (o->flag && value.p)
+        (void)cmd_usage(line->command, "%s takes no value", o->name);
+    else if (o->value && !has_value)
+        (void)cmd_usage(line->command, "%s needs a value", o->name);
+    if (!o || (o->flag && value.p) || (o->value && !has_value))
+        return -1;
+    if (o->flag)
+        *o->flag = true;
+    else
+        *o->value = value.p ? value.p : argv[++i];
+    return i;
+}
+
+bool cmd_read(const struct cmd_line *line, int argc, char **argv, int *ret_code)
+{
+    size_t n = 0;
+    bool options = true;
+    *ret_code = EXIT_USAGE;
+    for (int i = 1; i < argc; i++) {
+        struct str a = str_from(argv[i]);
+        if (options && is_help(a)) {
+            puts(line->usage);
+            *ret_code = EXIT_OK;
+            return false;
+        }
+        if (options && str_eq(a, STR("--"))) {
+            options = false;
+        } else if (options && a.n > 1 && a.p[0] == '-') {
+            i = read_option(line, argc, argv, i);
+            if (i < 0)
+                return false;
+        } else if (n < line->arguments_max) {
+            line->arguments[n++] = argv[i];
+        } else {
+            (void)cmd_usage(line->command, "'%s' is one argument too many", argv[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
+int cmd_verbs(const char *command, const char *usage, const struct cmd_verb *verbs, size_t n_verbs, const struct config *config, int argc,
+              char **argv)
+{
+    struct str verb = str_from(argc > 1 ? argv[1] : "");
+    if (is_help(verb)) {
+        puts(usage);
+        return EXIT_OK;
+    }
+    for (size_t i = 0; i < n_verbs; i++)
+        if (str_eq(verb, str_from(verbs[i].name)))
+            return verbs[i].run(config, argc - 1, argv + 1);
+    AUTO_BUF struct buf names = {0};
+    for (size_t i = 0; i < n_verbs; i++)
+        buf_printf(&names, "%s%s", i == 0 ? "" : i + 1 < n_verbs ? ", " : " or ", verbs[i].name);
+    if (verb.n)
+        return cmd_usage(command, "'%s' is not understood: %s is expected", argv[1], buf_cstr(&names));
+    return cmd_usage(command, "%s is expected", buf_cstr(&names));
+}
+
+/* ---- the database */
+
+/* Directories to the user who runs everything, then that user, then a look at whether the directories can really be used. */
+static int become_user(const char *data_dir)
+{
+    const char *why = "";
+    int r = data_dir ? privileges_prepare_dir(data_dir, &why) : 0;
+    if (r == 0)
+        r = privileges_drop(&why);
+    if (r == 0 && data_dir)
+        r = privileges_prepare_dir(data_dir, &why);
+    if (r < 0)
+        return cmd_fail("%s%s%s (%s)", data_dir ? data_dir : "", data_dir ? ": " : "", why, err_text(r));
+    return EXIT_OK;
 }
 
 static int start_cluster(const struct config *config, struct db_cluster **ret)
 {
     const char *why = "";
-    int r = privileges_prepare_dir(config->data_dir, &why);
-    if (r == 0)
-        r = privileges_drop(&why);
-    if (r < 0)
-        return cmd_fail("%s: %s (%s)", config->data_dir, why, err_text(r));
     struct db_cluster_config cluster = {.dir = config->cluster_dir, .bin_dir = config->postgres_bin_dir, .start_ms = CLUSTER_START_MS};
-    r = db_cluster_start(&cluster, ret, &why);
+    int r = db_cluster_start(&cluster, ret, &why);
     return r < 0 ? cmd_fail("%s (%s; in %s)", why, err_text(r), config->cluster_dir) : EXIT_OK;
 }
 
-int cmd_database_start(const struct config *config, uv_loop_t *loop, struct db_cluster **ret_cluster, const char **ret_conninfo,
-                       void (*progress)(int number, const char *name))
+static int explain_migration(int r, const struct db_migration_report *report)
+{
+    if (report->failed)
+        return cmd_fail("migration %d failed and was rolled back: %s %s", report->failed, report->sqlstate, report->message);
+    if (r == -ERR_DB_AWAY)
+        return cmd_fail("the database does not answer: %s. Look at DATABASE_URL, and whether PostgreSQL runs", report->message);
+    if (r == -EINVAL) { /* not repeated: there may be a password in it */
+        (void)cmd_fail("DATABASE_URL: %s", report->message);
+        return EXIT_USAGE;
+    }
+    return cmd_fail("the schema cannot be brought up to date: %s %s", report->sqlstate, report->message);
+}
+
+int cmd_database_start(const struct config *config, uv_loop_t *loop, unsigned wait_s, struct db_cluster **ret_cluster,
+                       const char **ret_conninfo, void (*progress)(int number, const char *name))
 {
     *ret_cluster = NULL;
     *ret_conninfo = config->database_url;
-    if (!config->database_url) {
-        int code = start_cluster(config, ret_cluster);
-        if (code != EXIT_OK)
-            return code;
-        *ret_conninfo = db_cluster_conninfo(*ret_cluster);
+    int code = become_user(config->database_url ? NULL : config->data_dir);
+    if (code == EXIT_OK && !config->database_url) {
+        code = start_cluster(config, ret_cluster);
+        if (code == EXIT_OK)
+            *ret_conninfo = db_cluster_conninfo(*ret_cluster);
     }
+    if (code != EXIT_OK)
+        return code;
     struct db_migration_report report;
-    int r = db_migrate(loop, *ret_conninfo, (unsigned)config->database_wait_s * 1000, progress, &report);
-    if (r == 0)
-        return EXIT_OK;
-    if (report.failed)
-        return cmd_fail("migration %d failed and was rolled back: %s %s", report.failed, report.sqlstate, report.message);
-    if (r == -ERR_DB_AWAY)
-        return cmd_fail("the database does not answer: %s. Look at DATABASE_URL, and whether PostgreSQL runs", report.message);
-    return cmd_fail("the schema cannot be brought up to date: %s %s", report.sqlstate, report.message);
+    int r = db_migrate(loop, *ret_conninfo, wait_s * 1000, progress, &report);
+    return r < 0 ? explain_migration(r, &report) : EXIT_OK;
 }
 
 int cmd_db_open(struct cmd_db *d, const struct config *config)
@@ -87,13 +182,18 @@ int cmd_db_open(struct cmd_db *d, const struct config *config)
     if (r < 0)
         return cmd_fail("no event loop: %s", uv_strerror(r));
     d->opened = true;
-    int code = cmd_database_start(config, &d->loop, &d->cluster, &d->conninfo, NULL);
+    unsigned wait_s = config->database_wait_s < PATIENCE_S ? (unsigned)config->database_wait_s : PATIENCE_S;
+    int code = cmd_database_start(config, &d->loop, wait_s, &d->cluster, &d->conninfo, NULL);
     if (code != EXIT_OK) {
         cmd_db_close(d);
         return code;
     }
-    struct db_config db = {.conninfo = d->conninfo, .application = "picket command", .connections = 1, .waiting_max = 16,
-                           .acquire_ms = (unsigned)config->database_acquire_s * 1000, .query_ms = QUERY_MS};
+    struct db_config db = {.conninfo = d->conninfo,
+                           .application = "picket command",
+                           .connections = 1,
+                           .waiting_max = 16,
+                           .acquire_ms = (unsigned)config->database_acquire_s * 1000,
+                           .query_ms = QUERY_MS};
     r = db_open(&d->loop, &db, &d->db);
     if (r < 0) {
         cmd_db_close(d);
@@ -123,60 +223,18 @@ void cmd_db_close(struct cmd_db *d)
     d->opened = false;
 }
 
-/* ---- tables */
-
-void cmd_table_cell(struct cmd_table *t, struct str text)
+int cmd_db_ask(const struct config *config, struct db_query *q, void (*seen)(void *arg, const struct db_rows *rows), void *arg,
+               const char *conflict)
 {
-    for (size_t i = 0; i < text.n; i++)
-        buf_append_char(&t->cells, text.p[i] ? text.p[i] : ' ');
-    buf_append_char(&t->cells, '\0');
-    t->n_cells++;
-}
-
-static void print_json(const struct cmd_table *t)
-{
-    AUTO_BUF struct buf out = {0};
-    struct json_writer w;
-    json_writer_init(&w, &out);
-    json_begin_array(&w);
-    const char *cell = t->cells.p;
-    for (unsigned i = 0; i < t->n_cells; i++, cell += strlen(cell) + 1) {
-        unsigned column = i % t->n_columns;
-        if (column == 0)
-            json_begin_object(&w);
-        json_field_str(&w, str_from(t->columns[column]), str_from(cell));
-        if (column == t->n_columns - 1)
-            json_end_object(&w);
-    }
-    json_end_array(&w);
-    printf("%s\n", buf_cstr(&out));
-}
-
-static void print_text(const struct cmd_table *t)
-{
-    int widths[16] = {0};
-    assert(t->n_columns <= ARRAY_LEN(widths));
-    const char *cell = t->cells.p;
-    for (unsigned i = 0; i < t->n_columns; i++)
-        widths[i] = (int)strlen(t->columns[i]);
-    for (unsigned i = 0; i < t->n_cells; i++, cell += strlen(cell) + 1)
-        if ((int)strlen(cell) > widths[i % t->n_columns])
-            widths[i % t->n_columns] = (int)strlen(cell);
-    for (unsigned i = 0; i < t->n_columns; i++)
-        printf("%-*s%s", i + 1 < t->n_columns ? widths[i] : 0, t->columns[i], i + 1 < t->n_columns ? "  " : "\n");
-    cell = t->cells.p;
-    for (unsigned i = 0; i < t->n_cells; i++, cell += strlen(cell) + 1) {
-        unsigned column = i % t->n_columns;
-        bool last = column + 1 == t->n_columns;
-        printf("%-*s%s", last ? 0 : widths[column], cell, last ? "\n" : "  ");
-    }
-}
-
-void cmd_table_print(struct cmd_table *t, bool as_json)
-{
-    if (as_json)
-        print_json(t);
-    else
-        print_text(t);
-    buf_done(&t->cells);
+    struct cmd_db d;
+    int code = cmd_db_open(&d, config);
+    if (code != EXIT_OK)
+        return code;
+    int r = db_wait(d.db, q, seen, arg);
+    cmd_db_close(&d);
+    if (r == -ERR_DB_CONFLICT && conflict)
+        return cmd_fail("%s", conflict);
+    if (r < 0)
+        return cmd_fail("%s%s%s", err_text(r), q->sqlstate[0] ? ", SQLSTATE " : "", q->sqlstate);
+    return EXIT_OK;
 }

@@ -21,9 +21,34 @@ int cmd_send(const struct config *config, int argc, char **argv);
 int cmd_fail(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* The same for a wrong call, with a pointer to `picket <command> --help`; returns EXIT_USAGE. */
 int cmd_usage(const char *command, const char *fmt, ...) PRINTF_LIKE(2, 3);
-bool cmd_wants_help(int argc, char **argv); /* any --help or -h */
 
-/* A database for one command: DATABASE_URL, or the private cluster, which is started when it does not run; its last user stops it. Migrated. */
+/* ---- arguments */
+struct cmd_option {
+    const char *name;   /* "--json" */
+    bool *flag;         /* set to true, or … */
+    const char **value; /* … set to what follows ("--slug x", "--slug=x"): one of both is NULL */
+};
+struct cmd_line {
+    const char *command, *usage;
+    const struct cmd_option *options;
+    size_t n_options;
+    const char **arguments; /* what is no option, in order; "-" and what follows "--" too */
+    size_t arguments_max;
+};
+/* Reads argv[1…]. True: go on. False: *ret_code is the exit code; --help was answered, or what is wrong was told. */
+MUST_CHECK bool cmd_read(const struct cmd_line *line, int argc, char **argv, int *ret_code);
+
+/* `picket user add`: finds argv[1] among the verbs and hands argv[1…] over. */
+struct cmd_verb {
+    const char *name;
+    int (*run)(const struct config *config, int argc, char **argv);
+};
+int cmd_verbs(const char *command, const char *usage, const struct cmd_verb *verbs, size_t n_verbs, const struct config *config, int argc,
+              char **argv);
+
+/* ---- the database */
+
+/* A database for one command: DATABASE_URL, or the private cluster, which is started when it does not run; whoever uses it last stops it. Migrated. */
 struct cmd_db {
     uv_loop_t loop;
     struct db_cluster *cluster;
@@ -34,18 +59,24 @@ struct cmd_db {
 /* As root it becomes user postgres first, so that no file of root's stays in DATA_DIR. 0, or an exit code after telling why. */
 int cmd_db_open(struct cmd_db *d, const struct config *config);
 void cmd_db_close(struct cmd_db *d);
+/* Opens, asks one question, closes. `conflict` is what to say when the answer is -ERR_DB_CONFLICT; NULL where that cannot be. */
+int cmd_db_ask(const struct config *config, struct db_query *q, void (*seen)(void *arg, const struct db_rows *rows), void *arg,
+               const char *conflict);
 /* Finds or starts the database and brings its schema up to date: what serve and the other commands have in common. */
-int cmd_database_start(const struct config *config, uv_loop_t *loop, struct db_cluster **ret_cluster, const char **ret_conninfo,
-                       void (*progress)(int number, const char *name));
+int cmd_database_start(const struct config *config, uv_loop_t *loop, unsigned wait_s, struct db_cluster **ret_cluster,
+                       const char **ret_conninfo, void (*progress)(int number, const char *name));
 
-/* A list for people (aligned columns) or as JSON (an array of objects). Cells are texts, copied. */
+/* ---- tables: for people (aligned columns) or as JSON (an array of objects, with numbers, booleans and nulls) */
 struct cmd_table {
     const char *const *columns;
     unsigned n_columns, n_cells;
-    struct buf cells;           /* each NUL-terminated */
+    struct buf cells; /* each a kind and a NUL-terminated text */
 };
-void cmd_table_cell(struct cmd_table *t, struct str text);
-void cmd_table_print(struct cmd_table *t, bool as_json); /* and frees */
+void cmd_table_text(struct cmd_table *t, struct str text); /* copied; p == NULL: null */
+void cmd_table_number(struct cmd_table *t, int64_t v);
+void cmd_table_flag(struct cmd_table *t, bool v);
+void cmd_table_time(struct cmd_table *t, const struct db_rows *rows, int row, int col); /* a timestamptz or null */
+void cmd_table_print(struct cmd_table *t, bool as_json);                                /* and frees */
 
 /* Posts a sample error event to the DSN. *ret_id is the event's id; 0 when the answer was 200, else <0 with the reason in `why`. */
 MUST_CHECK int send_sample(const char *dsn, const char *message, struct id128 *ret_id, char *why, size_t why_size);

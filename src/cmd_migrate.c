@@ -4,6 +4,11 @@
 #include "cmd.h"
 #include "picket/db/migrate.h"
 
+static const char usage[] =
+    "usage: picket migrate\n\n"
+    "Brings the schema of the database (DATABASE_URL, or the private cluster) up to date. `picket serve` does the same\n"
+    "at its start; several may run at once.";
+
 static void say(int number, const char *name)
 {
     printf("migration %04d %s\n", number, name);
@@ -11,19 +16,16 @@ static void say(int number, const char *name)
 
 int cmd_migrate(const struct config *config, int argc, char **argv)
 {
-    if (cmd_wants_help(argc, argv)) {
-        puts("usage: picket migrate\n\nBrings the schema of the database (DATABASE_URL, or the private cluster) up to date. `picket serve` does the same\n"
-             "at its start; several may run at once.");
-        return EXIT_OK;
-    }
-    if (argc > 1)
-        return cmd_usage("migrate", "migrate takes no arguments");
+    const struct cmd_line line = {.command = "migrate", .usage = usage};
+    int code;
+    if (!cmd_read(&line, argc, argv, &code))
+        return code;
     uv_loop_t loop;
     struct db_cluster *cluster = NULL;
     const char *conninfo;
     if (uv_loop_init(&loop) < 0)
         return cmd_fail("no event loop");
-    int code = cmd_database_start(config, &loop, &cluster, &conninfo, say);
+    code = cmd_database_start(config, &loop, (unsigned)config->database_wait_s, &cluster, &conninfo, say);
     if (code == EXIT_OK)
         printf("The schema is up to date (this release knows version %d).\n", db_schema_known());
     uv_run(&loop, UV_RUN_DEFAULT);

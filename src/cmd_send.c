@@ -13,9 +13,10 @@
 
 enum { TIMEOUT_MS = 30000, FILE_MAX = 64 * 1024 * 1024 };
 
-static const char usage[] = "usage: picket send DSN [FILE|-] [--message TEXT]\n\n"
-                            "Sends an error event to a DSN and prints the answer. Without FILE it is a sample, with TEXT as its message; FILE (or - for\n"
-                            "standard input) is an event as JSON, or a whole envelope. The exit code is 0 when the answer is 200.";
+static const char usage[] =
+    "usage: picket send DSN [FILE|-] [--message TEXT]\n\n"
+    "Sends an error event to a DSN and prints the answer. Without FILE it is a sample, with TEXT as its message; FILE (or - for\n"
+    "standard input) is an event as JSON, or a whole envelope. The exit code is 0 when the answer is 200.";
 
 struct frame {
     const char *function, *filename;
@@ -25,8 +26,9 @@ struct frame {
 
 static void put_frames(struct json_writer *w)
 {
-    static const struct frame frames[] = {
-        {"main", "src/main.py", 12, true}, {"dispatch", "lib/framework.py", 310, false}, {"checkout", "src/shop/cart.py", 47, true}};
+    static const struct frame frames[] = {{"main", "src/main.py", 12, true},
+                                          {"dispatch", "lib/framework.py", 310, false},
+                                          {"checkout", "src/shop/cart.py", 47, true}};
     json_key(w, STR("frames"));
     json_begin_array(w);
     for (size_t i = 0; i < ARRAY_LEN(frames); i++) {
@@ -120,7 +122,8 @@ static int post(struct str dsn_text, struct str envelope, struct client_answer *
     }
     AUTO_BUF struct buf url = {0}, auth = {0};
     dsn_endpoint(&url, &dsn, STR("envelope"));
-    buf_printf(&auth, "X-Sentry-Auth: Sentry sentry_version=7, sentry_client=picket/%s, sentry_key=%.*s", PICKET_VERSION, STR_ARG(dsn.public_key));
+    buf_printf(&auth, "X-Sentry-Auth: Sentry sentry_version=7, sentry_client=picket/%s, sentry_key=%.*s", PICKET_VERSION,
+               STR_ARG(dsn.public_key));
     const char *const headers[] = {buf_cstr(&auth), "Content-Type: application/x-sentry-envelope", "Expect:"};
     return client_post(buf_cstr(&url), headers, ARRAY_LEN(headers), envelope, TIMEOUT_MS, ret);
 }
@@ -191,38 +194,43 @@ static int send_text(const char *dsn, struct str envelope)
     return code;
 }
 
+/* The envelope to send: a sample, an event from a file, or the file as it is. */
+static int make_envelope(const char *file, const char *message, struct buf *ret)
+{
+    AUTO_BUF struct buf content = {0};
+    if (!file) {
+        struct id128 id = id_random();
+        make_sample(&content, &id, str_from(message));
+        wrap(ret, &id, buf_str(&content));
+        return EXIT_OK;
+    }
+    int code = read_file(file, &content);
+    if (code != EXIT_OK)
+        return code;
+    if (is_event(buf_str(&content)))
+        wrap(ret, NULL, buf_str(&content));
+    else
+        buf_append_str(ret, buf_str(&content));
+    return EXIT_OK;
+}
+
 int cmd_send(const struct config *config, int argc, char **argv)
 {
     (void)config;
-    const char *dsn = NULL, *file = NULL, *message = "This is a sample event";
-    if (cmd_wants_help(argc, argv)) {
-        puts(usage);
-        return EXIT_OK;
-    }
-    for (int i = 1; i < argc; i++) {
-        struct str a = str_from(argv[i]);
-        if (str_eq(a, STR("--message")) && i + 1 < argc)
-            message = argv[++i];
-        else if (str_starts(a, STR("--")) || (dsn && file))
-            return cmd_usage("send", "'%s' is not understood", argv[i]);
-        else if (!dsn)
-            dsn = argv[i];
-        else
-            file = argv[i];
-    }
-    if (!dsn)
+    const char *message = NULL, *arguments[2] = {NULL, NULL};
+    const struct cmd_option options[] = {{"--message", NULL, &message}};
+    const struct cmd_line line = {"send", usage, options, ARRAY_LEN(options), arguments, ARRAY_LEN(arguments)};
+    struct dsn dsn;
+    int code;
+    if (!cmd_read(&line, argc, argv, &code))
+        return code;
+    if (!arguments[0])
         return cmd_usage("send", "a DSN is missing: picket project list shows them");
-    AUTO_BUF struct buf content = {0}, envelope = {0};
-    struct id128 id = id_random();
-    if (file) {
-        int code = read_file(file, &content);
-        if (code != EXIT_OK)
-            return code;
-        if (!is_event(buf_str(&content)))
-            return send_text(dsn, buf_str(&content));
-    } else {
-        make_sample(&content, &id, str_from(message));
-    }
-    wrap(&envelope, file ? NULL : &id, buf_str(&content));
-    return send_text(dsn, buf_str(&envelope));
+    if (dsn_parse(str_from(arguments[0]), &dsn) < 0)
+        return cmd_usage("send", "'%s' is not a DSN: scheme://key@host[:port][/path]/project is expected", arguments[0]);
+    if (arguments[1] && message)
+        return cmd_usage("send", "--message is for the sample: a file has its own");
+    AUTO_BUF struct buf envelope = {0};
+    code = make_envelope(arguments[1], message ? message : "This is a sample event", &envelope);
+    return code == EXIT_OK ? send_text(arguments[0], buf_str(&envelope)) : code;
 }

@@ -169,6 +169,10 @@ static int open_http(struct serve *s)
         return cmd_fail("the server cannot be started: %s", err_text(r));
     const struct http_module modules[] = {*ingest_module(s->ingest), *api_module(s->api)};
     r = http_server_open(&http, modules, ARRAY_LEN(modules), &s->http);
+    if (r == -EADDRNOTAVAIL) {
+        (void)cmd_fail("HOST=%s: an address of this machine is allowed, or a name of one", c->host);
+        return EXIT_USAGE;
+    }
     if (r < 0)
         return cmd_fail("cannot listen on %s port %u: %s. Is something else there? HOST and PORT choose another address", c->host, (unsigned)c->port,
                         err_text(r));
@@ -202,7 +206,7 @@ static int open_all(struct serve *s)
     if (r < 0)
         return cmd_fail("%s: %s (%s)", s->config->spool_dir, why, err_text(r));
     raise_descriptors(s->config);
-    int code = cmd_database_start(s->config, &s->loop, &s->cluster, &s->conninfo, say_migration);
+    int code = cmd_database_start(s->config, &s->loop, (unsigned)s->config->database_wait_s, &s->cluster, &s->conninfo, say_migration);
     if (code == EXIT_OK)
         code = open_keys(s);
     if (code == EXIT_OK)
@@ -282,7 +286,7 @@ static void close_signals(struct serve *s)
 
 int cmd_serve(const struct config *config, int argc, char **argv)
 {
-    if (cmd_wants_help(argc, argv)) {
+    if (argc > 1 && (str_eq(str_from(argv[1]), STR("--help")) || str_eq(str_from(argv[1]), STR("-h")))) {
         usage();
         return EXIT_OK;
     }
@@ -295,7 +299,8 @@ int cmd_serve(const struct config *config, int argc, char **argv)
     watch_signals(&s);
     int code = open_all(&s);
     if (code == EXIT_OK) {
-        printf("Picket %s listens on http://%s:%u\n", PICKET_VERSION, config->host, (unsigned)config->port);
+        bool six = strchr(config->host, ':') != NULL;
+        printf("Picket %s listens on http://%s%s%s:%u\n", PICKET_VERSION, six ? "[" : "", config->host, six ? "]" : "", (unsigned)config->port);
         fflush(stdout);
         log_line(LOG_INFO, "listening", "host=%s port=%u http_threads=%u digest_workers=%u pid=%d", config->host, (unsigned)config->port,
                  (unsigned)config->http_threads, (unsigned)config->digest_workers, (int)getpid());

@@ -1,11 +1,9 @@
-/* cmd_user.c: `picket user add|list|passwd`. */
-#include <errno.h>
+/* cmd_user.c: `picket user add|passwd|list`. */
 #include <stdio.h>
 
 #include "cmd.h"
 #include "picket/auth/email.h"
 #include "picket/auth/password.h"
-#include "picket/base/clock.h"
 #include "picket/base/error.h"
 
 static const char usage[] = "usage: picket user add EMAIL [--admin] [--password-stdin]\n"
@@ -13,44 +11,29 @@ static const char usage[] = "usage: picket user add EMAIL [--admin] [--password-
                             "       picket user list [--json]\n\n"
                             "Without --password-stdin a random password is made and printed once. A new password ends the user's sessions.";
 
-struct options {
-    const char *email;
-    bool admin, from_stdin, json;
+/* A password in the clear: wiped by whoever filled it. */
+struct password {
+    char text[PASSWORD_MAX_BYTES + 2]; /* one more than is allowed, so that a longer one shows */
+    char hash[PASSWORD_HASH_MAX];
 };
 
-static bool read_options(int argc, char **argv, struct options *ret)
-{
-    *ret = (struct options){0};
-    for (int i = 2; i < argc; i++) {
-        struct str a = str_from(argv[i]);
-        if (str_eq(a, STR("--admin")))
-            ret->admin = true;
-        else if (str_eq(a, STR("--password-stdin")))
-            ret->from_stdin = true;
-        else if (str_eq(a, STR("--json")))
-            ret->json = true;
-        else if (a.n && a.p[0] != '-' && !ret->email)
-            ret->email = argv[i];
-        else
-            return false;
-    }
-    return true;
-}
+enum source { RANDOM, STANDARD_INPUT };
 
-/* The password to set, and its hash. `text` has room for PASSWORD_MAX_BYTES + 2. */
-static int choose_password(const struct options *o, char *text, size_t size, char hash[PASSWORD_HASH_MAX])
+static int choose(struct password *p, enum source source)
 {
-    if (o->from_stdin) {
-        if (!fgets(text, (int)size, stdin))
-            return cmd_fail("no password on standard input");
-        text[strcspn(text, "\r\n")] = '\0';
+    if (source == RANDOM) {
+        password_random(p->text);
     } else {
-        password_random(text);
+        if (!fgets(p->text, sizeof p->text, stdin))
+            return cmd_fail("there is no password on standard input");
+        p->text[strcspn(p->text, "\r\n")] = '\0';
     }
-    size_t n = strlen(text);
-    if (n < PASSWORD_MIN || n > PASSWORD_MAX_BYTES)
-        return cmd_fail("a password has %d to %d characters", PASSWORD_MIN, PASSWORD_MAX_BYTES);
-    int r = password_hash(str_from(text), hash);
+    struct str text = str_from(p->text);
+    if (!str_is_utf8(text))
+        return cmd_fail("the password is not UTF-8: no dashboard could send it");
+    if (text.n > PASSWORD_MAX_BYTES || str_take_code_points(text, PASSWORD_MIN - 1).n == text.n)
+        return cmd_fail("a password has at least %d characters and at most %d bytes", PASSWORD_MIN, PASSWORD_MAX_BYTES);
+    int r = password_hash(text, p->hash);
     return r < 0 ? cmd_fail("the password cannot be hashed: %s", err_text(r)) : EXIT_OK;
 }
 
@@ -59,101 +42,120 @@ static void see_count(void *arg, const struct db_rows *rows)
     *(int *)arg = db_count(rows);
 }
 
-static int set_password(struct cmd_db *d, const struct options *o, enum db_stmt stmt, const char *hash)
+static int store(const struct config *config, struct db_query *q, const char *email)
 {
-    struct db_query q;
+    AUTO_BUF struct buf conflict = {0};
     int n = 0;
-    db_query_init(&q, stmt, NULL);
-    db_bind_text(&q, str_from(o->email));
-    db_bind_text(&q, str_from(hash));
-    if (stmt == STMT_USER_INSERT)
-        db_bind_bool(&q, o->admin);
-    int r = db_wait(d->db, &q, see_count, &n);
-    if (r == -ERR_DB_CONFLICT)
-        return cmd_fail("there is a user %s already: picket user passwd changes the password", o->email);
-    if (r < 0)
-        return cmd_fail("%s (%s)", err_text(r), q.sqlstate);
-    return n == 1 ? EXIT_OK : cmd_fail("there is no user %s: picket user list shows all", o->email);
-}
-
-static int change(const struct config *config, const struct options *o, enum db_stmt stmt)
-{
-    char text[PASSWORD_MAX_BYTES + 2], hash[PASSWORD_HASH_MAX];
-    if (!o->email)
-        return cmd_usage("user", "an e-mail address is missing");
-    if (!email_is_valid(str_from(o->email)))
-        return cmd_fail("%s is not an e-mail address that the dashboard can log in with (name@host.domain)", o->email);
-    int code = choose_password(o, text, sizeof text, hash);
-    if (code != EXIT_OK)
-        return code;
-    struct cmd_db d;
-    code = cmd_db_open(&d, config);
-    if (code != EXIT_OK)
-        return code;
-    code = set_password(&d, o, stmt, hash);
-    cmd_db_close(&d);
-    if (code == EXIT_OK)
-        printf("%s %s%s%s\n", stmt == STMT_USER_INSERT ? "Added" : "Changed the password of", o->email, o->from_stdin ? "" : ", password ",
-               o->from_stdin ? "" : text);
+    buf_printf(&conflict, "there is a user %s already: picket user passwd changes the password", email);
+    int code = cmd_db_ask(config, q, see_count, &n, buf_cstr(&conflict));
+    if (code == EXIT_OK && n == 0)
+        return cmd_fail("there is no user %s: picket user list shows all", email);
     return code;
 }
 
-static void put_time(struct cmd_table *t, const struct db_rows *rows, int row, int col)
+static void tell(const char *what, const char *email, const struct password *p, enum source source)
 {
-    char text[CLOCK_RFC3339_MAX];
-    bool null = db_is_null(rows, row, col);
-    size_t n = null ? 0 : clock_format(db_time(rows, row, col), text);
-    cmd_table_cell(t, str_of(text, n));
+    if (source == RANDOM)
+        printf("%s %s, password %s\n", what, email, p->text);
+    else
+        printf("%s %s\n", what, email);
 }
 
+/* True: go on. */
+static bool check_email(const char *email, int *ret_code)
+{
+    if (!email)
+        *ret_code = cmd_usage("user", "an e-mail address is expected");
+    else if (!email_is_valid(str_from(email)))
+        *ret_code = cmd_usage("user", "'%s' is not an e-mail address that dashboards can log in with (name@host.domain)", email);
+    return email && email_is_valid(str_from(email));
+}
+
+static int add(const struct config *config, int argc, char **argv)
+{
+    bool admin = false, from_stdin = false;
+    const char *email = NULL;
+    const struct cmd_option options[] = {{"--admin", &admin, NULL}, {"--password-stdin", &from_stdin, NULL}};
+    const struct cmd_line line = {"user", usage, options, ARRAY_LEN(options), &email, 1};
+    struct password p;
+    int code;
+    if (!cmd_read(&line, argc, argv, &code) || !check_email(email, &code))
+        return code;
+    enum source source = from_stdin ? STANDARD_INPUT : RANDOM;
+    code = choose(&p, source);
+    if (code == EXIT_OK) {
+        struct db_query q;
+        db_query_init(&q, STMT_USER_INSERT, NULL);
+        db_bind_text(&q, str_from(email));
+        db_bind_text(&q, str_from(p.hash));
+        db_bind_bool(&q, admin);
+        code = store(config, &q, email);
+    }
+    if (code == EXIT_OK)
+        tell(admin ? "Added the administrator" : "Added", email, &p, source);
+    explicit_bzero(&p, sizeof p);
+    return code;
+}
+
+static int passwd(const struct config *config, int argc, char **argv)
+{
+    bool from_stdin = false;
+    const char *email = NULL;
+    const struct cmd_option options[] = {{"--password-stdin", &from_stdin, NULL}};
+    const struct cmd_line line = {"user", usage, options, ARRAY_LEN(options), &email, 1};
+    struct password p;
+    int code;
+    if (!cmd_read(&line, argc, argv, &code) || !check_email(email, &code))
+        return code;
+    enum source source = from_stdin ? STANDARD_INPUT : RANDOM;
+    code = choose(&p, source);
+    if (code == EXIT_OK) {
+        struct db_query q;
+        db_query_init(&q, STMT_USER_SET_PASSWORD, NULL);
+        db_bind_text(&q, str_from(email));
+        db_bind_text(&q, str_from(p.hash));
+        code = store(config, &q, email);
+    }
+    if (code == EXIT_OK)
+        tell("Changed the password of", email, &p, source);
+    explicit_bzero(&p, sizeof p);
+    return code;
+}
+
+/* Columns: id, email, is_admin, is_active, created_at, last_login_at. */
 static void see_users(void *arg, const struct db_rows *rows)
 {
     struct cmd_table *t = arg;
     for (int i = 0; i < db_count(rows); i++) {
-        char id[24];
-        int n = snprintf(id, sizeof id, "%lld", (long long)db_i64(rows, i, 0));
-        cmd_table_cell(t, str_of(id, (size_t)n));
-        cmd_table_cell(t, db_text(rows, i, 1));
-        cmd_table_cell(t, db_bool(rows, i, 2) ? STR("yes") : STR("no"));
-        cmd_table_cell(t, db_bool(rows, i, 3) ? STR("yes") : STR("no"));
-        put_time(t, rows, i, 4);
-        put_time(t, rows, i, 5);
+        cmd_table_number(t, db_i64(rows, i, 0));
+        cmd_table_text(t, db_text(rows, i, 1));
+        cmd_table_flag(t, db_bool(rows, i, 2));
+        cmd_table_flag(t, db_bool(rows, i, 3));
+        cmd_table_time(t, rows, i, 4);
+        cmd_table_time(t, rows, i, 5);
     }
 }
 
-static int list(const struct config *config, const struct options *o)
+static int list(const struct config *config, int argc, char **argv)
 {
     static const char *const columns[] = {"id", "email", "admin", "active", "created_at", "last_login_at"};
     struct cmd_table t = {.columns = columns, .n_columns = ARRAY_LEN(columns)};
-    struct cmd_db d;
+    bool json = false;
+    const struct cmd_option options[] = {{"--json", &json, NULL}};
+    const struct cmd_line line = {.command = "user", .usage = usage, .options = options, .n_options = ARRAY_LEN(options)};
     struct db_query q;
-    int code = cmd_db_open(&d, config);
-    if (code != EXIT_OK)
+    int code;
+    if (!cmd_read(&line, argc, argv, &code))
         return code;
     db_query_init(&q, STMT_USER_ALL, NULL);
-    int r = db_wait(d.db, &q, see_users, &t);
-    cmd_db_close(&d);
-    if (r < 0)
-        return cmd_fail("%s", err_text(r));
-    cmd_table_print(&t, o->json);
-    return EXIT_OK;
+    code = cmd_db_ask(config, &q, see_users, &t, NULL);
+    if (code == EXIT_OK)
+        cmd_table_print(&t, json);
+    return code;
 }
 
 int cmd_user(const struct config *config, int argc, char **argv)
 {
-    struct options o;
-    struct str verb = str_from(argc > 1 ? argv[1] : "");
-    if (cmd_wants_help(argc, argv)) {
-        puts(usage);
-        return EXIT_OK;
-    }
-    if (!read_options(argc, argv, &o))
-        return cmd_usage("user", "an argument is not understood");
-    if (str_eq(verb, STR("add")))
-        return change(config, &o, STMT_USER_INSERT);
-    if (str_eq(verb, STR("passwd")))
-        return change(config, &o, STMT_USER_SET_PASSWORD);
-    if (str_eq(verb, STR("list")))
-        return list(config, &o);
-    return cmd_usage("user", "add, passwd or list is expected");
+    static const struct cmd_verb verbs[] = {{"add", add}, {"passwd", passwd}, {"list", list}};
+    return cmd_verbs("user", usage, verbs, ARRAY_LEN(verbs), config, argc, argv);
 }

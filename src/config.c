@@ -7,14 +7,17 @@
 #include <stddef.h>
 #include <unistd.h>
 
+#include "picket/auth/email.h"
+#include "picket/auth/password.h"
+
 enum kind { TEXT, NUMBER, BYTES, FLAG, URL, LEVEL };
 
 struct row {
     const char *name;
     enum kind kind;
-    size_t at;                  /* of the field in struct config */
-    const char *unset;          /* default as one would write it; NULL: none */
-    uint64_t min, max;          /* NUMBER and BYTES */
+    size_t at;         /* of the field in struct config */
+    const char *unset; /* default as one would write it; NULL: none */
+    uint64_t min, max; /* NUMBER and BYTES */
     const char *help;
 };
 
@@ -24,22 +27,28 @@ struct row {
 #define FIELD(f) offsetof(struct config, f)
 
 static const struct row rows[] = {
-    {"DATABASE_URL", TEXT, FIELD(database_url), NULL, 0, 0, "PostgreSQL to use, postgres://user:password@host/db; unset: Picket runs a private one in DATA_DIR"},
+    {"DATABASE_URL", TEXT, FIELD(database_url), NULL, 0, 0,
+     "PostgreSQL to use, postgres://user:password@host/db; unset: Picket runs a private one in DATA_DIR"},
     {"DATABASE_MAX_CONNECTIONS", NUMBER, FIELD(database_max_connections), "10", 2, 1000, "connections of all HTTP threads together"},
     {"DATABASE_ACQUIRE_TIMEOUT_SECS", NUMBER, FIELD(database_acquire_s), "5", 1, 300, "how long a query may wait for a connection"},
-    {"DATABASE_IDLE_TIMEOUT_SECS", NUMBER, FIELD(database_idle_s), "600", 0, 86400, "close connections that are unused for so long; 0: never"},
+    {"DATABASE_IDLE_TIMEOUT_SECS", NUMBER, FIELD(database_idle_s), "600", 0, 86400,
+     "close connections that are unused for so long; 0: never"},
     {"DATABASE_WAIT_SECS", NUMBER, FIELD(database_wait_s), "60", 0, 3600, "how long the start waits for the database to answer"},
-    {"POSTGRES_BIN_DIR", TEXT, FIELD(postgres_bin_dir), NULL, 0, 0, "where initdb and postgres are; unset: the newest in /usr/lib/postgresql, then PATH"},
+    {"POSTGRES_BIN_DIR", TEXT, FIELD(postgres_bin_dir), NULL, 0, 0,
+     "where initdb and postgres are; unset: the newest in /usr/lib/postgresql, then PATH"},
     {"HOST", TEXT, FIELD(host), "127.0.0.1", 0, 0, "address to listen on"},
     {"PORT", NUMBER, FIELD(port), "8080", 1, 65535, "port to listen on"},
     {"PUBLIC_URL", URL, FIELD(public_url), NULL, 0, 0, "what DSNs and links begin with, may have a path; unset: http://127.0.0.1:PORT"},
     {"DASHBOARD_URL", URL, FIELD(dashboard_url), NULL, 0, 0, "the web dashboard: its origin may call the API with credentials"},
     {"SSL_PROXY", FLAG, FIELD(ssl_proxy), "false", 0, 0, "a TLS proxy stands in front: cookies are Secure, X-Forwarded-For is believed"},
-    {"DATA_DIR", TEXT, FIELD(data_dir), NULL, 0, 0, "where everything lies; unset: /var/lib/picket as root, else $XDG_DATA_HOME/picket, else ~/.local/share/picket"},
+    {"DATA_DIR", TEXT, FIELD(data_dir), NULL, 0, 0,
+     "where everything lies; unset: /var/lib/picket as root, else $XDG_DATA_HOME/picket, else ~/.local/share/picket"},
     {"INGEST_DIR", TEXT, FIELD(spool_dir), NULL, 0, 0, "where the spool lies; unset: DATA_DIR/spool"},
     {"SPOOL_MAX_BYTES", BYTES, FIELD(spool_max_bytes), "8G", 64 * M, 1024 * G, "undigested events on disk; beyond it new ones get 503"},
-    {"SPOOL_FREE_FLOOR_BYTES", BYTES, FIELD(spool_free_floor_bytes), "512M", 0, 1024 * G, "free disk space that is left alone; below it new events get 503"},
-    {"SPOOL_PENDING_BYTES", BYTES, FIELD(spool_pending_bytes), "16M", M, G, "events in memory that wait for the disk; beyond it new ones get 503"},
+    {"SPOOL_FREE_FLOOR_BYTES", BYTES, FIELD(spool_free_floor_bytes), "512M", 0, 1024 * G,
+     "free disk space that is left alone; below it new events get 503"},
+    {"SPOOL_PENDING_BYTES", BYTES, FIELD(spool_pending_bytes), "16M", M, G,
+     "events in memory that wait for the disk; beyond it new ones get 503"},
     {"HTTP_THREADS", NUMBER, FIELD(http_threads), "0", 0, 64, "0: one per processor, at most 8"},
     {"DIGEST_WORKERS", NUMBER, FIELD(digest_workers), "2", 1, 32, "batches that are digested side by side; each has a database connection"},
     {"DIGEST_BATCH_RECORDS", NUMBER, FIELD(digest_batch_records), "1000", 1, 10000, "events in one statement at most"},
@@ -51,7 +60,8 @@ static const struct row rows[] = {
     {"SESSION_IDLE_HOURS", NUMBER, FIELD(session_idle_hours), "168", 1, 87600, "a login ends when unused for so long"},
     {"SESSION_MAX_HOURS", NUMBER, FIELD(session_max_hours), "720", 1, 87600, "a login ends after so long anyway"},
     {"ALLOW_REGISTRATION", FLAG, FIELD(allow_registration), "false", 0, 0, "anyone may create an account through POST /auth/register"},
-    {"CREATE_SUPERUSER", TEXT, FIELD(create_superuser), NULL, 0, 0, "email:password of the first administrator; unset: admin@picket.local with a random password"},
+    {"CREATE_SUPERUSER", TEXT, FIELD(create_superuser), NULL, 0, 0,
+     "email:password of the first administrator; unset: admin@picket.local with a random password"},
     {"LOG_LEVEL", LEVEL, FIELD(log_level), "info", 0, 0, "debug, info, warn or error"},
 };
 
@@ -89,6 +99,17 @@ static bool parse_flag(struct str s, bool *ret)
     return false;
 }
 
+/* host[:port], where the host may be an IPv6 address in brackets. */
+static bool is_authority(struct str s)
+{
+    uint64_t port = 1;
+    size_t host = str_starts(s, STR("[")) ? str_find(s, ']') + 1 : str_find(s, ':');
+    struct str after = str_drop(s, host);
+    if (host == 0 || host > s.n || str_starts(s, STR("[]")))
+        return false;
+    return after.n == 0 || (after.p[0] == ':' && str_to_u64(str_drop(after, 1), &port) && port >= 1 && port <= 65535);
+}
+
 /* scheme://host[:port][/path]: where the origin and the path end. */
 static bool split_url(struct str url, struct str *ret_origin, struct str *ret_path)
 {
@@ -96,9 +117,9 @@ static bool split_url(struct str url, struct str *ret_origin, struct str *ret_pa
     struct str rest = str_drop(url, scheme);
     size_t host = str_find(rest, '/');
     for (size_t i = 0; i < url.n; i++)
-        if (url.p[i] <= ' ' || url.p[i] == '?' || url.p[i] == '#' || url.p[i] == '@')
+        if (url.p[i] <= ' ' || url.p[i] >= 0x7F || str_find(STR("?#@\"\\<>"), url.p[i]) < 7)
             return false;
-    if (!scheme || host == 0)
+    if (!scheme || !is_authority(str_take(rest, host)))
         return false;
     *ret_origin = str_take(url, scheme + host);
     *ret_path = str_drop(rest, host);
@@ -186,18 +207,35 @@ static const char *default_data_dir(struct config *c, char *(*getenv_fn)(const c
     return arena_printf(&c->arena, "%s/.local/share/picket", pw ? pw->pw_dir : home && home[0] ? home : "").p;
 }
 
+/* The value is a secret: the message does not repeat it. */
+static int check_superuser(const char *value, char *why, size_t why_size)
+{
+    struct str password = str_from(value), email = str_trim(str_cut(&password, ':'));
+    if (!value)
+        return 0;
+    if (email_is_valid(email) && str_is_utf8(password) && password.n <= PASSWORD_MAX_BYTES &&
+        str_take_code_points(password, PASSWORD_MIN - 1).n < password.n)
+        return 0;
+    (void)snprintf(why, why_size,
+                   "CREATE_SUPERUSER: email:password is allowed, an address like name@host.domain and a password of at least %d characters",
+                   PASSWORD_MIN);
+    return -EINVAL;
+}
+
 /* What follows from other settings. */
 static int derive(struct config *c, char *(*getenv_fn)(const char *), char *why, size_t why_size)
 {
     struct str origin, path;
     if (!c->data_dir)
         c->data_dir = default_data_dir(c, getenv_fn);
-    if (c->data_dir[0] != '/') {
-        (void)snprintf(why, why_size, "DATA_DIR=%s: an absolute path is allowed", c->data_dir);
-        return -EINVAL;
-    }
     if (!c->spool_dir)
         c->spool_dir = arena_printf(&c->arena, "%s/spool", c->data_dir).p;
+    if (c->data_dir[0] != '/' || c->spool_dir[0] != '/') {
+        bool data = c->data_dir[0] != '/';
+        (void)snprintf(why, why_size, "%s=%s: an absolute path is allowed", data ? "DATA_DIR" : "INGEST_DIR",
+                       data ? c->data_dir : c->spool_dir);
+        return -EINVAL;
+    }
     c->cluster_dir = arena_printf(&c->arena, "%s/postgres", c->data_dir).p;
     if (!c->public_url)
         c->public_url = arena_printf(&c->arena, "http://127.0.0.1:%u", (unsigned)c->port).p;
@@ -212,13 +250,7 @@ static int derive(struct config *c, char *(*getenv_fn)(const char *), char *why,
         long n = sysconf(_SC_NPROCESSORS_ONLN);
         c->http_threads = n < 1 ? 1 : n > 8 ? 8 : (uint64_t)n;
     }
-    struct str password = str_from(c->create_superuser);
-    (void)str_cut(&password, ':');
-    if (c->create_superuser && password.n < 8) {
-        (void)snprintf(why, why_size, "CREATE_SUPERUSER: email:password is allowed, with a password of at least 8 characters");
-        return -EINVAL;
-    }
-    return 0;
+    return check_superuser(c->create_superuser, why, why_size);
 }
 
 int config_read(struct config *c, char *(*getenv_fn)(const char *name), char *why, size_t why_size)
@@ -245,6 +277,6 @@ void config_done(struct config *c)
 void config_help(FILE *out)
 {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        (void)fprintf(out, "  %-30s %s%s%s%s\n", rows[i].name, rows[i].help, rows[i].unset ? " (default: " : "", rows[i].unset ? rows[i].unset : "",
-                      rows[i].unset ? ")" : "");
+        (void)fprintf(out, "  %-30s %s%s%s%s\n", rows[i].name, rows[i].help, rows[i].unset ? " (default: " : "",
+                      rows[i].unset ? rows[i].unset : "", rows[i].unset ? ")" : "");
 }

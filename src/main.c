@@ -47,6 +47,23 @@ static const struct command *find(struct str name)
     return NULL;
 }
 
+static bool asks_for_help(int argc, char **argv)
+{
+    for (int i = 2; i < argc && !str_eq(str_from(argv[i]), STR("--")); i++)
+        if (str_eq(str_from(argv[i]), STR("--help")) || str_eq(str_from(argv[i]), STR("-h")))
+            return true;
+    return false;
+}
+
+/* Help and the version are there whatever the environment says. */
+static int run_without_config(const struct command *command, char **argv)
+{
+    static char flag[] = "--help";
+    char *arguments[] = {argv[1], flag, NULL};
+    struct config nothing = {0};
+    return command->run(&nothing, 2, arguments);
+}
+
 int main(int argc, char **argv)
 {
     struct str name = str_from(argc > 1 ? argv[1] : "");
@@ -61,6 +78,8 @@ int main(int argc, char **argv)
         help(stderr);
         return EXIT_USAGE;
     }
+    if (command->run == cmd_version || asks_for_help(argc, argv))
+        return run_without_config(command, argv);
     signal(SIGPIPE, SIG_IGN);
     struct config config;
     char why[512];

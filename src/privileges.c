@@ -1,6 +1,7 @@
 /* privileges.c: see the header. The order matters: groups, then group, then user; afterwards there is no way back, which is checked. */
 #include "privileges.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
@@ -34,22 +35,56 @@ static int make_parents(char *path)
     return 0;
 }
 
+/* What a fresh file system brings along does not count. */
+static bool is_empty(const char *dir)
+{
+    DIR *d = opendir(dir);
+    bool empty = d != NULL;
+    for (struct dirent *e; d && (e = readdir(d));) {
+        struct str name = str_from(e->d_name);
+        if (!str_eq(name, STR(".")) && !str_eq(name, STR("..")) && !str_eq(name, STR("lost+found")))
+            empty = false;
+    }
+    if (d)
+        (void)closedir(d); /* only read */
+    return empty;
+}
+
+/* A directory of somebody else's (DATA_DIR=/srv, a typing error) is not taken away from him. */
+static int hand_over(const char *dir, const struct passwd *pw, const char **ret_why)
+{
+    struct stat st;
+    if (stat(dir, &st) < 0)
+        return -errno;
+    if (st.st_uid == pw->pw_uid)
+        return 0;
+    *ret_why =
+        "there are files in it, and it does not belong to user postgres, as whom Picket runs when started as root: if they are Picket's, "
+        "chown -R postgres: it, else choose another directory";
+    if (!is_empty(dir))
+        return -EPERM;
+    *ret_why = "cannot be given to user postgres";
+    return chown(dir, pw->pw_uid, pw->pw_gid) < 0 ? -errno : 0;
+}
+
 int privileges_prepare_dir(const char *dir, const char **ret_why)
 {
     AUTO_FREE char *path = strdup(dir);
     if (!path)
         return -ENOMEM;
-    *ret_why = "cannot make the directory: choose another DATA_DIR, or look at its parents' owner and mode";
+    *ret_why =
+        "cannot be made or reached: look at the owner and mode of its parents (started as root, Picket runs as user postgres), or choose "
+        "another directory";
     int r = make_parents(path);
     if (r == 0)
         r = make_one(dir);
     if (r < 0)
         return r;
     const struct passwd *pw = service_user();
-    if (pw && chown(dir, pw->pw_uid, pw->pw_gid) < 0)
-        return -errno;
-    *ret_why = "cannot write there: it belongs to another user; choose another DATA_DIR";
-    return geteuid() == 0 || access(dir, W_OK | X_OK) == 0 ? 0 : -errno;
+    if (pw)
+        return hand_over(dir, pw, ret_why);
+    *ret_why = "cannot be written: it belongs to another user; choose another directory";
+    return access(dir, R_OK | W_OK | X_OK) == 0 ? 0 : -errno;
 }
 
 int privileges_drop(const char **ret_why)
@@ -65,6 +100,7 @@ int privileges_drop(const char **ret_why)
     if (initgroups("postgres", pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 || setuid(pw->pw_uid) < 0)
         return -errno;
     assert(setuid(0) < 0); /* there is no way back */
-    (void)prctl(PR_SET_DUMPABLE, 1); /* changing user clears it; the process holds no secret that its user may not see, and tools need /proc */
+    (void)prctl(PR_SET_DUMPABLE,
+                1); /* changing user clears it; the process holds no secret that its user may not see, and tools need /proc */
     return 0;
 }

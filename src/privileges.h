@@ -4,8 +4,9 @@
 
 #include "picket/base/macros.h"
 
-/* Makes `dir` (with parents, mode 0700) if it is missing. As root: owned by user postgres, or left with its owner when that user does not exist.
- * On failure errno's negative, and *ret_why says what to do. */
+/* Makes `dir` (with parents, mode 0700) if it is missing. As root: gives it to user postgres, unless that user does not exist or the directory holds
+ * files and is not that user's already, which is an error. Else: sees to it that it can be written. On failure errno's negative, and *ret_why
+ * says what to do. */
 MUST_CHECK int privileges_prepare_dir(const char *dir, const char **ret_why);
 /* As root: becomes user postgres if there is one, else stays root and says so in the log. Otherwise nothing. */
 MUST_CHECK int privileges_drop(const char **ret_why);

@@ -61,7 +61,9 @@ static void public_url_may_have_a_path(void **state)
     (void)state;
     struct config c;
     char why[512];
-    assert_int_equal(read_with(&c, why, sizeof why, (struct variable){"PUBLIC_URL", "https://err.example.com:8443/errors/"}, (struct variable){0}), 0);
+    assert_int_equal(read_with(&c, why, sizeof why, (struct variable){"PUBLIC_URL", "https://err.example.com:8443/errors/"},
+                               (struct variable){0}),
+                     0);
     assert_string_equal(c.public_url, "https://err.example.com:8443/errors");
     assert_string_equal(c.public_origin, "https://err.example.com:8443");
     assert_string_equal(c.path_prefix, "/errors");
@@ -73,7 +75,9 @@ static void sizes_take_suffixes(void **state)
     (void)state;
     struct config c;
     char why[512];
-    assert_int_equal(read_with(&c, why, sizeof why, (struct variable){"SPOOL_MAX_BYTES", "2G"}, (struct variable){"MAX_BODY_BYTES", "65536"}), 0);
+    assert_int_equal(read_with(&c, why, sizeof why, (struct variable){"SPOOL_MAX_BYTES", "2G"},
+                               (struct variable){"MAX_BODY_BYTES", "65536"}),
+                     0);
     assert_int_equal(c.spool_max_bytes, UINT64_C(2) << 30);
     assert_int_equal(c.max_body_bytes, 65536);
     config_done(&c);
@@ -86,10 +90,18 @@ static void bad_values_are_explained(void **state)
         struct variable v;
         const char *allowed;
     } cases[] = {
-        {{"PORT", "80a"}, "from 1 to 65535"},      {{"PORT", "0"}, "from 1 to 65535"},           {{"PORT", "70000"}, "from 1 to 65535"},
-        {{"PORT", "-1"}, "from 1 to 65535"},       {{"SPOOL_MAX_BYTES", "1T"}, "64M"},           {{"SPOOL_MAX_BYTES", "99999999999999999999"}, "64M"},
-        {{"SSL_PROXY", "maybe"}, "true or false"}, {{"PUBLIC_URL", "errors.example.com"}, "URL"}, {{"PUBLIC_URL", "http://"}, "URL"},
-        {{"PUBLIC_URL", "http://a/?x=1"}, "URL"},  {{"LOG_LEVEL", "loud"}, "debug, info"},       {{"MAX_EVENT_BYTES", "8M"}, "7M"},
+        {{"PORT", "80a"}, "from 1 to 65535"},      {{"PORT", "0"}, "from 1 to 65535"},
+        {{"PORT", "70000"}, "from 1 to 65535"},    {{"PORT", "-1"}, "from 1 to 65535"},
+        {{"SPOOL_MAX_BYTES", "1T"}, "64M"},        {{"SPOOL_MAX_BYTES", "99999999999999999999"}, "64M"},
+        {{"SSL_PROXY", "maybe"}, "true or false"}, {{"PUBLIC_URL", "errors.example.com"}, "URL"},
+        {{"PUBLIC_URL", "http://"}, "URL"},        {{"PUBLIC_URL", "http://:80"}, "URL"},
+        {{"PUBLIC_URL", "http://a:"}, "URL"},      {{"PUBLIC_URL", "http://a:0"}, "URL"},
+        {{"PUBLIC_URL", "http://a:65536"}, "URL"}, {{"PUBLIC_URL", "http://[::1"}, "URL"},
+        {{"PUBLIC_URL", "http://[]:80"}, "URL"},   {{"PUBLIC_URL", "http://::1/"}, "URL"},
+        {{"PUBLIC_URL", "http://u@a/"}, "URL"},    {{"PUBLIC_URL", "ftp://a/"}, "URL"},
+        {{"DASHBOARD_URL", "//a"}, "URL"},         {{"INGEST_DIR", "spool"}, "absolute path"},
+        {{"PUBLIC_URL", "http://a/?x=1"}, "URL"},  {{"LOG_LEVEL", "loud"}, "debug, info"},
+        {{"MAX_EVENT_BYTES", "8M"}, "7M"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct config c;
@@ -102,22 +114,51 @@ static void bad_values_are_explained(void **state)
     }
 }
 
-static void secrets_are_not_repeated(void **state)
+static void urls_may_name_an_ipv6_address(void **state)
 {
     (void)state;
     struct config c;
-    char why[512] = "";
-    assert_int_not_equal(read_with(&c, why, sizeof why, (struct variable){"CREATE_SUPERUSER", "a@b.co:geheim"}, (struct variable){0}), 0);
-    assert_non_null(strstr(why, "CREATE_SUPERUSER"));
-    assert_null(strstr(why, "geheim"));
+    char why[512];
+    assert_int_equal(read_with(&c, why, sizeof why, (struct variable){"PUBLIC_URL", "http://[::1]:8080"},
+                               (struct variable){"DASHBOARD_URL", "https://[::1]/x"}),
+                     0);
+    assert_string_equal(c.public_origin, "http://[::1]:8080");
+    assert_string_equal(c.dashboard_origin, "https://[::1]");
     config_done(&c);
+}
+
+/* Contract §6.2, §7.2: an account that the dashboard cannot log in with would be of no use. */
+static void the_first_administrator_can_log_in(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"a@b.co:geheim12", " a@b.co :p:a:s:s:word",
+                                       "a@b.co:\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4"};
+    static const char *const bad[] = {"a@b.co:geheim",      "a@localhost:geheim12", "geheim12", ":geheim12", "a@b.co",
+                                      "a@b.co:geheim1\xFF", "a@b.co:geheim\xC3\xA4" /* eight bytes, seven characters */};
+    struct config c;
+    char why[512];
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        assert_int_equal(read_with(&c, why, sizeof why, (struct variable){"CREATE_SUPERUSER", good[i]}, (struct variable){0}), 0);
+        config_done(&c);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        assert_int_not_equal(read_with(&c, why, sizeof why, (struct variable){"CREATE_SUPERUSER", bad[i]}, (struct variable){0}), 0);
+        assert_non_null(strstr(why, "CREATE_SUPERUSER"));
+        assert_null(strstr(why, "geheim")); /* secrets are not repeated */
+        config_done(&c);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults_are_usable),      cmocka_unit_test(empty_means_unset),    cmocka_unit_test(public_url_may_have_a_path),
-        cmocka_unit_test(sizes_take_suffixes),      cmocka_unit_test(bad_values_are_explained), cmocka_unit_test(secrets_are_not_repeated),
+        cmocka_unit_test(defaults_are_usable),
+        cmocka_unit_test(empty_means_unset),
+        cmocka_unit_test(public_url_may_have_a_path),
+        cmocka_unit_test(sizes_take_suffixes),
+        cmocka_unit_test(bad_values_are_explained),
+        cmocka_unit_test(urls_may_name_an_ipv6_address),
+        cmocka_unit_test(the_first_administrator_can_log_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
