@@ -58,11 +58,13 @@ struct serve {
     struct http_server *http;
     struct digest *digest;
     struct first_start first;
+    bool stopping;
 };
 
 static void usage(void)
 {
-    puts("usage: picket serve\n\nTakes events, digests them and answers the API until SIGTERM or SIGINT. Settings come from the environment:\n");
+    puts("usage: picket serve\n\nTakes events, digests them and answers the API until SIGTERM or SIGINT. Settings come from the "
+         "environment:\n");
     config_help(stdout);
 }
 
@@ -137,9 +139,7 @@ static int open_http(struct serve *s)
                                    .threads = (unsigned)c->http_threads,
                                    .envelope_max_bytes = c->max_envelope_bytes,
                                    .event_max_bytes = c->max_event_bytes};
-    struct api_config api = {.public_url = c->public_url,
-                             .allow_registration = c->allow_registration,
-                             .throttle = s->throttle};
+    struct api_config api = {.public_url = c->public_url, .allow_registration = c->allow_registration, .throttle = s->throttle};
     struct http_config http = {.host = c->host,
                                .port = (unsigned)c->port,
                                .threads = (unsigned)c->http_threads,
@@ -174,8 +174,8 @@ static int open_http(struct serve *s)
         return EXIT_USAGE;
     }
     if (r < 0)
-        return cmd_fail("cannot listen on %s port %u: %s. Is something else there? HOST and PORT choose another address", c->host, (unsigned)c->port,
-                        err_text(r));
+        return cmd_fail("cannot listen on %s port %u: %s. Is something else there? HOST and PORT choose another address", c->host,
+                        (unsigned)c->port, err_text(r));
     return EXIT_OK;
 }
 
@@ -190,8 +190,8 @@ static void raise_descriptors(const struct config *c)
         return;
     limit.rlim_cur = want < limit.rlim_max ? want : limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < want)
-        log_line(LOG_WARN, "fewer connections than configured", "descriptors=%" PRIu64 " max_connections=%" PRIu64, (uint64_t)limit.rlim_cur,
-                 c->max_connections);
+        log_line(LOG_WARN, "fewer connections than configured", "descriptors=%" PRIu64 " max_connections=%" PRIu64,
+                 (uint64_t)limit.rlim_cur, c->max_connections);
 }
 
 static int open_all(struct serve *s)
@@ -261,9 +261,15 @@ static void close_all(struct serve *s)
     db_cluster_stop(s->cluster);
 }
 
+/* Also while the start waits for DATABASE_URL to answer, which may take minutes: there is nothing to take apart yet. Later in the start the flag is
+ * seen when it is over; the loop's own stop would be used up by whoever runs the loop at that moment. */
 static void on_signal(uv_signal_t *handle, int number)
 {
+    struct serve *s = container_of(handle->loop, struct serve, loop);
     log_line(LOG_INFO, "stopping", "signal=%d", number);
+    s->stopping = true;
+    if (!s->cluster && !s->spool)
+        exit(EXIT_OK);
     uv_stop(handle->loop);
 }
 
@@ -300,12 +306,15 @@ int cmd_serve(const struct config *config, int argc, char **argv)
     int code = open_all(&s);
     if (code == EXIT_OK) {
         bool six = strchr(config->host, ':') != NULL;
-        printf("Picket %s listens on http://%s%s%s:%u\n", PICKET_VERSION, six ? "[" : "", config->host, six ? "]" : "", (unsigned)config->port);
+        printf("Picket %s listens on http://%s%s%s:%u\n", PICKET_VERSION, six ? "[" : "", config->host, six ? "]" : "",
+               (unsigned)config->port);
         fflush(stdout);
         log_line(LOG_INFO, "listening", "host=%s port=%u http_threads=%u digest_workers=%u pid=%d", config->host, (unsigned)config->port,
                  (unsigned)config->http_threads, (unsigned)config->digest_workers, (int)getpid());
-        first_start_show(&s.first, s.work);
-        uv_run(&s.loop, UV_RUN_DEFAULT);
+        if (!s.stopping) {
+            first_start_show(&s.first, s.work);
+            uv_run(&s.loop, UV_RUN_DEFAULT);
+        }
     }
     close_signals(&s);
     close_all(&s);

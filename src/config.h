@@ -10,14 +10,14 @@
 #include "picket/base/log.h"
 
 struct config {
-    const char *database_url;       /* NULL: a private cluster */
-    const char *postgres_bin_dir;   /* NULL: found */
+    const char *database_url;     /* NULL: a private cluster */
+    const char *postgres_bin_dir; /* NULL: found */
     uint64_t database_max_connections, database_acquire_s, database_idle_s, database_wait_s;
     const char *host;
     uint64_t port;
-    const char *public_url;         /* without a final slash */
-    const char *public_origin;      /* its scheme://host[:port] */
-    const char *path_prefix;        /* its path, "" or "/errors" */
+    const char *public_url;                       /* without a final slash */
+    const char *public_origin;                    /* its scheme://host[:port] */
+    const char *path_prefix;                      /* its path, "" or "/errors" */
     const char *dashboard_url, *dashboard_origin; /* "" when unset */
     const char *data_dir, *spool_dir, *cluster_dir;
     uint64_t http_threads, digest_workers, digest_batch_records;
@@ -25,9 +25,9 @@ struct config {
     uint64_t max_connections, max_body_bytes, max_envelope_bytes, max_event_bytes, max_bodies_bytes;
     uint64_t session_idle_hours, session_max_hours;
     bool ssl_proxy, allow_registration;
-    const char *create_superuser;   /* "email:password" or NULL */
+    const char *create_superuser; /* "email:password" or NULL */
     enum log_level log_level;
-    struct arena arena;             /* owns the strings above that were made */
+    struct arena arena; /* owns the strings above that were made */
 };
 
 /* Reads the environment. On failure a message for people is in `why` (it names the variable, the value and what is allowed) and -EINVAL is

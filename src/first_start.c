@@ -82,7 +82,8 @@ static int make_project(struct first_start *f)
     const char *host = f->config->host;
     bool any = str_eq(str_from(host), STR("0.0.0.0")) || str_eq(str_from(host), STR("::"));
     bool six = str_find(str_from(host), ':') < strlen(host);
-    buf_printf(&local, "http://%s%s%s:%u", six && !any ? "[" : "", any ? "127.0.0.1" : host, six && !any ? "]" : "", (unsigned)f->config->port);
+    buf_printf(&local, "http://%s%s%s:%u", six && !any ? "[" : "", any ? "127.0.0.1" : host, six && !any ? "]" : "",
+               (unsigned)f->config->port);
     if (r == 0)
         r = dsn_format(&f->dsn, str_from(f->config->public_url), &key, (uint64_t)f->project_id);
     if (r == 0)
@@ -114,7 +115,8 @@ static void send_it(struct work_job *job)
 {
     struct first_start *f = container_of(job, struct first_start, job);
     f->started_us = clock_mono_us();
-    f->result = send_sample(buf_cstr(&f->local_dsn), "Picket works: this is the sample event of the first start", &f->event_id, f->why, sizeof f->why);
+    f->result = send_sample(buf_cstr(&f->local_dsn), "Picket works: this is the sample event of the first start", &f->event_id, f->why,
+                            sizeof f->why);
     f->acknowledged_us = clock_mono_us();
 }
 
@@ -186,8 +188,9 @@ void first_start_show(struct first_start *f, struct work_pool *work)
     AUTO_BUF struct buf url = {0};
     dsn_endpoint(&url, &dsn, STR("envelope"));
     printf("  DSN            %s\n", buf_cstr(&f->dsn));
-    printf("  Try            curl -sS '%s?sentry_key=%.*s' --data-binary $'{}\\n{\"type\":\"event\"}\\n{\"message\":\"Hello from curl\"}'\n", buf_cstr(&url),
-           STR_ARG(dsn.public_key));
+    printf(
+        "  Try            curl -sS '%s?sentry_key=%.*s' --data-binary $'{}\\n{\"type\":\"event\"}\\n{\"message\":\"Hello from curl\"}'\n",
+        buf_cstr(&url), STR_ARG(dsn.public_key));
     fflush(stdout);
     uv_loop_t *loop = db_loop(f->db);
     uv_async_init(loop, &f->sent, on_sent);

@@ -10,8 +10,8 @@ struct first_start {
     struct db *db;
     bool made_project;
     int64_t project_id;
-    struct buf dsn, local_dsn;  /* as printed (PUBLIC_URL), and as reached from here */
-    struct work_job job;        /* private from here */
+    struct buf dsn, local_dsn; /* as printed (PUBLIC_URL), and as reached from here */
+    struct work_job job;       /* private from here */
     uv_async_t sent;
     uv_timer_t poll;
     struct db_query query;

@@ -33,7 +33,7 @@ struct table {
 };
 struct unknown {
     struct id128 key;
-    int64_t until_us;   /* monotonic; 0: free */
+    int64_t until_us; /* monotonic; 0: free */
 };
 
 struct key_cache {
@@ -41,7 +41,7 @@ struct key_cache {
     uint64_t seed;
     struct table table;
     bool listening;
-    uint64_t notices;   /* NOTIFYs and reconnects: an answer that one has overtaken is not remembered */
+    uint64_t notices;                    /* NOTIFYs and reconnects: an answer that one has overtaken is not remembered */
     struct unknown unknown[UNKNOWN_MAX]; /* direct-mapped: a collision forgets, which costs a query */
 };
 
@@ -260,11 +260,11 @@ struct key_watch {
     struct db *db;
     struct db_listener *listener;
     uv_timer_t retry;
-    struct db_query query;              /* the load, or the look-up of notified[0] */
+    struct db_query query; /* the load, or the look-up of notified[0] */
     bool querying, load_wanted;
-    bool failing;                       /* told once per outage */
+    bool failing; /* told once per outage */
     struct id128 notified[NOTIFIED_MAX];
-    unsigned n_notified;                /* more than fit: everything is loaded anew */
+    unsigned n_notified; /* more than fit: everything is loaded anew */
     unsigned open_handles;
     void (*closed)(void *arg);
     void *closed_arg;

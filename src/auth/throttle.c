@@ -12,14 +12,14 @@
 enum { BURST_US = 2 * CLOCK_US_PER_S, BURST_MAX = 3, KIND_ACCOUNT = 1, KIND_ADDRESS = 2, WAYS = 8, SETS = THROTTLE_MAX_ENTRIES / WAYS };
 
 struct entry {
-    uint64_t hash;          /* 0: free */
+    uint64_t hash; /* 0: free */
     int64_t first_us, last_us;
     unsigned failures, burst; /* last_us: when the last burst began */
 };
 
 struct throttle {
     pthread_mutex_t lock;
-    uint64_t seed;          /* so that nobody can aim at one set */
+    uint64_t seed; /* so that nobody can aim at one set */
     struct entry sets[SETS][WAYS];
 };
 

@@ -13,11 +13,11 @@
 enum { KEEP_BYTES = 1 << 20 }; /* scratch memory above this is given back between batches */
 
 static const enum db_type array_types[A_COUNT] = {
-    [A_G_PROJECT] = DB_I32,   [A_G_HASH] = DB_BYTES,    [A_G_TYPE] = DB_TEXT,      [A_G_VALUE] = DB_TEXT,     [A_G_TITLE] = DB_TEXT,
-    [A_G_TRANSACTION] = DB_TEXT, [A_G_FILENAME] = DB_TEXT, [A_G_MODULE] = DB_TEXT, [A_G_FUNCTION] = DB_TEXT, [A_G_LEVEL] = DB_TEXT,
-    [A_G_PLATFORM] = DB_TEXT, [A_R_GROUP] = DB_I32,     [A_R_ID] = DB_ID,          [A_R_EVENT_ID] = DB_ID,    [A_R_RECEIVED] = DB_TIME,
-    [A_R_TIMESTAMP] = DB_TIME, [A_R_TITLE] = DB_TEXT,   [A_R_LEVEL] = DB_TEXT,     [A_R_PLATFORM] = DB_TEXT,  [A_R_RELEASE] = DB_TEXT,
-    [A_R_ENVIRONMENT] = DB_TEXT, [A_R_SERVER] = DB_TEXT, [A_R_SDK_NAME] = DB_TEXT, [A_R_SDK_VERSION] = DB_TEXT, [A_R_ADDR] = DB_INET,
+    [A_G_PROJECT] = DB_I32,      [A_G_HASH] = DB_BYTES,    [A_G_TYPE] = DB_TEXT,     [A_G_VALUE] = DB_TEXT,       [A_G_TITLE] = DB_TEXT,
+    [A_G_TRANSACTION] = DB_TEXT, [A_G_FILENAME] = DB_TEXT, [A_G_MODULE] = DB_TEXT,   [A_G_FUNCTION] = DB_TEXT,    [A_G_LEVEL] = DB_TEXT,
+    [A_G_PLATFORM] = DB_TEXT,    [A_R_GROUP] = DB_I32,     [A_R_ID] = DB_ID,         [A_R_EVENT_ID] = DB_ID,      [A_R_RECEIVED] = DB_TIME,
+    [A_R_TIMESTAMP] = DB_TIME,   [A_R_TITLE] = DB_TEXT,    [A_R_LEVEL] = DB_TEXT,    [A_R_PLATFORM] = DB_TEXT,    [A_R_RELEASE] = DB_TEXT,
+    [A_R_ENVIRONMENT] = DB_TEXT, [A_R_SERVER] = DB_TEXT,   [A_R_SDK_NAME] = DB_TEXT, [A_R_SDK_VERSION] = DB_TEXT, [A_R_ADDR] = DB_INET,
     [A_R_PAYLOAD] = DB_BYTES,
 };
 
@@ -140,7 +140,8 @@ static int by_group(const void *pa, const void *pb, void *items)
 
 static bool same_group(const struct batch_item *a, const struct batch_item *b)
 {
-    return a->record->project_id == b->record->project_id && memcmp(a->fields.grouping_hash, b->fields.grouping_hash, EVENT_HASH_BYTES) == 0;
+    return a->record->project_id == b->record->project_id &&
+           memcmp(a->fields.grouping_hash, b->fields.grouping_hash, EVENT_HASH_BYTES) == 0;
 }
 
 static void put_group(struct batch *b, const struct batch_item *item)

@@ -12,25 +12,49 @@ struct batch_item {
     const struct spool_record *record;
     struct event_fields fields;
     enum outcome outcome;
-    int reason;                     /* of OUTCOME_DEAD: the error code */
+    int reason; /* of OUTCOME_DEAD: the error code */
     char sqlstate[DB_SQLSTATE];
-    uint32_t group;                 /* position of its group in the statement, from 1 */
+    uint32_t group; /* position of its group in the statement, from 1 */
 };
 
 enum batch_array { /* in the order of digest_batch's parameters from $6 on */
-    A_G_PROJECT, A_G_HASH, A_G_TYPE, A_G_VALUE, A_G_TITLE, A_G_TRANSACTION, A_G_FILENAME, A_G_MODULE, A_G_FUNCTION, A_G_LEVEL, A_G_PLATFORM,
-    A_R_GROUP, A_R_ID, A_R_EVENT_ID, A_R_RECEIVED, A_R_TIMESTAMP, A_R_TITLE, A_R_LEVEL, A_R_PLATFORM, A_R_RELEASE, A_R_ENVIRONMENT,
-    A_R_SERVER, A_R_SDK_NAME, A_R_SDK_VERSION, A_R_ADDR, A_R_PAYLOAD, A_COUNT
+                   A_G_PROJECT,
+                   A_G_HASH,
+                   A_G_TYPE,
+                   A_G_VALUE,
+                   A_G_TITLE,
+                   A_G_TRANSACTION,
+                   A_G_FILENAME,
+                   A_G_MODULE,
+                   A_G_FUNCTION,
+                   A_G_LEVEL,
+                   A_G_PLATFORM,
+                   A_R_GROUP,
+                   A_R_ID,
+                   A_R_EVENT_ID,
+                   A_R_RECEIVED,
+                   A_R_TIMESTAMP,
+                   A_R_TITLE,
+                   A_R_LEVEL,
+                   A_R_PLATFORM,
+                   A_R_RELEASE,
+                   A_R_ENVIRONMENT,
+                   A_R_SERVER,
+                   A_R_SDK_NAME,
+                   A_R_SDK_VERSION,
+                   A_R_ADDR,
+                   A_R_PAYLOAD,
+                   A_COUNT
 };
 
 struct batch {
     struct spool_range range;
-    struct buf bytes;               /* what spool_read filled; records borrow it */
+    struct buf bytes; /* what spool_read filled; records borrow it */
     struct spool_record *records;
     unsigned n_records, records_cap;
-    struct batch_item *items;       /* sorted by (project, event_id, receipt) after batch_read */
-    uint32_t *order;                /* scratch: items of a slice by (project, grouping hash) */
-    unsigned n_items, n_open, items_cap;  /* the first n_open items go to the database, the others have their outcome */
+    struct batch_item *items;            /* sorted by (project, event_id, receipt) after batch_read */
+    uint32_t *order;                     /* scratch: items of a slice by (project, grouping hash) */
+    unsigned n_items, n_open, items_cap; /* the first n_open items go to the database, the others have their outcome */
     struct arena arena;
     struct db_array arrays[A_COUNT];
     struct encoding_zstd *zstd;

@@ -56,8 +56,8 @@ struct worker {
     bool stopping, closing;
 
     struct batch batch;
-    bool holds_range;                  /* a batch is read, being stored, or pausing before it is tried again */
-    struct slice slices[SLICES_MAX];   /* what is left to store; the last is next */
+    bool holds_range;                /* a batch is read, being stored, or pausing before it is tried again */
+    struct slice slices[SLICES_MAX]; /* what is left to store; the last is next */
     unsigned n_slices;
     unsigned attempts;
     uint64_t backoff_ms;
@@ -69,10 +69,10 @@ struct worker {
 struct digest {
     struct digest_config config;
     struct id128 node;
-    pthread_mutex_t day_lock;      /* guards in_flight and day */
+    pthread_mutex_t day_lock; /* guards in_flight and day */
     unsigned in_flight;
     int64_t day;
-    atomic_bool ready;             /* committed ranges are skipped: claiming may begin */
+    atomic_bool ready; /* committed ranges are skipped: claiming may begin */
     atomic_uint_fast64_t batches, records, stored, duplicates, orphans, dead;
     unsigned n_workers, grace_ms;
     struct worker workers[];
@@ -208,8 +208,8 @@ static void back_off(struct worker *w, int r)
     if (w->backoff_ms > BACKOFF_MAX_MS)
         w->backoff_ms = BACKOFF_MAX_MS;
     if (w->attempts == 1 || w->backoff_ms == BACKOFF_MAX_MS)
-        log_line(LOG_WARN, "batch waits for the database", "worker=%u error=%s sqlstate=%s attempts=%u retry_ms=%" PRIu64, w->index, err_name(r),
-                 w->query.sqlstate[0] ? w->query.sqlstate : "-", w->attempts, w->backoff_ms);
+        log_line(LOG_WARN, "batch waits for the database", "worker=%u error=%s sqlstate=%s attempts=%u retry_ms=%" PRIu64, w->index,
+                 err_name(r), w->query.sqlstate[0] ? w->query.sqlstate : "-", w->attempts, w->backoff_ms);
     uv_timer_start(&w->backoff, on_backoff, w->backoff_ms + jitter(w->backoff_ms), 0);
 }
 
@@ -364,7 +364,9 @@ static void on_ranges(struct db_query *q, int r, const struct db_rows *rows)
         return;
     }
     for (int i = 0; i < db_count(rows); i++) {
-        struct spool_range range = {.segment = (uint64_t)db_i64(rows, i, 0), .from = (uint64_t)db_i64(rows, i, 1), .to = (uint64_t)db_i64(rows, i, 2)};
+        struct spool_range range = {.segment = (uint64_t)db_i64(rows, i, 0),
+                                    .from = (uint64_t)db_i64(rows, i, 1),
+                                    .to = (uint64_t)db_i64(rows, i, 2)};
         spool_skip(d->config.spool, &range);
     }
     atomic_store(&d->ready, true);
@@ -395,7 +397,7 @@ static void on_upkeep(uv_timer_t *timer)
 static void on_db_closed(void *arg)
 {
     struct worker *w = arg;
-    uv_handle_t *const handles[] = {(uv_handle_t *)&w->wake,   (uv_handle_t *)&w->stop,    (uv_handle_t *)&w->linger,
+    uv_handle_t *const handles[] = {(uv_handle_t *)&w->wake,    (uv_handle_t *)&w->stop,   (uv_handle_t *)&w->linger,
                                     (uv_handle_t *)&w->backoff, (uv_handle_t *)&w->upkeep, (uv_handle_t *)&w->grace};
     for (size_t i = 0; i < ARRAY_LEN(handles); i++)
         uv_close(handles[i], NULL);

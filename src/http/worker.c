@@ -159,7 +159,8 @@ static void accept_one(struct worker *w)
     c->sock->on_close.data = c;
     list_push_back(&w->conns, &c->link);
     struct sockaddr_storage peer;
-    (void)h2o_socket_getpeername(c->sock, (struct sockaddr *)&peer); /* remembered by libh2o: a peer that has reset by then would be unknown */
+    (void)h2o_socket_getpeername(c->sock,
+                                 (struct sockaddr *)&peer); /* remembered by libh2o: a peer that has reset by then would be unknown */
     h2o_accept(&w->accept, c->sock);
 }
 

@@ -16,18 +16,18 @@ struct admit {
     /* in */
     struct admit_limits limits;
     enum content_encoding encoding;
-    struct str body;              /* borrowed, as sent */
+    struct str body; /* borrowed, as sent */
     struct credentials credentials;
     uint64_t project_id;
     int64_t received_us;
     uint8_t addr[16];
     /* out */
-    int result;                   /* 0 or the error that refuses the request */
-    size_t at;                    /* where in the decoded body */
+    int result; /* 0 or the error that refuses the request */
+    size_t at;  /* where in the decoded body */
     bool has_id;
-    struct id128 id;              /* the answer's */
+    struct id128 id; /* the answer's */
     unsigned n_events, n_broken, n_large, n_skipped;
-    struct spool_record *events;  /* in the arena; slices borrow `decoded` or `body` */
+    struct spool_record *events; /* in the arena; slices borrow `decoded` or `body` */
     /* own */
     struct buf decoded;
     struct arena arena;

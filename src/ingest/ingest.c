@@ -26,7 +26,7 @@ struct ingest {
     struct ingest_config config;
     struct http_module module;
     atomic_uint_fast64_t accepted_requests, accepted_events, dropped_broken, dropped_large, skipped_items;
-    struct spool_port *ports[];     /* one per HTTP worker; each touched by its thread only */
+    struct spool_port *ports[]; /* one per HTTP worker; each touched by its thread only */
 };
 
 /* Decoding and reading on a worker thread. Heap; owns a copy of the body. `op` is cleared, on the loop's thread, when the request ends. */
@@ -41,8 +41,8 @@ struct admit_job {
 struct ingest_op {
     struct http_call *call;
     struct ingest *ingest;
-    struct admit admit;             /* of the inline way; the job's otherwise */
-    struct admit *done;             /* whichever was run */
+    struct admit admit; /* of the inline way; the job's otherwise */
+    struct admit *done; /* whichever was run */
     struct admit_job *job;
     struct key_query key_query;
     bool key_query_running;
@@ -260,8 +260,7 @@ static void handle_envelope(struct http_call *call)
     if (r == 0)
         r = encoding_parse(http_header(call, "content-encoding"), &a->encoding);
     struct key_info info;
-    if (r == 0 && a->credentials.present &&
-        key_cache_check(i->config.keys, &a->credentials.key, a->project_id, &info) == KEY_REJECTED)
+    if (r == 0 && a->credentials.present && key_cache_check(i->config.keys, &a->credentials.key, a->project_id, &info) == KEY_REJECTED)
         r = -ERR_KEY_REJECTED; /* before any work is done for the body */
     if (r < 0) {
         http_answer_error(call, r, STR(""));
@@ -298,7 +297,8 @@ int ingest_open(const struct ingest_config *config, struct ingest **ret)
     if (!i)
         return -ENOMEM;
     i->config = *config;
-    i->module = (struct http_module){.routes = routes, .n_routes = ARRAY_LEN(routes), .ctx = i, .worker_start = worker_start, .worker_stop = worker_stop};
+    i->module = (struct http_module){
+        .routes = routes, .n_routes = ARRAY_LEN(routes), .ctx = i, .worker_start = worker_start, .worker_stop = worker_stop};
     *ret = i;
     return 0;
 }

@@ -112,7 +112,7 @@ static void write_batch(struct list *batch)
 {
     struct iovec iov[IOV_MAX_WRITE];
     int n = 0;
-    LIST_EACH (batch, l) {
+    LIST_EACH(batch, l) {
         struct waiting *w = container_of(l, struct waiting, link);
         iov[n++] = (struct iovec){w->body, w->n};
         if (n == IOV_MAX_WRITE || l->next == batch) {

@@ -5,7 +5,7 @@ import subprocess
 
 from source import Problem, Source, c_files
 
-MAX_FILE, MAX_HEADER, MAX_FUNCTION, MAX_COLUMNS = 800, 200, 60, 170
+MAX_FILE, MAX_HEADER, MAX_FUNCTION, MAX_COLUMNS = 800, 200, 60, 180
 BANNED = re.compile(
     r"\b(strcpy|strcat|strncat|strncpy|strtok|strtok_r|v?sprintf|gets|atoi|atol|atoll|atof|v?[fs]?scanf|s?rand|random|system|popen|alloca|"
     r"setjmp|longjmp)\s*\("

@@ -163,9 +163,9 @@ static void emails_that_the_dashboard_takes(void **state)
 {
     (void)state;
     static const char *const good[] = {"admin@picket.local", "bench@test.local", "a.b+c@sub.example.com", "o'neil@x-y.org"};
-    static const char *const bad[] = {"",          "a",         "a@b",        "admin@localhost", ".a@b.co", "a..b@c.com", "a.@b.com", "a%b@c.com",
-                                      "a b@c.com", "a@b@c.com", "a@-b.com",   "a@b-.com",        "a@.com",  "a@b.c",      "a@b.1om",  "\xC3\xA9@b.com",
-                                      "a@b.com ",  "a@b..com"};
+    static const char *const bad[] = {"",         "a",         "a@b",       "admin@localhost", ".a@b.co",  "a..b@c.com",
+                                      "a.@b.com", "a%b@c.com", "a b@c.com", "a@b@c.com",       "a@-b.com", "a@b-.com",
+                                      "a@.com",   "a@b.c",     "a@b.1om",   "\xC3\xA9@b.com",  "a@b.com ", "a@b..com"};
     for (size_t i = 0; i < ARRAY_LEN(good); i++)
         assert_true(email_is_valid(str_from(good[i])));
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)

@@ -61,9 +61,9 @@ static void str_utf8_is_checked(void **state)
     assert_true(str_is_utf8(STR("plain ascii, more than eight bytes")));
     assert_true(str_is_utf8(STR("caf\xC3\xA9 \xF0\x9F\x92\xA5")));
     assert_false(str_is_utf8(STR("12345678\xED\xA0\xBD"))); /* surrogate */
-    assert_false(str_is_utf8(STR("\xC0\x80")));            /* overlong */
-    assert_false(str_is_utf8(STR("\xF4\x90\x80\x80")));    /* beyond U+10FFFF */
-    assert_false(str_is_utf8(STR("abc\xE2\x82")));         /* cut */
+    assert_false(str_is_utf8(STR("\xC0\x80")));             /* overlong */
+    assert_false(str_is_utf8(STR("\xF4\x90\x80\x80")));     /* beyond U+10FFFF */
+    assert_false(str_is_utf8(STR("abc\xE2\x82")));          /* cut */
     assert_str(str_take_code_points(STR("\xC3\xA9\xC3\xA9\xC3\xA9"), 2), "\xC3\xA9\xC3\xA9");
     assert_str(str_take_code_points(STR("abc"), 5), "abc");
 }
@@ -181,8 +181,9 @@ static void clock_parses_what_sdks_send(void **state)
         assert_true(clock_parse(str_from(same[i]), &us));
         assert_true(us == INT64_C(1768826096500000));
     }
-    static const char *const bad[] = {"",  "2026-01-19", "2026-02-30T00:00:00Z", "2026-13-01T00:00:00Z", "2026-01-19T24:00:00Z", "2026-01-19T12:34:56+25:00",
-                                      "x", "2026-1-19T12:34:56Z", "2026-01-19T12:34:56 CET", "20260119T123456Z"};
+    static const char *const bad[] = {
+        "",  "2026-01-19",          "2026-02-30T00:00:00Z",    "2026-13-01T00:00:00Z", "2026-01-19T24:00:00Z", "2026-01-19T12:34:56+25:00",
+        "x", "2026-1-19T12:34:56Z", "2026-01-19T12:34:56 CET", "20260119T123456Z"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         int64_t us;
         assert_false(clock_parse(str_from(bad[i]), &us));

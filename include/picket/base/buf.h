@@ -10,8 +10,8 @@ struct buf {
     size_t cap; /* bytes allocated */
 };
 
-void buf_done(struct buf *b);                            /* frees; the buf is empty and usable again */
-void buf_reserve(struct buf *b, size_t extra);           /* afterwards cap - n >= extra */
+void buf_done(struct buf *b);                  /* frees; the buf is empty and usable again */
+void buf_reserve(struct buf *b, size_t extra); /* afterwards cap - n >= extra */
 void buf_append(struct buf *b, const void *p, size_t n);
 void buf_append_str(struct buf *b, struct str s);
 void buf_append_char(struct buf *b, char c);

@@ -13,8 +13,8 @@ struct id128 {
 /* Random bytes from the kernel; never fails (aborts if the kernel has no randomness). Any thread. */
 void random_bytes(void *dst, size_t n);
 
-struct id128 id_random(void);               /* UUIDv4 */
-struct id128 id_v7(int64_t wall_us);        /* 48 bits of milliseconds, 12 bits of the microseconds within, 62 random */
+struct id128 id_random(void);        /* UUIDv4 */
+struct id128 id_v7(int64_t wall_us); /* 48 bits of milliseconds, 12 bits of the microseconds within, 62 random */
 int64_t id_v7_ms(const struct id128 *id);
 bool id_is_nil(const struct id128 *id);
 bool id_eq(const struct id128 *a, const struct id128 *b);

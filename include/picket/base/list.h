@@ -58,4 +58,5 @@ static inline void list_splice(struct list *to, struct list *from)
 }
 #define LIST_EACH(head, it) for (struct list *it = (head)->next; it != (head); it = it->next)
 /* The body may remove `it` and nothing else. */
-#define LIST_EACH_SAFE(head, it) for (struct list *it = (head)->next, *it##_next = it->next; it != (head); it = it##_next, it##_next = it->next)
+#define LIST_EACH_SAFE(head, it) \
+    for (struct list *it = (head)->next, *it##_next = it->next; it != (head); it = it##_next, it##_next = it->next)

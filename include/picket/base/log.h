@@ -7,7 +7,7 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
-void log_set_level(enum log_level level); /* before threads start; the default is LOG_INFO */
+void log_set_level(enum log_level level);                           /* before threads start; the default is LOG_INFO */
 MUST_CHECK bool log_level_parse(struct str s, enum log_level *ret); /* debug, info, warn, error */
 /* `pairs` is a format for the key=value part, "" for none: log_line(LOG_WARN, "batch failed", "segment=%" PRIu64 " sqlstate=%s", …).
  * A %s value with blanks, quotes or control characters is the caller's to avoid or pass through log_quote. */

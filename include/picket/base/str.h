@@ -39,12 +39,12 @@ static inline struct str str_take(struct str s, size_t n)
     return n >= s.n ? s : (struct str){s.p, n};
 }
 
-bool str_eq_nocase(struct str a, struct str b);           /* ASCII case only */
+bool str_eq_nocase(struct str a, struct str b); /* ASCII case only */
 bool str_starts(struct str s, struct str prefix);
 bool str_starts_nocase(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
-int str_cmp(struct str a, struct str b);                  /* bytewise, shorter first: -1, 0, 1 */
-struct str str_trim(struct str s);                        /* without leading and trailing space */
+int str_cmp(struct str a, struct str b); /* bytewise, shorter first: -1, 0, 1 */
+struct str str_trim(struct str s);       /* without leading and trailing space */
 
 /* Cuts *rest at the first `sep`: returns what stood before it and leaves what follows in *rest. Without a `sep` all of *rest is
  * returned and *rest becomes empty with p == NULL, so `while (rest.p)` walks every part, empty ones included. */

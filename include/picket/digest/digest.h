@@ -7,11 +7,11 @@
 
 struct digest;
 struct digest_config {
-    struct spool *spool;          /* outlives the digest */
-    struct db_config db;          /* of each worker's pool; connections is 1 in effect: a worker has one statement in flight */
+    struct spool *spool; /* outlives the digest */
+    struct db_config db; /* of each worker's pool; connections is 1 in effect: a worker has one statement in flight */
     unsigned workers;
-    unsigned batch_records;       /* a batch ends at so many records … */
-    uint64_t batch_bytes;         /* … or about so many spool bytes */
+    unsigned batch_records; /* a batch ends at so many records … */
+    uint64_t batch_bytes;   /* … or about so many spool bytes */
 };
 
 MUST_CHECK int digest_open(const struct digest_config *config, struct digest **ret);

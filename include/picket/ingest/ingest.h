@@ -7,11 +7,11 @@
 
 struct ingest;
 struct ingest_config {
-    struct spool *spool;         /* these two outlive the server that the module is registered with */
+    struct spool *spool; /* these two outlive the server that the module is registered with */
     struct key_cache *keys;
-    unsigned threads;            /* of the HTTP server */
-    size_t envelope_max_bytes;   /* decoded */
-    size_t event_max_bytes;      /* one event's JSON */
+    unsigned threads;          /* of the HTTP server */
+    size_t envelope_max_bytes; /* decoded */
+    size_t event_max_bytes;    /* one event's JSON */
 };
 MUST_CHECK int ingest_open(const struct ingest_config *config, struct ingest **ret);
 void ingest_free(struct ingest *i); /* after the server is closed; NULL is fine */
