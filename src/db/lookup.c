@@ -194,6 +194,22 @@ static void set(struct keywords *k, const char *key, const char *value)
     k->n += i == k->n;
 }
 
+/* As one string again, because PQconnectStartParams takes an empty value for none and lets the environment (PGHOSTADDR, say) speak instead. */
+static PGconn *connect_start(const struct keywords *k)
+{
+    AUTO_BUF struct buf conninfo = {0};
+    for (int i = 0; i < k->n; i++) {
+        buf_printf(&conninfo, "%s='", k->keys[i]);
+        for (const char *c = k->values[i]; *c; c++) {
+            if (*c == '\'' || *c == '\\')
+                buf_append_char(&conninfo, '\\');
+            buf_append_char(&conninfo, *c);
+        }
+        buf_append_str(&conninfo, STR("' "));
+    }
+    return PQconnectStart(buf_cstr(&conninfo));
+}
+
 PGconn *db_lookup_connect(struct db_lookup *l, const char *application, unsigned statement_ms)
 {
     struct keywords k = {0};
@@ -219,5 +235,5 @@ PGconn *db_lookup_connect(struct db_lookup *l, const char *application, unsigned
         if (option(l, "port"))
             set(&k, "port", buf_cstr(&l->ports));
     }
-    return PQconnectStartParams(k.keys, k.values, 0);
+    return connect_start(&k);
 }
