@@ -4,11 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-
 
 /* Every test has a directory; those that break things while it is made begin without a cluster. */
 static int make_empty(void **state)
@@ -102,13 +102,15 @@ static int status_of(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* Polls, with a limit, for what no event announces. */
+/* Polls, with a limit, for what no event announces; gives the processor to those who are waited for. */
 #define UNTIL(condition) \
     do { \
         int64_t until_us = clock_mono_us() + KIT_LIMIT_MS * INT64_C(1000); \
-        while (!(condition)) \
+        while (!(condition)) { \
             if (clock_mono_us() > until_us) \
                 fail_msg("never became true: %s", #condition); \
+            (void)poll(NULL, 0, 1); \
+        } \
     } while (0)
 
 /* ---- the ordinary way */
@@ -263,9 +265,7 @@ static void a_killed_picket_leaves_a_server_to_take_over(void **state)
 
 static void killed_while_it_is_made_or_started(void **state)
 {
-    static const char *const moments[] = {
-        "data.new", "data.new/PG_VERSION", "data.new/base/1",  "data.new/global/pg_control", "data.new/base/4",
-        "data",     "data/postmaster.pid", "run/.s.PGSQL.5432"};
+    static const char *const moments[] = {"data.new", "data.new/global/pg_control", "data", "data/postmaster.pid"};
     struct cluster_fixture *f = *state;
     for (size_t i = 0; i < ARRAY_LEN(moments); i++) {
         assert_true(snprintf(f->dir, sizeof f->dir, "%s/%zu", f->top, i) < (int)sizeof f->dir);
@@ -286,7 +286,7 @@ static void killed_while_it_is_made_or_started(void **state)
 static void starts_anew_after_its_server_was_killed(void **state)
 {
     struct cluster_fixture *f = *state;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 2; i++) {
         struct kit k;
         struct op op;
         kit_open(&k, fixture_conninfo(f));
