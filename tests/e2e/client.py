@@ -45,7 +45,7 @@ class Project:
     def __init__(self, api, row):
         self.api = api
         self.id, self.slug, self.dsn = row["id"], row["slug"], row["dsn"]
-        self.key = row["sentry_key"].replace("-", "")
+        self.key = urlsplit(self.dsn).username
         self.path = f"/api/projects/{self.id}"
         self.ingest_path = f"/api/{self.id}/envelope/"
         self.port = urlsplit(api.url).port

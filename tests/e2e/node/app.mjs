@@ -1,0 +1,43 @@
+// A program with the Node SDK as anybody would write it. usage: SENTRY_DSN=… node app.mjs PACKAGE PART; run by test_sdks.py.
+const [, , packageName, part] = process.argv;
+const Sentry = await import(packageName);
+
+const price = (cart) => cart.total.amount;
+
+function checkout(cart) {
+  try {
+    return price(cart);
+  } catch (e) {
+    throw new Error(`checkout failed for ${cart.name}`, { cause: e });
+  }
+}
+
+const parts = {
+  handled() {
+    Sentry.setUser({ id: '42', email: 'ann@example.com' });
+    Sentry.setTag('tenant', 'acme');
+    Sentry.addBreadcrumb({ category: 'ui', message: 'clicked', level: 'info' });
+    try {
+      checkout({ name: 'cart 7' });
+    } catch (e) {
+      Sentry.captureException(e);
+    }
+  },
+  unhandled() {
+    setTimeout(() => checkout({ name: 'cart 8' }), 1);
+  },
+  messages() {
+    Sentry.captureMessage('the cache is warm', 'info');
+    Sentry.captureMessage('emoji \u{1f4a5}, half a pair \ud83d, and a NUL \0');
+  },
+  many() {
+    for (let i = 0; i < 60; i++) Sentry.captureException(new RangeError(`one of many kinds: ${i % 2 ? 'even' : 'odd'}`));
+  },
+  large() {
+    Sentry.captureException(new Error('large enough to be packed'), { extra: { filler: 'x'.repeat(100_000) } });
+  },
+};
+
+Sentry.init({ release: 'shop@1.2.3', environment: 'production', serverName: 'web-1', dsn: process.env.SENTRY_DSN });
+parts[part]();
+if (part !== 'unhandled' && !(await Sentry.flush(20_000))) process.exitCode = 1;

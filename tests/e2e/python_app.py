@@ -1,0 +1,50 @@
+"""A program with the Python SDK as anybody would write it: raises, reports, ends. Run by test_sdks.py with SENTRY_DSN and a part's name."""
+import logging
+import sys
+
+import sentry_sdk
+
+
+def price(cart):
+    return cart["total"]
+
+
+def checkout(cart):
+    try:
+        return price(cart)
+    except KeyError as e:
+        raise RuntimeError(f"checkout failed for {cart['name']}") from e
+
+
+def handled():
+    sentry_sdk.set_user({"id": 42, "email": "ann@example.com"})
+    sentry_sdk.set_tag("tenant", "acme")
+    sentry_sdk.add_breadcrumb(category="ui", message="clicked", level="info")
+    try:
+        checkout({"name": "cart 7"})
+    except RuntimeError as e:
+        sentry_sdk.capture_exception(e)
+
+
+def unhandled():
+    checkout({"name": "cart 8"})
+
+
+def messages():
+    sentry_sdk.capture_message("the cache is warm", "info")
+    logging.getLogger("shop").error("payment %s refused for %s", 991, "ann")
+    sentry_sdk.capture_message("emoji \U0001f4a5, half a pair \ud83d, and a NUL \0")
+
+
+def many():
+    for i in range(60):
+        try:
+            raise ValueError(f"one of many kinds: {'even' if i % 2 else 'odd'}")
+        except ValueError as e:
+            sentry_sdk.capture_exception(e)
+    sentry_sdk.flush(20)
+
+
+sentry_sdk.init(release="shop@1.2.3", environment="production", server_name="web-1")
+{"handled": handled, "unhandled": unhandled, "messages": messages, "many": many}[sys.argv[1]]()
+sentry_sdk.flush(20)
