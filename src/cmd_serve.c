@@ -244,6 +244,19 @@ static void close_database(struct serve *s)
     key_cache_free(s->keys);
 }
 
+/* A further signal changes nothing: stopping is under way and ends by itself. Closing a watcher restores the signal's default action, so this
+ * waits until the main thread is the only one left and keeps the signals blocked. */
+static void close_signals(struct serve *s)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(s->signals); i++)
+        uv_close((uv_handle_t *)&s->signals[i], NULL);
+}
+
 static void close_all(struct serve *s)
 {
     http_server_close(s->http, REQUEST_GRACE_MS);
@@ -255,6 +268,7 @@ static void close_all(struct serve *s)
     api_free(s->api);
     throttle_free(s->throttle);
     close_database(s);
+    close_signals(s);
     uv_run(&s->loop, UV_RUN_DEFAULT); /* what is closing */
     int r = uv_loop_close(&s->loop);
     assert(r == 0);
@@ -284,12 +298,7 @@ static void watch_signals(struct serve *s)
     }
 }
 
-static void close_signals(struct serve *s)
-{
-    for (size_t i = 0; i < ARRAY_LEN(s->signals); i++)
-        uv_close((uv_handle_t *)&s->signals[i], NULL);
-}
-
+/* From now on further signals change nothing: a wrapper that passes on what its process group got already must not cut the stop short. */
 int cmd_serve(const struct config *config, int argc, char **argv)
 {
     if (argc > 1 && (str_eq(str_from(argv[1]), STR("--help")) || str_eq(str_from(argv[1]), STR("-h")))) {
@@ -316,7 +325,6 @@ int cmd_serve(const struct config *config, int argc, char **argv)
             uv_run(&s.loop, UV_RUN_DEFAULT);
         }
     }
-    close_signals(&s);
     close_all(&s);
     if (code == EXIT_OK)
         log_line(LOG_INFO, "stopped", "%s", "");

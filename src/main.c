@@ -13,9 +13,8 @@ struct command {
 static int cmd_version(const struct config *config, int argc, char **argv)
 {
     (void)config;
-    (void)argc;
     (void)argv;
-    puts("picket " PICKET_VERSION);
+    puts(argc > 1 ? "usage: picket version\n\nPrints the version." : "picket " PICKET_VERSION);
     return EXIT_OK;
 }
 
@@ -56,12 +55,12 @@ static bool asks_for_help(int argc, char **argv)
 }
 
 /* Help and the version are there whatever the environment says. */
-static int run_without_config(const struct command *command, char **argv)
+static int run_without_config(const struct command *command, int argc, char **argv)
 {
     static char flag[] = "--help";
     char *arguments[] = {argv[1], flag, NULL};
     struct config nothing = {0};
-    return command->run(&nothing, 2, arguments);
+    return command->run(&nothing, argc, arguments);
 }
 
 int main(int argc, char **argv)
@@ -78,8 +77,9 @@ int main(int argc, char **argv)
         help(stderr);
         return EXIT_USAGE;
     }
-    if (command->run == cmd_version || asks_for_help(argc, argv))
-        return run_without_config(command, argv);
+    bool help_wanted = asks_for_help(argc, argv);
+    if (command->run == cmd_version || help_wanted)
+        return run_without_config(command, help_wanted ? 2 : 1, argv);
     signal(SIGPIPE, SIG_IGN);
     struct config config;
     char why[512];
