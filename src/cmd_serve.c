@@ -8,6 +8,7 @@
  * what is spooled and not digested is digested at the next start. */
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -307,6 +308,8 @@ int cmd_serve(const struct config *config, int argc, char **argv)
     }
     if (argc > 1)
         return cmd_usage("serve", "serve takes no arguments: settings come from the environment");
+    /* glibc raises this limit to the largest block that was freed, and then keeps such blocks: 19 MiB after each password. */
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
     static struct serve s; /* large, and the only one */
     s = (struct serve){.config = config};
     if (uv_loop_init(&s.loop) < 0)
