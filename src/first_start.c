@@ -57,6 +57,7 @@ static int make_administrator(struct first_start *f)
     printf("\n  Administrator  %.*s\n", STR_ARG(email));
     if (!given.p)
         printf("  Password       %s   (shown this once; change it with: picket user passwd %s)\n", password, default_email);
+    explicit_bzero(password, sizeof password);
     return EXIT_OK;
 }
 

@@ -1,8 +1,10 @@
 /* throttle.c: two kinds of entries in one bounded table: an account's failures and an address's. An entry counts failures within a window that
- * begins with the first; up to BURST_MAX failures within BURST_US count as one (the dashboard tries thrice), a fourth is the next. When the table is full the entry that failed longest ago
- * goes: an attacker who fills it with addresses only makes it forget other attackers. */
+ * begins with the first; up to BURST_MAX failures within BURST_US count as one (the dashboard tries thrice), a fourth is the next. When the
+ * table is full the entry that failed longest ago goes: an attacker who fills it only makes it forget other attackers. An IPv6 address
+ * counts as its /64, because that is what one customer gets: all of it. */
 #include "picket/auth/throttle.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 
 #include "picket/base/clock.h"
@@ -47,6 +49,19 @@ static uint64_t hash_of(const struct throttle *t, unsigned kind, struct str name
     return h ? h : 1;
 }
 
+static uint64_t hash_of_address(const struct throttle *t, struct str address)
+{
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr six;
+    if (address.n < sizeof text && str_find(address, ':') < address.n) {
+        memcpy(text, address.p, address.n);
+        text[address.n] = '\0';
+        if (inet_pton(AF_INET6, text, &six) == 1 && !IN6_IS_ADDR_V4MAPPED(&six))
+            return hash_of(t, KIND_ADDRESS, str_of((const char *)&six, sizeof six / 2));
+    }
+    return hash_of(t, KIND_ADDRESS, address);
+}
+
 static struct entry *find(struct throttle *t, uint64_t hash)
 {
     struct entry *set = t->sets[hash % SETS];
@@ -79,7 +94,7 @@ unsigned throttle_check(struct throttle *t, struct str account, struct str addre
 {
     pthread_mutex_lock(&t->lock);
     unsigned a = wait_of(t, hash_of(t, KIND_ACCOUNT, account), THROTTLE_ACCOUNT_FAILURES, mono_us);
-    unsigned b = wait_of(t, hash_of(t, KIND_ADDRESS, address), THROTTLE_ADDRESS_FAILURES, mono_us);
+    unsigned b = wait_of(t, hash_of_address(t, address), THROTTLE_ADDRESS_FAILURES, mono_us);
     pthread_mutex_unlock(&t->lock);
     return a > b ? a : b;
 }
@@ -106,7 +121,7 @@ void throttle_failed(struct throttle *t, struct str account, struct str address,
 {
     pthread_mutex_lock(&t->lock);
     count(t, hash_of(t, KIND_ACCOUNT, account), mono_us);
-    count(t, hash_of(t, KIND_ADDRESS, address), mono_us);
+    count(t, hash_of_address(t, address), mono_us);
     pthread_mutex_unlock(&t->lock);
 }
 

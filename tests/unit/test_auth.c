@@ -133,6 +133,24 @@ static void throttle_counts_addresses_over_accounts(void **state)
     throttle_free(t);
 }
 
+/* Whoever has one IPv6 address has 2^64. */
+static void throttle_counts_a_network_of_ipv6_as_one(void **state)
+{
+    (void)state;
+    struct throttle *t = throttle_new();
+    char name[32], from[64];
+    for (int i = 0; i < THROTTLE_ADDRESS_FAILURES; i++) {
+        int n = snprintf(name, sizeof name, "user%d@example.com", i), m = snprintf(from, sizeof from, "2001:db8:1:2::%x", i + 1);
+        throttle_failed(t, str_of(name, (size_t)n), str_of(from, (size_t)m), 1000 * S + i * 5 * S);
+    }
+    assert_true(throttle_check(t, STR("fresh@example.com"), STR("2001:db8:1:2:ffff::9"), 1100 * S) > 0);
+    assert_int_equal(throttle_check(t, STR("fresh@example.com"), STR("2001:db8:1:3::1"), 1100 * S), 0);
+    for (int i = 0; i < THROTTLE_ADDRESS_FAILURES; i++) /* of mapped IPv4 addresses the /64 is everybody */
+        throttle_failed(t, STR("x@example.com"), STR("::ffff:10.0.0.1"), 1000 * S + i * 5 * S);
+    assert_int_equal(throttle_check(t, STR("fresh@example.com"), STR("::ffff:10.0.0.2"), 1100 * S), 0);
+    throttle_free(t);
+}
+
 static void throttle_forgets_after_success(void **state)
 {
     (void)state;
@@ -184,6 +202,7 @@ int main(void)
         cmocka_unit_test(throttle_counts_three_quick_failures_as_one),
         cmocka_unit_test(throttle_is_not_fooled_by_a_flood_in_one_second),
         cmocka_unit_test(throttle_counts_addresses_over_accounts),
+        cmocka_unit_test(throttle_counts_a_network_of_ipv6_as_one),
         cmocka_unit_test(throttle_forgets_after_success),
         cmocka_unit_test(throttle_is_bounded),
         cmocka_unit_test(emails_that_the_dashboard_takes),

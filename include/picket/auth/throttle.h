@@ -1,4 +1,4 @@
-/* throttle.h: slows down password guessing, per account and per address. In memory, bounded, thread-safe (one mutex). Up to three
+/* throttle.h: slows down password guessing, per account and per address (of IPv6: its /64). In memory, bounded, thread-safe (one mutex). Up to three
  * failures within two seconds count as one (the dashboard tries every failing call three times, contract §7.1). */
 #pragma once
 

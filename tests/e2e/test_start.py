@@ -1,0 +1,87 @@
+"""Before it listens: whose directories Picket takes, as whom it runs, and that it can be stopped while it waits."""
+import os
+import pwd
+import re
+
+import pytest
+
+import server
+from postgres import free_port
+from waiting import until
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives directories away")
+
+
+@pytest.fixture
+def folder():
+    directory = server.Directory()
+    yield directory
+    directory.remove()
+
+
+def owners(top):
+    return {server.owner_name(os.path.join(base, name)) for base, folders, files in os.walk(top) for name in folders + files}
+
+
+@as_root
+@pytest.mark.parametrize("command", [("serve",), ("project", "list")], ids=" ".join)
+def test_directory_of_others_is_left_alone(folder, command):
+    """decisions.md "started as root": a typing error in DATA_DIR must not hand over /srv."""
+    other = folder.join("srv")
+    os.mkdir(other, 0o755)
+    with open(os.path.join(other, "theirs"), "w", encoding="ascii") as f:
+        f.write("x")
+    done = server.run(*command, DATA_DIR=other, PORT=free_port())
+    assert done.returncode == 1 and other in done.stderr and "postgres" in done.stderr
+    assert os.stat(other).st_uid == 0 and os.listdir(other) == ["theirs"]
+
+
+@as_root
+def test_fresh_mount_is_taken(folder):
+    """An empty volume has lost+found, which stays root's."""
+    volume = folder.join("volume")
+    os.makedirs(os.path.join(volume, "lost+found"), 0o700)
+    done = server.run("project", "list", DATA_DIR=volume)
+    assert done.returncode == 0, done.stderr
+    assert server.owner_name(volume) == "postgres"
+
+
+@as_root
+def test_unreachable_directory(folder):
+    """Below a directory that user postgres may not enter."""
+    closed = folder.join("closed")
+    os.mkdir(closed, 0o700)
+    done = server.run("project", "list", DATA_DIR=os.path.join(closed, "data"))
+    assert done.returncode == 1 and closed in done.stderr and "parents" in done.stderr
+
+
+@as_root
+def test_commands_leave_no_files_of_root(folder):
+    for command in (("migrate",), ("user", "add", "ann@example.com"), ("token", "list")):
+        assert server.run(*command, DATA_DIR=folder.join("data")).returncode == 0
+    assert owners(folder.path) == {"postgres"}
+
+
+@as_root
+def test_runs_as_user_postgres(make_picket):
+    """With a DATABASE_URL, too: whatever reads the network is not root, and no group of root's stays."""
+    picket = make_picket().start()
+    with open(f"/proc/{picket.process.pid}/status", encoding="ascii") as f:
+        status = f.read()
+    user = pwd.getpwnam("postgres")
+    assert re.search(r"^Uid:\s+(.*)$", status, re.M).group(1).split() == [str(user.pw_uid)] * 4
+    assert re.search(r"^Gid:\s+(.*)$", status, re.M).group(1).split() == [str(user.pw_gid)] * 4
+    assert "0" not in re.search(r"^Groups:(.*)$", status, re.M).group(1).split()
+
+
+def test_stop_while_it_waits_for_the_database(make_picket):
+    """SIGTERM is heard before the database ever answered (issue item 7: exits 0 within 10 s)."""
+    picket = make_picket(DATABASE_URL=f"postgresql://nobody@127.0.0.1:{free_port()}/x", DATABASE_WAIT_SECS=3600).start(ready=False)
+    caught = re.compile(r"^SigCgt:\s+([0-9a-f]+)$", re.M)
+
+    def catches_term():
+        with open(f"/proc/{picket.process.pid}/status", encoding="ascii") as f:
+            return int(caught.search(f.read()).group(1), 16) & 1 << 14
+
+    until(catches_term, "no handler of SIGTERM")
+    picket.stop()
