@@ -438,6 +438,21 @@ static int spawn_server(struct db_cluster *c)
     return spawn(c, argv, OUTLIVES_US, &c->child);
 }
 
+/* Our server ended before it answered. That is no failure when it lost against another: one which a Picket that was killed had just begun to
+ * start, and that could not be seen yet. */
+static int lost_child(struct db_cluster *c, int status, const char **ret_why)
+{
+    c->child = 0;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_UNREACHABLE) {
+        *ret_why = why_unreachable;
+        return -ECHILD;
+    }
+    if (anyone_lives_in(buf_cstr(&c->data)))
+        return 0;
+    *ret_why = "the private PostgreSQL ended at once: see its log in the data directory (postgres/log)";
+    return -ECHILD;
+}
+
 /* Waits for the server, whoever started it, and starts one when there is none: neither a server (perhaps just shutting down) nor a child of
  * one that was killed. */
 static int start_server(struct db_cluster *c, int64_t until_us, const char **ret_why)
@@ -447,19 +462,18 @@ static int start_server(struct db_cluster *c, int64_t until_us, const char **ret
         int r = 0, status = 0;
         if (server && answers(c)) {
             c->server = server;
+            if (c->child != server)
+                c->child = 0; /* none, or one that lost: lost_child() */
             return 0;
         }
-        if (!server && !c->child && !anyone_lives_in(buf_cstr(&c->data)))
-            r = spawn_server(c);
-        else if (c->child && has_ended(c, c->child, &status)) {
-            bool unreachable = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_UNREACHABLE;
-            *ret_why =
-                unreachable ? why_unreachable : "the private PostgreSQL ended at once: see its log in the data directory (postgres/log)";
-            c->child = 0;
-            r = -ECHILD;
-        } else if (is_late(until_us)) {
+        if (is_late(until_us)) {
             *ret_why = "the private PostgreSQL does not answer: see its log in the data directory (postgres/log)";
             r = -ETIMEDOUT;
+        } else if (c->child && has_ended(c, c->child, &status)) {
+            r = lost_child(c, status, ret_why);
+        } else if (!server && !c->child && !anyone_lives_in(buf_cstr(&c->data))) {
+            *ret_why = "the private PostgreSQL cannot be started";
+            r = spawn_server(c);
         } else {
             pause_ms(STEP_MS);
         }

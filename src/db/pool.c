@@ -519,6 +519,7 @@ void db_submit(struct db *db, struct db_query *q)
     assert(q->db == NULL && q->done);
     q->db = db;
     q->sqlstate[0] = q->constraint[0] = '\0';
+    uv_update_time(db->loop); /* the deadline counts from now, however long the caller worked since the loop looked at the clock */
     q->deadline_ms = 0;
     if (db->closing || db->n_waiting >= db->config.waiting_max) {
         list_push_back(&db->refused, &q->link);
@@ -572,7 +573,6 @@ int db_wait(struct db *db, struct db_query *q, void (*seen)(void *arg, const str
     uv_loop_t *loop = db->loop;
     q->done = wait_done;
     q->waiter = &w;
-    uv_update_time(loop); /* commands may have worked or slept since the loop ran */
     db_submit(db, q);
     while (!w.over)
         uv_run(loop, UV_RUN_ONCE);
