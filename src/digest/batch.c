@@ -201,6 +201,17 @@ static void put_record(struct batch *b, const struct batch_item *item)
     db_array_bytes(&a[A_R_PAYLOAD], buf_str(&b->scratch));
 }
 
+/* Dead letters are kept by a statement of their own, after this one. */
+static bool has_dead(const struct batch *b)
+{
+    for (unsigned i = b->n_open; i < b->n_items; i++)
+        if (b->items[i].outcome == OUTCOME_DEAD)
+            return true;
+    return false;
+}
+
+/* Only a statement after which nothing of the range is left to do may claim the range: a restart skips what is claimed. Others claim an
+ * empty one. */
 void batch_bind(struct batch *b, struct db_query *q, const struct id128 *node, unsigned from, unsigned to)
 {
     for (unsigned i = 0; i < A_COUNT; i++)
@@ -209,8 +220,7 @@ void batch_bind(struct batch *b, struct db_query *q, const struct id128 *node, u
     for (unsigned i = from; i < to; i++)
         put_record(b, &b->items[i]);
 
-    /* A part of a batch must not claim that the whole range is stored: its range is empty. */
-    bool whole = from == 0 && to == b->n_open;
+    bool whole = from == 0 && to == b->n_open && !has_dead(b);
     db_bind_id(q, node);
     db_bind_i64(q, (int64_t)b->range.segment);
     db_bind_i64(q, (int64_t)b->range.from);
