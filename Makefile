@@ -1,7 +1,13 @@
 # The front door. Meson does the work: `meson setup build && meson compile -C build` builds the same, once the packages are there.
 BUILD ?= build
 ARGS ?=
-NINJA = ninja -C $(BUILD)
+NINJA = ninja -C $(BUILD) --quiet
+
+# $(call configure,directory,options): once, and again when a statement came or went: meson lists those only when it configures.
+define configure
+@test -f $(1)/build.ninja || meson setup $(1) $(2)
+@test -z "$$(find sql tests/unit/sql -type d -newer $(1)/build.ninja)" || meson setup --reconfigure $(1)
+endef
 .DEFAULT_GOAL := help
 .PHONY: help run test build format format-check lint clean
 
@@ -15,25 +21,25 @@ help:
 run:
 	@echo 'make run: install missing Debian packages, build $(BUILD)/picket, start it in the foreground'
 	@docker/setup.sh build database
-	@test -f $(BUILD)/build.ninja || meson setup $(BUILD)
-	@$(NINJA) --quiet picket
+	$(call configure,$(BUILD))
+	@$(NINJA) picket
 	@exec $(BUILD)/picket serve $(ARGS)
 
 # Unit tests run in a build with fault points, the end-to-end tests against the very binary that `make build` makes.
 test:
 	@echo 'make test: install missing Debian packages, build, run all tests under tests/'
 	@docker/setup.sh build database test
-	@test -f $(BUILD)/build.ninja || meson setup $(BUILD)
-	@test -f $(BUILD)-test/build.ninja || meson setup $(BUILD)-test -Dfault_points=true
-	@$(NINJA) --quiet picket
+	$(call configure,$(BUILD))
+	$(call configure,$(BUILD)-test,-Dfault_points=true)
+	@$(NINJA) picket
 	@ninja -C $(BUILD)-test --quiet
 	@BUILD=$(BUILD)-test PICKET_BINARY=$(BUILD)/picket tests/run
 
 build:
 	@echo 'make build: install missing Debian packages, build $(BUILD)/picket'
 	@docker/setup.sh build
-	@test -f $(BUILD)/build.ninja || meson setup $(BUILD)
-	@$(NINJA)
+	$(call configure,$(BUILD))
+	@ninja -C $(BUILD)
 
 # git ls-files also names new files; a deleted one is left out by the test.
 C_FILES = $$(git ls-files --cached --others --exclude-standard 'src/*.[ch]' 'include/*.h' 'tests/*.[ch]' | while read -r f; do test -e "$$f" && echo "$$f"; done)
