@@ -132,6 +132,16 @@ static int open_digest(struct serve *s)
     return r < 0 ? cmd_fail("the digest cannot be started: %s", err_text(r)) : EXIT_OK;
 }
 
+static int explain_listen(const struct config *c, int r)
+{
+    if (r == -EADDRNOTAVAIL) {
+        (void)cmd_fail("HOST=%s: an address of this machine is allowed, or a name of one", c->host);
+        return EXIT_USAGE;
+    }
+    return cmd_fail("cannot listen on %s port %u: %s. Is something else there? HOST and PORT choose another address", c->host,
+                    (unsigned)c->port, err_text(r));
+}
+
 static int open_http(struct serve *s)
 {
     const struct config *c = s->config;
@@ -170,14 +180,7 @@ static int open_http(struct serve *s)
         return cmd_fail("the server cannot be started: %s", err_text(r));
     const struct http_module modules[] = {*ingest_module(s->ingest), *api_module(s->api)};
     r = http_server_open(&http, modules, ARRAY_LEN(modules), &s->http);
-    if (r == -EADDRNOTAVAIL) {
-        (void)cmd_fail("HOST=%s: an address of this machine is allowed, or a name of one", c->host);
-        return EXIT_USAGE;
-    }
-    if (r < 0)
-        return cmd_fail("cannot listen on %s port %u: %s. Is something else there? HOST and PORT choose another address", c->host,
-                        (unsigned)c->port, err_text(r));
-    return EXIT_OK;
+    return r < 0 ? explain_listen(c, r) : EXIT_OK;
 }
 
 /* As many descriptors as connections need; what the system allows is what there is. */
@@ -207,6 +210,10 @@ static int open_all(struct serve *s)
     if (r < 0)
         return cmd_fail("%s: %s (%s)", s->config->spool_dir, why, err_text(r));
     raise_descriptors(s->config);
+    /* Asked now and not only by open_http: a first start that fails there has told its password and will never tell its DSN. */
+    r = http_can_listen(s->config->host, (unsigned)s->config->port);
+    if (r < 0)
+        return explain_listen(s->config, r);
     int code = cmd_database_start(s->config, &s->loop, (unsigned)s->config->database_wait_s, &s->cluster, &s->conninfo, say_migration);
     if (code == EXIT_OK)
         code = open_keys(s);

@@ -102,6 +102,12 @@ static void server_free(struct http_server *s)
     free(s);
 }
 
+int http_can_listen(const char *host, unsigned port)
+{
+    unsigned real;
+    return bind_sockets(host, port, 0, NULL, &real);
+}
+
 int http_server_open(const struct http_config *config, const struct http_module *modules, unsigned n_modules, struct http_server **ret)
 {
     assert(config->threads > 0);

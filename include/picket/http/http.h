@@ -69,6 +69,9 @@ struct http_config {
     struct work_pool *work;
 };
 
+/* 0, or -errno: why `host` and `port` cannot be listened on. For asking before anything else is done; another may still be faster. */
+MUST_CHECK int http_can_listen(const char *host, unsigned port);
+
 struct http_server;
 /* Listens and serves when it returns 0; a failure is logged with host and port. The strings of `config`, its work pool and what the modules
  * point to are borrowed until http_server_close. SIGPIPE is ignored from now on. */
