@@ -9,7 +9,7 @@
 #include "picket/db/migrate.h"
 #include "privileges.h"
 
-enum { CLUSTER_START_MS = 60000, QUERY_MS = 30000, PATIENCE_S = 10 /* somebody sits before a command */ };
+enum { CLUSTER_START_MS = 60000, CLUSTER_STOP_MS = 5000, QUERY_MS = 30000, PATIENCE_S = 10 /* somebody sits before a command */ };
 
 static void complain(const char *fmt, va_list args)
 {
@@ -139,7 +139,10 @@ static int become_user(const char *data_dir)
 static int start_cluster(const struct config *config, struct db_cluster **ret)
 {
     const char *why = "";
-    struct db_cluster_config cluster = {.dir = config->cluster_dir, .bin_dir = config->postgres_bin_dir, .start_ms = CLUSTER_START_MS};
+    struct db_cluster_config cluster = {.dir = config->cluster_dir,
+                                        .bin_dir = config->postgres_bin_dir,
+                                        .start_ms = CLUSTER_START_MS,
+                                        .stop_ms = CLUSTER_STOP_MS};
     int r = db_cluster_start(&cluster, ret, &why);
     return r < 0 ? cmd_fail("%s (%s; in %s)", why, err_text(r), config->cluster_dir) : EXIT_OK;
 }

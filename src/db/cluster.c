@@ -57,6 +57,7 @@ struct db_cluster {
     pid_t child;      /* of this process; 0: taken over */
     pid_t server;
     bool created;
+    unsigned stop_ms;
     int users_fd; /* users.lock */
 };
 
@@ -482,10 +483,10 @@ static int start_server(struct db_cluster *c, int64_t until_us, const char **ret
     }
 }
 
-/* Fast shutdown: ends sessions, writes a checkpoint. A server that cannot finish in STOP_MS is left to finish on its own. */
+/* Fast shutdown: ends sessions, writes a checkpoint. A server that cannot finish in time is left to finish on its own. */
 static void stop_server(struct db_cluster *c, pid_t server)
 {
-    int64_t until_us = clock_mono_us() + STOP_MS * INT64_C(1000);
+    int64_t until_us = clock_mono_us() + c->stop_ms * INT64_C(1000);
     int status;
     (void)kill(server, SIGINT); /* gone already is fine */
     while (!has_ended(c, server, &status) && !is_late(until_us))
@@ -578,6 +579,7 @@ int db_cluster_start(const struct db_cluster_config *config, struct db_cluster *
     if (!c)
         return -ENOMEM;
     c->users_fd = -1;
+    c->stop_ms = config->stop_ms ? config->stop_ms : STOP_MS;
     *ret_why = "";
     int r = start(c, config, ret_why);
     if (r < 0) {
@@ -616,7 +618,7 @@ void db_cluster_stop(struct db_cluster *c)
 {
     if (!c)
         return;
-    AUTO_CLOSE int lock = lock_start(c, clock_mono_us() + STOP_MS * INT64_C(1000));
+    AUTO_CLOSE int lock = lock_start(c, clock_mono_us() + c->stop_ms * INT64_C(1000));
     pid_t server = running_server(c); /* it may be another than at the start */
     if (lock >= 0 && is_last_user(c))
         stop_server(c, server ? server : c->server);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "io.h"
+#include "lookup.h"
 #include "picket/base/error.h"
 #include "picket/db/db.h"
 #include "stmts_text.h"
@@ -95,6 +96,8 @@ static void connect_now(struct db_listener *l)
 
 int db_listen(uv_loop_t *loop, const char *conninfo, enum db_stmt listen, const struct db_listener_events *events, struct db_listener **ret)
 {
+    if (!db_lookup_valid(conninfo))
+        return -EINVAL;
     struct db_listener *l = calloc(1, sizeof *l);
     if (!l)
         return -ENOMEM;

@@ -306,6 +306,17 @@ static void starts_anew_after_its_server_was_killed(void **state)
     }
 }
 
+static void waits_for_a_server_that_is_shutting_down(void **state)
+{
+    struct cluster_fixture *f = *state;
+    pid_t server = server_of(f->cluster);
+    assert_int_equal(kill(server, SIGINT), 0); /* by a Picket that did not wait for the end */
+    db_cluster_leave(f->cluster);
+    fixture_start(f);
+    assert_true(db_cluster_started(f->cluster));
+    assert_true(server_of(f->cluster) != server);
+}
+
 /* After a crash of the machine the number in the file belongs to somebody else, of the same user even. */
 static void a_stranger_with_the_servers_number_is_no_server(void **state)
 {
@@ -443,6 +454,7 @@ int main(void)
         EMPTY(a_killed_picket_leaves_a_server_to_take_over),
         EMPTY(killed_while_it_is_made_or_started),
         STARTED(starts_anew_after_its_server_was_killed),
+        STARTED(waits_for_a_server_that_is_shutting_down),
         STARTED(a_stranger_with_the_servers_number_is_no_server),
         EMPTY(two_first_starts_make_one_cluster),
         STARTED(another_major_version_is_refused),

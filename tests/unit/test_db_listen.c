@@ -1,6 +1,8 @@
 /* LISTEN across reconnects, and host names: the server is reached through a relay on 127.0.0.1, because the private cluster itself has no TCP. */
 #include "db_kit.h"
 
+#include <errno.h>
+
 static struct cluster_fixture cluster;
 
 static int start_cluster(void **state)
@@ -161,6 +163,17 @@ static void may_stop_while_connecting(void **state)
         assert_int_equal(e.n_heard + e.n_down, 0);
         kit_close_loop(&k);
     }
+}
+
+static void refuses_what_is_no_connection_string(void **state)
+{
+    (void)state;
+    struct kit k;
+    struct db_listener *l;
+    const struct db_listener_events events = {.notified = on_notified, .connected = on_connected};
+    kit_make_loop(&k);
+    assert_int_equal(db_listen(&k.loop, "colour=blue", STMT_LISTEN_KEYS, &events, &l), -EINVAL);
+    kit_close_loop(&k);
 }
 
 /* ---- a relay: TCP in front of the cluster's socket */
@@ -341,10 +354,10 @@ static void an_unknown_name_is_away(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hears_every_notification_in_order), cmocka_unit_test(reconnects_when_its_connection_is_ended),
-        cmocka_unit_test(survives_a_restart_of_the_server),  cmocka_unit_test(may_stop_from_within_a_notification),
-        cmocka_unit_test(may_stop_while_connecting),         cmocka_unit_test(reaches_servers_by_name_and_address),
-        cmocka_unit_test(an_unknown_name_is_away),
+        cmocka_unit_test(hears_every_notification_in_order),   cmocka_unit_test(reconnects_when_its_connection_is_ended),
+        cmocka_unit_test(survives_a_restart_of_the_server),    cmocka_unit_test(may_stop_from_within_a_notification),
+        cmocka_unit_test(may_stop_while_connecting),           cmocka_unit_test(refuses_what_is_no_connection_string),
+        cmocka_unit_test(reaches_servers_by_name_and_address), cmocka_unit_test(an_unknown_name_is_away),
     };
     return cmocka_run_group_tests(tests, start_cluster, stop_cluster);
 }

@@ -11,6 +11,7 @@ struct db_cluster_config {
     const char *dir;     /* <data dir>/postgres; created by initdb if missing */
     const char *bin_dir; /* where initdb and postgres are; NULL: newest /usr/lib/postgresql/NN/bin with NN >= 15, then $PATH */
     unsigned start_ms;   /* how long to wait until it answers */
+    unsigned stop_ms;    /* how long stop waits; 0: a minute. A shutdown that takes longer ends by itself, and a start waits for it */
 };
 /* initdb once, start (or find the server that an earlier, killed Picket left running and take it over), wait until it answers. On
  * failure *ret_why (static or in the log file beside) says what to do. */

@@ -117,6 +117,7 @@ struct db_listener_events {
     void (*connected)(void *arg, bool up); /* true after every (re)connect: what was sent meanwhile was missed, so reload */
     void *arg;
 };
+/* Connects in the background, for ever. -EINVAL: conninfo is malformed. */
 MUST_CHECK int db_listen(uv_loop_t *loop, const char *conninfo, enum db_stmt listen, const struct db_listener_events *events,
                          struct db_listener **ret);
 void db_unlisten(struct db_listener *l, void (*closed)(void *arg), void *arg);
