@@ -166,6 +166,7 @@ static void s6_a_cursor_that_is_not_saved_only_repeats(void **state)
         for (uint64_t j = 5; j < 10; j++)
             assert_int_equal(seen->count[10 * i + j], 1);
         assert_in_range(seen->n_records, 5, 10);
+        kit_reopen(k); /* saves the cursor, which may otherwise still be due when the next round's fault is armed */
     }
     kit_append_many(k, 100, 1, 10);
     AUTO_FREE struct kit_seen *seen = kit_drain(k);
