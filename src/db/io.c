@@ -131,6 +131,8 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 {
     struct db_io *io = poll->data;
     bool readable = events & UV_READABLE || status < 0;
+    if (status < 0)
+        io->events = 0; /* an error on the socket: libuv has stopped watching, and there may be data to read before the loss shows */
     if (readable && !PQconsumeInput(io->pg)) {
         db_io_lost(io);
         return;
