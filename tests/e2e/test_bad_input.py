@@ -18,11 +18,15 @@ def project(picket):
     return picket.new_project()
 
 
+@pytest.fixture(scope="module")
+def neighbour(picket):
+    return picket.new_project()
+
+
 @pytest.fixture(autouse=True)
-def unharmed(picket, outsiders_memory):
+def unharmed(picket, neighbour, outsiders_memory):
     """Around every test: another project's event is stored as ever."""
     yield
-    neighbour = picket.new_project()
     event = wire.error_event(value="the neighbour")
     neighbour.send(event)
     assert neighbour.find(event["event_id"])["title"] == "ValueError: the neighbour"
@@ -129,7 +133,7 @@ def test_deep_nesting(project, where, open, close):
 
 
 def wait_for(project, event_id):
-    return until(lambda: next((e for e in project.all_events() if uuid.UUID(e["event_id"]).hex == event_id), None), "the event is not visible")
+    return until(lambda: next((e for e in project.newest_events() if uuid.UUID(e["event_id"]).hex == event_id), None), "the event is not visible")
 
 
 @pytest.mark.parametrize("payload", [b"[" * 100_000, b'{"a":' * 100_000, b"[" * 100_000 + b"]" * 100_000, b'{"a":[' * 50_000 + b"]}" * 49_999],
