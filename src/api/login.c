@@ -220,10 +220,9 @@ static void start_job(struct login_op *op, enum login_kind kind)
 static struct login_op *op_new(struct http_call *call)
 {
     struct login_op *op = http_on_dispose(call, sizeof *op, dispose);
-    uint8_t address[16];
     op->call = call;
     db_query_init(&op->query, STMT_USER_LOGIN, NULL);
-    op->address = http_client_address(call, address);
+    op->address = http_seen_address(call);
     return op;
 }
 

@@ -40,6 +40,14 @@ bool http_address_forwarded(struct str header, uint8_t ret[16])
     return false;
 }
 
+bool http_address_proxied(struct str header, uint8_t ret[16])
+{
+    struct str last = {NULL, 0};
+    while (header.p)
+        last = str_cut(&header, ',');
+    return http_address_parse(last, ret);
+}
+
 size_t http_address_format(const uint8_t addr[16], char *dst)
 {
     bool v4 = memcmp(addr, v4_mapped, sizeof v4_mapped) == 0;

@@ -258,12 +258,35 @@ static void peer_address(const struct http_call *call, uint8_t ret[16])
     }
 }
 
+static struct str address_text(struct http_call *call, const uint8_t addr[16])
+{
+    char *text = arena_alloc(&call->arena, HTTP_ADDRESS_MAX);
+    return str_of(text, http_address_format(addr, text));
+}
+
 struct str http_client_address(struct http_call *call, uint8_t ret_addr[16])
 {
     if (!http_config(call)->trust_forwarded || !http_address_forwarded(http_header(call, "x-forwarded-for"), ret_addr))
         peer_address(call, ret_addr);
-    char *text = arena_alloc(&call->arena, HTTP_ADDRESS_MAX);
-    return str_of(text, http_address_format(ret_addr, text));
+    return address_text(call, ret_addr);
+}
+
+/* Some proxies add a header of their own behind the client's. */
+static struct str last_forwarded(const struct http_call *call)
+{
+    const h2o_headers_t *headers = &call->req->headers;
+    struct str last = STR("");
+    for (ssize_t at = -1; (at = h2o_find_header_by_str(headers, H2O_STRLIT("x-forwarded-for"), at)) >= 0;)
+        last = str_of_iovec(headers->entries[at].value);
+    return last;
+}
+
+struct str http_seen_address(struct http_call *call)
+{
+    uint8_t addr[16];
+    if (!http_config(call)->trust_forwarded || !http_address_proxied(last_forwarded(call), addr))
+        peer_address(call, addr);
+    return address_text(call, addr);
 }
 
 void *http_on_dispose(struct http_call *call, size_t size, void (*dispose)(void *memory))

@@ -40,12 +40,27 @@ static void takes_the_first_forwarded_address(void **state)
     assert_false(http_address_forwarded(STR("unknown,,"), addr));
 }
 
+static void takes_what_the_proxy_wrote(void **state)
+{
+    (void)state;
+    uint8_t addr[16];
+    char text[HTTP_ADDRESS_MAX];
+    assert_true(http_address_proxied(STR("198.51.100.1, 10.0.0.1,  203.0.113.7"), addr));
+    http_address_format(addr, text);
+    assert_string_equal(text, "203.0.113.7");
+    assert_true(http_address_proxied(STR("2001:db8::1"), addr));
+    assert_false(http_address_proxied(STR("198.51.100.1, unknown"), addr));
+    assert_false(http_address_proxied(STR("198.51.100.1,"), addr));
+    assert_false(http_address_proxied(STR(""), addr));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(follows_the_table),
         cmocka_unit_test(maps_ipv4),
         cmocka_unit_test(takes_the_first_forwarded_address),
+        cmocka_unit_test(takes_what_the_proxy_wrote),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
