@@ -122,6 +122,7 @@ int admit_run(struct admit *a, size_t max_decoded)
         if (r == -ERR_TOO_LARGE && max < a->limits.envelope_max_bytes)
             return 1;
         if (r < 0) {
+            buf_done(&a->decoded); /* the request may be answered much later */
             a->result = r;
             return 0;
         }
