@@ -75,9 +75,10 @@ def make_picket(cluster):
 
 @pytest.fixture
 def outsiders_memory(picket):
-    """Fails when the shared Picket's anonymous memory has grown beyond what caches may keep."""
+    """Fails when the shared Picket's anonymous memory has grown beyond what caches may keep. AddressSanitizer sets freed memory aside, and a
+    thread that finds another one emptying that store leaves its own part for later: some bodies of 32 MB may still lie there."""
     before = picket.memory()
     yield
     grown = picket.memory() - before
-    limit = (64 if server.SANITIZED else 24) << 20
+    limit = (192 if server.SANITIZED else 24) << 20
     assert grown < limit, f"anonymous memory grew by {grown >> 10} KiB"

@@ -27,7 +27,7 @@ struct listener {
 static bool is_whole(const struct buf *request)
 {
     static const char blank[] = "\r\n\r\n", name[] = "Content-Length: ";
-    const char *end = memmem(request->p, request->n, blank, sizeof blank - 1);
+    const char *end = request->n ? memmem(request->p, request->n, blank, sizeof blank - 1) : NULL;
     if (!end)
         return false;
     const char *length = memmem(request->p, (size_t)(end - request->p), name, sizeof name - 1);
