@@ -1,0 +1,720 @@
+/* load.c: a load generator that writes down what it was promised.
+ *
+ *   load [options] DSN...          see usage() for the options
+ *
+ * Each connection has one request under way. Every event has an id of its own (a random salt and a counter); an id whose 200 was read to
+ * its end goes to the file of --ids, and only such an id: whoever kills the server afterwards compares that file with the rows. An id that
+ * was sent and never answered is counted as unknown: it may have been stored. --repeat sends ids again that were sent before, so that a
+ * test can count what is stored twice.
+ *
+ * Without --rate the loop is closed: a connection sends when its answer is there. With --rate it is open: events are due at fixed times
+ * whatever the server does, and the latency counts from when an event was due, so a server that stalls cannot hide it (coordinated
+ * omission). A connection that is lost is made again after RECONNECT_MS, for as long as the run lasts: a server under test comes and goes.
+ *
+ * One thread. Latencies go to a histogram with 32 steps per power of two: 3 % exact. */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include <uv.h>
+
+#include "picket/base/buf.h"
+#include "picket/base/clock.h"
+#include "picket/base/id.h"
+#include "picket/base/list.h"
+#include "picket/json/json.h"
+#include "picket/protocol/dsn.h"
+
+enum {
+    TICK_MS = 10,
+    RECONNECT_MS = 50,
+    TARGETS_MAX = 64,
+    CONNECTIONS_MAX = 20000,
+    RECENT = 4096,
+    HEAD_MAX = 16 * 1024,
+    STATUS_MAX = 600,
+    FRAMES = 25
+};
+enum { STEPS = 32, BUCKETS = 40 * STEPS };
+
+struct options {
+    unsigned connections, issues, repeat_percent, bytes;
+    uint64_t events; /* 0: no bound */
+    double seconds;  /* 0: no bound */
+    double rate;     /* per second; 0: closed loop */
+    double timeout_s;
+    const char *ids;
+    bool json;
+};
+
+struct target {
+    struct dsn dsn;
+    struct sockaddr_in address;
+    struct buf head; /* request line and headers, up to the value of Content-Length */
+};
+
+enum conn_state { CONN_DOWN, CONN_CONNECTING, CONN_IDLE, CONN_WAITING, CONN_CLOSING };
+struct conn {
+    struct list link; /* on load.idle while CONN_IDLE */
+    struct load *load;
+    const struct target *target;
+    enum conn_state state;
+    uv_tcp_t tcp;
+    uv_connect_t connect;
+    uv_write_t write;
+    bool writing;
+    struct buf request, answer;
+    struct id128 id;
+    int64_t due_us, sent_us, retry_us;
+};
+
+struct load {
+    struct options options;
+    uv_loop_t loop;
+    uv_timer_t tick;
+    uv_signal_t interrupt[2];
+    struct target targets[TARGETS_MAX];
+    unsigned n_targets;
+    struct conn *conns;
+    struct list idle;
+    FILE *ids;
+    struct buf stack; /* the frames, made once */
+    struct id128 salt;
+    uint64_t recent[RECENT]; /* counters of ids that were sent */
+    uint64_t issued, answered, unknown, lost, repeated, without_retry_after, bad_answers;
+    uint64_t statuses[STATUS_MAX];
+    uint64_t histogram[BUCKETS];
+    int64_t start_us, stop_us, progress_us;
+    uint64_t progress_answered;
+    bool stopping;
+};
+
+/* ---- figures */
+
+static unsigned bucket_of(uint64_t us)
+{
+    if (us < STEPS)
+        return (unsigned)us;
+    unsigned power = 63 - (unsigned)__builtin_clzll(us);
+    unsigned b = (power - 4) * STEPS + (unsigned)(us >> (power - 5)) - STEPS;
+    return b < BUCKETS ? b : BUCKETS - 1;
+}
+
+static double bucket_ms(unsigned b)
+{
+    if (b < STEPS)
+        return b / 1e3;
+    unsigned power = b / STEPS + 4;
+    return ldexp(STEPS + b % STEPS, (int)power - 5) / 1e3;
+}
+
+static double percentile_ms(const struct load *l, double share)
+{
+    uint64_t total = 0, seen = 0;
+    for (unsigned b = 0; b < BUCKETS; b++)
+        total += l->histogram[b];
+    for (unsigned b = 0; b < BUCKETS; b++) {
+        seen += l->histogram[b];
+        if (seen > 0 && (double)seen >= share * (double)total)
+            return bucket_ms(b);
+    }
+    return 0;
+}
+
+/* ---- one event */
+
+static void make_stack(struct load *l)
+{
+    struct json_writer w;
+    json_writer_init(&w, &l->stack);
+    json_begin_object(&w);
+    json_key(&w, STR("frames"));
+    json_begin_array(&w);
+    for (int i = 1; i <= FRAMES; i++) {
+        char text[64];
+        json_begin_object(&w);
+        json_field_str(&w, STR("function"), str_of(text, (size_t)snprintf(text, sizeof text, "handle_%d", i)));
+        json_field_str(&w, STR("module"), str_of(text, (size_t)snprintf(text, sizeof text, "shop.views.part_%d", i)));
+        json_field_str(&w, STR("filename"), str_of(text, (size_t)snprintf(text, sizeof text, "shop/views/part_%d.py", i)));
+        json_field_i64(&w, STR("lineno"), i * 7);
+        json_field_bool(&w, STR("in_app"), i % 3 == 0);
+        json_field_str(&w, STR("context_line"), str_of(text, (size_t)snprintf(text, sizeof text, "        total = basket.total(%d)", i)));
+        json_end_object(&w);
+    }
+    json_end_array(&w);
+    json_end_object(&w);
+}
+
+/* The salt with the counter in its last eight bytes. */
+static struct id128 id_of(const struct load *l, uint64_t counter)
+{
+    struct id128 id = l->salt;
+    for (unsigned i = 0; i < 8; i++)
+        id.b[15 - i] = (uint8_t)(counter >> 8 * i);
+    return id;
+}
+
+static void put_event(const struct load *l, uint64_t counter, struct str id, struct buf *out)
+{
+    char text[64];
+    struct json_writer w;
+    json_writer_init(&w, out);
+    json_begin_object(&w);
+    json_field_str(&w, STR("event_id"), id);
+    json_end_object(&w);
+    buf_append_str(out, STR("\n{\"type\":\"event\"}\n"));
+    json_writer_init(&w, out);
+    json_begin_object(&w);
+    json_field_str(&w, STR("event_id"), id);
+    json_key(&w, STR("exception"));
+    json_begin_array(&w);
+    json_begin_object(&w);
+    json_field_str(&w, STR("type"), str_of(text, (size_t)snprintf(text, sizeof text, "LoadError%" PRIu64, counter % l->options.issues)));
+    json_field_str(&w, STR("value"),
+                   str_of(text, (size_t)snprintf(text, sizeof text, "basket %" PRIu64 " cannot be paid", counter % l->options.issues)));
+    json_key(&w, STR("stacktrace"));
+    json_put_raw(&w, buf_str(&l->stack));
+    json_end_object(&w);
+    json_end_array(&w);
+    json_field_str(&w, STR("platform"), STR("python"));
+    json_field_str(&w, STR("level"), STR("error"));
+    json_field_str(&w, STR("transaction"), STR("/basket/pay"));
+    json_field_str(&w, STR("release"), STR("shop@4.2.0"));
+    json_field_str(&w, STR("environment"), STR("production"));
+    if (l->options.bytes > out->n) {
+        AUTO_BUF struct buf padding = {0};
+        while (out->n + padding.n < l->options.bytes)
+            buf_printf(&padding, "%016" PRIx64, counter * UINT64_C(0x9e3779b97f4a7c15) + padding.n);
+        json_key(&w, STR("extra"));
+        json_begin_object(&w);
+        json_field_str(&w, STR("padding"), buf_str(&padding));
+        json_end_object(&w);
+    }
+    json_end_object(&w);
+    buf_append_char(out, '\n');
+}
+
+static uint64_t choose_counter(struct load *l)
+{
+    if (l->options.repeat_percent && l->issued > 0) {
+        uint32_t dice[2];
+        random_bytes(dice, sizeof dice);
+        if (dice[0] % 100 < l->options.repeat_percent) {
+            l->repeated++;
+            return l->recent[dice[1] % (l->issued < RECENT ? l->issued : RECENT)];
+        }
+    }
+    return l->issued + 1;
+}
+
+static void make_request(struct load *l, struct conn *c)
+{
+    AUTO_BUF struct buf body = {0};
+    char hex[ID_HEX + 1];
+    uint64_t counter = choose_counter(l);
+    l->recent[l->issued++ % RECENT] = counter;
+    c->id = id_of(l, counter);
+    id_hex(&c->id, hex);
+    put_event(l, counter, str_of(hex, ID_HEX), &body);
+    buf_clear(&c->request);
+    buf_append_str(&c->request, buf_str(&c->target->head));
+    buf_printf(&c->request, "%zu\r\n\r\n", body.n);
+    buf_append_str(&c->request, buf_str(&body));
+}
+
+/* ---- connections */
+
+static void on_readable(uv_stream_t *stream, ssize_t n, const uv_buf_t *read);
+
+static bool more_to_send(const struct load *l)
+{
+    return !l->stopping && (l->options.events == 0 || l->issued < l->options.events);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct conn *c = container_of((uv_tcp_t *)handle, struct conn, tcp);
+    c->state = CONN_DOWN;
+    c->retry_us = clock_mono_us() + RECONNECT_MS * 1000;
+}
+
+static void lose(struct conn *c)
+{
+    if (c->state == CONN_CLOSING || c->state == CONN_DOWN)
+        return;
+    if (c->state == CONN_WAITING)
+        c->load->unknown++;
+    if (more_to_send(c->load) && c->state != CONN_CONNECTING)
+        c->load->lost++;
+    list_remove(&c->link);
+    c->state = CONN_CLOSING;
+    uv_close((uv_handle_t *)&c->tcp, on_closed);
+}
+
+static void on_written(uv_write_t *write, int status)
+{
+    struct conn *c = container_of(write, struct conn, write);
+    c->writing = false;
+    if (status < 0)
+        lose(c);
+}
+
+static void send_event(struct conn *c, int64_t due_us)
+{
+    assert(c->state == CONN_IDLE && !c->writing);
+    list_remove(&c->link);
+    make_request(c->load, c);
+    c->state = CONN_WAITING;
+    c->sent_us = clock_mono_us();
+    c->due_us = due_us ? due_us : c->sent_us;
+    buf_clear(&c->answer);
+    uv_buf_t bytes = uv_buf_init(c->request.p, (unsigned)c->request.n);
+    c->writing = true;
+    if (uv_write(&c->write, (uv_stream_t *)&c->tcp, &bytes, 1, on_written) < 0) {
+        c->writing = false;
+        lose(c);
+    }
+}
+
+/* Idle now: the next event at once (closed loop), or when one is due. */
+static void rest(struct conn *c)
+{
+    c->state = CONN_IDLE;
+    list_push_back(&c->load->idle, &c->link);
+    if (c->load->options.rate == 0 && more_to_send(c->load))
+        send_event(c, 0);
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
+{
+    struct conn *c = container_of((uv_tcp_t *)handle, struct conn, tcp);
+    (void)suggested;
+    buf_reserve(&c->answer, 4096);
+    *ret = uv_buf_init(c->answer.p + c->answer.n, (unsigned)(c->answer.cap - c->answer.n));
+}
+
+static void on_connected(uv_connect_t *connect, int status)
+{
+    struct conn *c = container_of(connect, struct conn, connect);
+    if (c->state != CONN_CONNECTING)
+        return;
+    if (status < 0 || uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_readable) < 0) {
+        lose(c);
+        return;
+    }
+    (void)uv_tcp_nodelay(&c->tcp, 1); /* only a hint */
+    rest(c);
+}
+
+static void dial(struct conn *c)
+{
+    if (uv_tcp_init(&c->load->loop, &c->tcp) < 0)
+        return;
+    c->state = CONN_CONNECTING;
+    if (uv_tcp_connect(&c->connect, &c->tcp, (const struct sockaddr *)&c->target->address, on_connected) < 0)
+        lose(c);
+}
+
+/* ---- answers */
+
+static struct str header_value(struct str head, struct str lower_case_name)
+{
+    while (head.p) {
+        struct str value = str_cut(&head, '\n');
+        struct str name = str_cut(&value, ':');
+        if (str_eq_nocase(str_trim(name), lower_case_name))
+            return str_trim(value);
+    }
+    return STR("");
+}
+
+/* The head and the length of the body. 1: both are there, 0: not all is there yet, -1: this is no answer that the server may give. */
+static int answer_split(struct str answer, unsigned *ret_status, struct str *ret_head, struct str *ret_body)
+{
+    const char *end = answer.n ? memmem(answer.p, answer.n, "\r\n\r\n", 4) : NULL;
+    if (!end)
+        return answer.n > HEAD_MAX ? -1 : 0;
+    struct str head = str_of(answer.p, (size_t)(end - answer.p));
+    struct str rest = str_drop(answer, head.n + 4);
+    uint64_t status, length;
+    if (!str_starts(head, STR("HTTP/1.1 ")) || !str_to_u64(str_take(str_drop(head, 9), 3), &status) || status >= STATUS_MAX)
+        return -1;
+    if (!str_to_u64(header_value(head, STR("content-length")), &length))
+        return -1;
+    if (rest.n < length)
+        return 0;
+    *ret_status = (unsigned)status;
+    *ret_head = head;
+    *ret_body = str_take(rest, length);
+    return 1;
+}
+
+static void promised(struct conn *c, struct str body)
+{
+    struct load *l = c->load;
+    char hex[ID_HEX + 1];
+    id_hex(&c->id, hex);
+    if (!memmem(body.p, body.n, hex, ID_HEX)) /* a 200 for another event would make every later comparison worthless */
+        l->bad_answers++;
+    else if (l->ids)
+        (void)fprintf(l->ids, "%" PRIu64 " %s\n", c->target->dsn.project_id, hex); /* checked when it is closed */
+}
+
+static void on_answer(struct conn *c, unsigned status, struct str head, struct str body)
+{
+    struct load *l = c->load;
+    uint64_t us = (uint64_t)(clock_mono_us() - c->due_us);
+    l->answered++;
+    l->statuses[status]++;
+    l->histogram[bucket_of(us)]++;
+    if (status == 200)
+        promised(c, body);
+    else if ((status == 429 || status == 503) && header_value(head, STR("retry-after")).n == 0)
+        l->without_retry_after++;
+    bool closes = str_eq_nocase(header_value(head, STR("connection")), STR("close"));
+    buf_clear(&c->answer);
+    if (closes) {
+        c->state = CONN_IDLE; /* its answer is there */
+        lose(c);
+    } else {
+        rest(c);
+    }
+}
+
+static void on_readable(uv_stream_t *stream, ssize_t n, const uv_buf_t *read)
+{
+    (void)read;
+    struct conn *c = container_of((uv_tcp_t *)stream, struct conn, tcp);
+    if (n < 0) {
+        lose(c);
+        return;
+    }
+    c->answer.n += (size_t)n;
+    if (c->state != CONN_WAITING) {
+        if (n > 0)
+            lose(c); /* an answer that nobody asked for: libh2o says so before it closes an idle connection */
+        return;
+    }
+    unsigned status;
+    struct str head, body;
+    int r = answer_split(buf_str(&c->answer), &status, &head, &body);
+    if (r < 0) {
+        c->load->bad_answers++;
+        lose(c);
+    } else if (r == 1 && c->writing) {
+        /* answered before everything was written: a refusal; the rest of the connection is of no use */
+        c->load->answered++;
+        c->load->statuses[status]++;
+        c->state = CONN_IDLE;
+        lose(c);
+    } else if (r == 1) {
+        on_answer(c, status, head, body);
+    }
+}
+
+/* ---- the run */
+
+static void show_progress(struct load *l, int64_t now)
+{
+    if (now - l->progress_us < CLOCK_US_PER_S || !isatty(STDERR_FILENO))
+        return;
+    double rate = (double)(l->answered - l->progress_answered) * 1e6 / (double)(now - l->progress_us);
+    double left = l->options.seconds > 0          ? l->options.seconds - (double)(now - l->start_us) / 1e6
+                  : rate > 0 && l->options.events ? (double)(l->options.events - l->issued) / rate
+                                                  : 0;
+    (void)fprintf(stderr, "\r%" PRIu64 " answered, %.0f/s, %.0f s left   ", l->answered, rate, left > 0 ? left : 0);
+    l->progress_us = now;
+    l->progress_answered = l->answered;
+}
+
+static void send_what_is_due(struct load *l, int64_t now)
+{
+    while (more_to_send(l)) {
+        int64_t due_us = l->start_us + (int64_t)((double)l->issued * 1e6 / l->options.rate);
+        struct list *first = list_first(&l->idle);
+        if (due_us > now || !first)
+            return;
+        send_event(container_of(first, struct conn, link), due_us);
+    }
+}
+
+/* True when all connections are down. */
+static bool look_after(struct load *l, int64_t now)
+{
+    bool over = !more_to_send(l), all_down = true;
+    for (unsigned i = 0; i < l->options.connections; i++) {
+        struct conn *c = &l->conns[i];
+        if (c->state == CONN_WAITING && now - c->sent_us > (int64_t)(l->options.timeout_s * 1e6))
+            lose(c);
+        else if (over && (c->state == CONN_IDLE || c->state == CONN_CONNECTING))
+            lose(c);
+        else if (!over && c->state == CONN_DOWN && now >= c->retry_us)
+            dial(c);
+        all_down = all_down && c->state == CONN_DOWN;
+    }
+    return over && all_down;
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct load *l = container_of(timer, struct load, tick);
+    int64_t now = clock_mono_us();
+    if (l->options.seconds > 0 && (double)(now - l->start_us) >= l->options.seconds * 1e6)
+        l->stopping = true;
+    if (!more_to_send(l) && !l->stop_us)
+        l->stop_us = now;
+    if (l->options.rate > 0)
+        send_what_is_due(l, now);
+    show_progress(l, now);
+    if (!look_after(l, now))
+        return;
+    uv_close((uv_handle_t *)&l->tick, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(l->interrupt); i++)
+        uv_close((uv_handle_t *)&l->interrupt[i], NULL);
+}
+
+static void on_signal(uv_signal_t *signal, int number)
+{
+    struct load *l = signal->data; /* two of them */
+    (void)number;
+    l->stopping = true;
+}
+
+/* ---- result */
+
+static void print_json(const struct load *l, double seconds)
+{
+    AUTO_BUF struct buf out = {0};
+    struct json_writer w;
+    json_writer_init(&w, &out);
+    json_begin_object(&w);
+    json_key(&w, STR("seconds")), json_put_f64(&w, seconds);
+    json_field_i64(&w, STR("sent"), (int64_t)l->issued);
+    json_field_i64(&w, STR("repeated"), (int64_t)l->repeated);
+    json_field_i64(&w, STR("accepted"), (int64_t)l->statuses[200]);
+    json_key(&w, STR("accepted_per_second")), json_put_f64(&w, (double)l->statuses[200] / seconds);
+    json_key(&w, STR("statuses"));
+    json_begin_object(&w);
+    for (unsigned i = 0; i < STATUS_MAX; i++) {
+        char text[8];
+        if (l->statuses[i])
+            json_field_i64(&w, str_of(text, (size_t)snprintf(text, sizeof text, "%u", i)), (int64_t)l->statuses[i]);
+    }
+    json_end_object(&w);
+    json_field_i64(&w, STR("unknown"), (int64_t)l->unknown);
+    json_field_i64(&w, STR("lost_connections"), (int64_t)l->lost);
+    json_field_i64(&w, STR("bad_answers"), (int64_t)l->bad_answers);
+    json_field_i64(&w, STR("without_retry_after"), (int64_t)l->without_retry_after);
+    json_key(&w, STR("latency_ms"));
+    json_begin_object(&w);
+    json_key(&w, STR("p50")), json_put_f64(&w, percentile_ms(l, 0.5));
+    json_key(&w, STR("p95")), json_put_f64(&w, percentile_ms(l, 0.95));
+    json_key(&w, STR("p99")), json_put_f64(&w, percentile_ms(l, 0.99));
+    json_key(&w, STR("p99.9")), json_put_f64(&w, percentile_ms(l, 0.999));
+    json_key(&w, STR("max")), json_put_f64(&w, percentile_ms(l, 1));
+    json_end_object(&w);
+    json_end_object(&w);
+    (void)printf("%.*s\n", STR_ARG(buf_str(&out)));
+}
+
+static void print_text(const struct load *l, double seconds)
+{
+    (void)printf("sent %" PRIu64 " in %.1f s, accepted %" PRIu64 " (%.0f/s)\n", l->issued, seconds, l->statuses[200],
+                 (double)l->statuses[200] / seconds);
+    for (unsigned i = 0; i < STATUS_MAX; i++)
+        if (l->statuses[i] && i != 200)
+            (void)printf("  status %u: %" PRIu64 "\n", i, l->statuses[i]);
+    if (l->without_retry_after)
+        (void)printf("  429 or 503 without Retry-After: %" PRIu64 "\n", l->without_retry_after);
+    if (l->bad_answers)
+        (void)printf("  answers that could not be read or named another event: %" PRIu64 "\n", l->bad_answers);
+    (void)printf("never answered %" PRIu64 ", connections lost %" PRIu64 "\n", l->unknown, l->lost);
+    (void)printf("latency ms: p50 %.2f, p95 %.2f, p99 %.2f, p99.9 %.2f, max %.2f\n", percentile_ms(l, 0.5), percentile_ms(l, 0.95),
+                 percentile_ms(l, 0.99), percentile_ms(l, 0.999), percentile_ms(l, 1));
+}
+
+/* ---- start */
+
+static void usage(FILE *to)
+{
+    (void)fputs("usage: load [options] DSN...      (http and 127.0.0.1 or another IPv4 address; connections take the DSNs in turns)\n"
+                "  -c, --connections N  64     requests under way at once\n"
+                "  -s, --seconds S      10     how long; 0: until --events or SIGINT\n"
+                "  -n, --events N              stop after so many\n"
+                "  -r, --rate N                events per second, due at fixed times; default: as fast as answers come\n"
+                "  -k, --issues N       1000   distinct issues\n"
+                "  -b, --bytes N               at least so large; default: about 4.2 KB\n"
+                "  -d, --repeat PERCENT 0      of the events bear an id that was sent before\n"
+                "  -t, --timeout S      30     for an answer\n"
+                "  -i, --ids FILE              project and event id of each 200, one per line\n"
+                "  -j, --json                  print the result as JSON\n",
+                to);
+}
+
+static void fail(const char *what, const char *why)
+{
+    (void)fprintf(stderr, "load: %s: %s\n", what, why);
+    exit(2);
+}
+
+static double number(const char *option, const char *text, double min, double max)
+{
+    char *end;
+    double v = strtod(text, &end);
+    if (*text == 0 || *end || !(v >= min && v <= max))
+        fail(option, "not a number in its range");
+    return v;
+}
+
+static void read_options(int argc, char **argv, struct options *o)
+{
+    static const struct option names[] = {
+        {"connections", required_argument, NULL, 'c'},
+        {"seconds", required_argument, NULL, 's'},
+        {"events", required_argument, NULL, 'n'},
+        {"rate", required_argument, NULL, 'r'},
+        {"issues", required_argument, NULL, 'k'},
+        {"bytes", required_argument, NULL, 'b'},
+        {"repeat", required_argument, NULL, 'd'},
+        {"timeout", required_argument, NULL, 't'},
+        {"ids", required_argument, NULL, 'i'},
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    *o = (struct options){.connections = 64, .issues = 1000, .seconds = 10, .timeout_s = 30};
+    for (int c; (c = getopt_long(argc, argv, "c:s:n:r:k:b:d:t:i:jh", names, NULL)) != -1;) {
+        switch (c) {
+        case 'c':
+            o->connections = (unsigned)number("--connections", optarg, 1, CONNECTIONS_MAX);
+            break;
+        case 's':
+            o->seconds = number("--seconds", optarg, 0, 1e6);
+            break;
+        case 'n':
+            o->events = (uint64_t)number("--events", optarg, 1, 1e12);
+            break;
+        case 'r':
+            o->rate = number("--rate", optarg, 1e-3, 1e7);
+            break;
+        case 'k':
+            o->issues = (unsigned)number("--issues", optarg, 1, 1e9);
+            break;
+        case 'b':
+            o->bytes = (unsigned)number("--bytes", optarg, 0, 1 << 20);
+            break;
+        case 'd':
+            o->repeat_percent = (unsigned)number("--repeat", optarg, 0, 100);
+            break;
+        case 't':
+            o->timeout_s = number("--timeout", optarg, 0.1, 1e4);
+            break;
+        case 'i':
+            o->ids = optarg;
+            break;
+        case 'j':
+            o->json = true;
+            break;
+        case 'h':
+            usage(stdout);
+            exit(0);
+        default:
+            usage(stderr);
+            exit(2);
+        }
+    }
+}
+
+static void read_target(const char *text, struct target *t)
+{
+    char host[64];
+    uint64_t port = 80;
+    if (dsn_parse(str_from(text), &t->dsn) < 0 || !str_eq(t->dsn.scheme, STR("http")))
+        fail(text, "not a DSN that begins with http://");
+    struct str rest = t->dsn.authority, name = str_cut(&rest, ':');
+    if (name.n >= sizeof host || (rest.p && !str_to_u64(rest, &port)) || port > UINT16_MAX)
+        fail(text, "its host or port is not valid");
+    memcpy(host, name.p, name.n);
+    host[name.n] = 0;
+    if (uv_ip4_addr(host, (int)port, &t->address) < 0)
+        fail(text, "an IPv4 address is expected as its host");
+    buf_printf(&t->head,
+               "POST %.*s/api/%" PRIu64 "/envelope/ HTTP/1.1\r\nHost: %.*s\r\nContent-Type: application/x-sentry-envelope\r\n"
+               "X-Sentry-Auth: Sentry sentry_version=7, sentry_client=picket-load/1, sentry_key=%.*s\r\nContent-Length: ",
+               STR_ARG(t->dsn.path_prefix), t->dsn.project_id, STR_ARG(t->dsn.authority), STR_ARG(t->dsn.public_key));
+}
+
+static void start(struct load *l)
+{
+    static const int signals[] = {SIGINT, SIGTERM};
+    if (uv_loop_init(&l->loop) < 0)
+        fail("loop", "cannot be made");
+    (void)signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
+        (void)uv_signal_init(&l->loop, &l->interrupt[i]); /* cannot fail after uv_loop_init */
+        l->interrupt[i].data = l;
+        if (uv_signal_start(&l->interrupt[i], on_signal, signals[i]) < 0)
+            fail("signals", "cannot be watched");
+    }
+    list_init(&l->idle);
+    l->conns = calloc(l->options.connections, sizeof *l->conns);
+    if (!l->conns)
+        abort();
+    for (unsigned i = 0; i < l->options.connections; i++) {
+        l->conns[i].load = l;
+        l->conns[i].target = &l->targets[i % l->n_targets];
+        list_init(&l->conns[i].link);
+    }
+    random_bytes(&l->salt, sizeof l->salt);
+    make_stack(l);
+    l->start_us = l->progress_us = clock_mono_us();
+    (void)uv_timer_init(&l->loop, &l->tick);
+    (void)uv_timer_start(&l->tick, on_tick, 0, l->options.rate > 0 ? 1 : TICK_MS);
+}
+
+static void finish(struct load *l)
+{
+    if (l->ids && (ferror(l->ids) || fclose(l->ids) != 0))
+        fail(l->options.ids, "could not be written");
+    for (unsigned i = 0; i < l->options.connections; i++) {
+        buf_done(&l->conns[i].request);
+        buf_done(&l->conns[i].answer);
+    }
+    for (unsigned i = 0; i < l->n_targets; i++)
+        buf_done(&l->targets[i].head);
+    buf_done(&l->stack);
+    free(l->conns);
+    int r = uv_loop_close(&l->loop);
+    assert(r == 0);
+}
+
+int main(int argc, char **argv)
+{
+    static struct load load;
+    struct load *l = &load;
+    read_options(argc, argv, &l->options);
+    for (int i = optind; i < argc && l->n_targets < TARGETS_MAX; i++)
+        read_target(argv[i], &l->targets[l->n_targets++]);
+    if (l->n_targets == 0 || l->n_targets < (unsigned)(argc - optind) ||
+        (l->options.seconds == 0 && l->options.events == 0 && l->n_targets == 0)) {
+        usage(stderr);
+        return 2;
+    }
+    if (l->options.ids && !(l->ids = fopen(l->options.ids, "we")))
+        fail(l->options.ids, strerror(errno));
+    start(l);
+    (void)uv_run(&l->loop, UV_RUN_DEFAULT);
+    double seconds = (double)((l->stop_us ? l->stop_us : clock_mono_us()) - l->start_us) / 1e6;
+    if (isatty(STDERR_FILENO))
+        (void)fputc('\n', stderr);
+    if (l->options.json)
+        print_json(l, seconds > 0 ? seconds : 1e-6);
+    else
+        print_text(l, seconds > 0 ? seconds : 1e-6);
+    bool bad = l->bad_answers > 0;
+    finish(l);
+    return bad;
+}
