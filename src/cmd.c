@@ -147,7 +147,7 @@ static int start_cluster(const struct config *config, struct db_cluster **ret)
     return r < 0 ? cmd_fail("%s (%s; in %s)", why, err_text(r), config->cluster_dir) : EXIT_OK;
 }
 
-static int explain_migration(int r, const struct db_migration_report *report)
+int cmd_explain_migration(int r, const struct db_migration_report *report)
 {
     if (report->failed)
         return cmd_fail("migration %d failed and was rolled back: %s %s", report->failed, report->sqlstate, report->message);
@@ -160,22 +160,28 @@ static int explain_migration(int r, const struct db_migration_report *report)
     return cmd_fail("the schema cannot be brought up to date: %s %s", report->sqlstate, report->message);
 }
 
-int cmd_database_start(const struct config *config, uv_loop_t *loop, unsigned wait_s, struct db_cluster **ret_cluster,
-                       const char **ret_conninfo, void (*progress)(int number, const char *name))
+int cmd_database_find(const struct config *config, struct db_cluster **ret_cluster, const char **ret_conninfo)
 {
     *ret_cluster = NULL;
     *ret_conninfo = config->database_url;
     int code = become_user(config->database_url ? NULL : config->data_dir);
-    if (code == EXIT_OK && !config->database_url) {
-        code = start_cluster(config, ret_cluster);
-        if (code == EXIT_OK)
-            *ret_conninfo = db_cluster_conninfo(*ret_cluster);
-    }
+    if (code != EXIT_OK || config->database_url)
+        return code;
+    code = start_cluster(config, ret_cluster);
+    if (code == EXIT_OK)
+        *ret_conninfo = db_cluster_conninfo(*ret_cluster);
+    return code;
+}
+
+int cmd_database_start(const struct config *config, uv_loop_t *loop, unsigned wait_s, struct db_cluster **ret_cluster,
+                       const char **ret_conninfo, void (*progress)(int number, const char *name))
+{
+    int code = cmd_database_find(config, ret_cluster, ret_conninfo);
     if (code != EXIT_OK)
         return code;
     struct db_migration_report report;
     int r = db_migrate(loop, *ret_conninfo, wait_s * 1000, progress, &report);
-    return r < 0 ? explain_migration(r, &report) : EXIT_OK;
+    return r < 0 ? cmd_explain_migration(r, &report) : EXIT_OK;
 }
 
 int cmd_db_open(struct cmd_db *d, const struct config *config)

@@ -4,6 +4,7 @@
 #include "config.h"
 #include "picket/base/id.h"
 #include "picket/db/cluster.h"
+#include "picket/db/migrate.h"
 #include "picket/db/db.h"
 #include "picket/json/json.h"
 
@@ -62,7 +63,11 @@ void cmd_db_close(struct cmd_db *d);
 /* Opens, asks one question, closes. `conflict` is what to say when the answer is -ERR_DB_CONFLICT; NULL where that cannot be. */
 int cmd_db_ask(const struct config *config, struct db_query *q, void (*seen)(void *arg, const struct db_rows *rows), void *arg,
                const char *conflict);
-/* Finds or starts the database and brings its schema up to date: what serve and the other commands have in common. */
+/* Becomes the right user and finds the database: DATABASE_URL, or the private cluster, started. */
+int cmd_database_find(const struct config *config, struct db_cluster **ret_cluster, const char **ret_conninfo);
+/* Tells what db_migrate met; the exit code for it. */
+int cmd_explain_migration(int r, const struct db_migration_report *report);
+/* Finds or starts the database and brings its schema up to date. */
 int cmd_database_start(const struct config *config, uv_loop_t *loop, unsigned wait_s, struct db_cluster **ret_cluster,
                        const char **ret_conninfo, void (*progress)(int number, const char *name));
 

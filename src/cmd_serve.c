@@ -3,6 +3,9 @@
  *   user and directories → database (private cluster or DATABASE_URL) → migrations → first administrator and project → spool → key cache →
  *   digest → HTTP threads → (first start: a sample event through the front door) → SIGTERM or SIGINT
  *
+ * A database that does not answer a restart is not waited for when the copy of the key cache is there: known keys are accepted from the start,
+ * and migrations and the digest follow when it comes back (catch_up.c). A private cluster is Picket's own and always started first.
+ *
  * The main thread's loop carries the signals, the key cache's listener and the first start's questions to the database; everything else has
  * threads of its own. Stopping: no new connections, requests under way finish, the spool syncs and answers, the statements under way commit;
  * what is spooled and not digested is digested at the next start. */
@@ -15,6 +18,7 @@
 
 #include <uv.h>
 
+#include "catch_up.h"
 #include "cmd.h"
 #include "first_start.h"
 #include "picket/api/api.h"
@@ -40,6 +44,8 @@ enum {
     KEEP_ALIVE_MS = 75000,
     SEGMENT_BYTES = 64 * 1024 * 1024,
     BATCH_BYTES = 4 * 1024 * 1024,
+    FIRST_LOOK_MS = 2000, /* for a database that there is another way without */
+    CATCH_UP_GRACE_MS = 3000,
 };
 
 struct serve {
@@ -48,6 +54,9 @@ struct serve {
     uv_signal_t signals[2];
     struct db_cluster *cluster;
     const char *conninfo;
+    struct buf key_copy; /* path */
+    int64_t known_keys;  /* restored from it */
+    struct catch_up catch_up;
     struct db *db;
     struct spool *spool;
     struct key_cache *keys;
@@ -60,6 +69,7 @@ struct serve {
     struct digest *digest;
     struct first_start first;
     bool stopping;
+    int code; /* of the exit */
 };
 
 static void usage(void)
@@ -114,10 +124,10 @@ static int open_keys(struct serve *s)
 {
     struct db_config db = database_config(s, "picket main", 1, QUERY_MS);
     int r = db_open(&s->loop, &db, &s->db);
+    struct key_watch_config watch = {
+        .cache = s->keys, .loop = &s->loop, .db = s->db, .conninfo = s->conninfo, .work = s->work, .copy_path = buf_cstr(&s->key_copy)};
     if (r == 0)
-        r = key_cache_open(&s->keys);
-    if (r == 0)
-        r = key_watch_open(s->keys, &s->loop, s->db, s->conninfo, &s->key_watch);
+        r = key_watch_open(&watch, &s->key_watch);
     return r < 0 ? cmd_fail("the key cache cannot be opened: %s", err_text(r)) : EXIT_OK;
 }
 
@@ -169,11 +179,8 @@ static int open_http(struct serve *s)
                                .session_absolute_us = (int64_t)c->session_max_hours * CLOCK_US_PER_HOUR,
                                .db = database_config(s, "picket http", (unsigned)(c->database_max_connections / c->http_threads), QUERY_MS),
                                .work = s->work};
-    int r = work_pool_open(WORK_THREADS, WORK_QUEUE, &s->work);
-    http.work = s->work;
     s->throttle = api.throttle = throttle_new();
-    if (r == 0)
-        r = ingest_open(&ingest, &s->ingest);
+    int r = ingest_open(&ingest, &s->ingest);
     if (r == 0)
         r = api_open(&api, &s->api);
     if (r < 0)
@@ -198,6 +205,47 @@ static void raise_descriptors(const struct config *c)
                  (uint64_t)limit.rlim_cur, c->max_connections);
 }
 
+/* *ret_away: the database does not answer, and the keys that were known before are good enough to begin with. */
+static int open_schema(struct serve *s, bool *ret_away)
+{
+    struct db_migration_report report;
+    unsigned wait_ms = (unsigned)s->config->database_wait_s * 1000;
+    if (!s->cluster) {
+        s->known_keys = key_cache_restore(s->keys, buf_cstr(&s->key_copy));
+        if (s->known_keys < 0 && s->known_keys != -ENOENT)
+            log_line(LOG_WARN, "the copy of the project keys cannot be used", "error=%s", err_name((int)s->known_keys));
+    }
+    bool enough = s->known_keys > 0;
+    int r = db_migrate(&s->loop, s->conninfo, enough && wait_ms > FIRST_LOOK_MS ? FIRST_LOOK_MS : wait_ms, say_migration, &report);
+    *ret_away = r == -ERR_DB_AWAY && enough;
+    return r < 0 && !*ret_away ? cmd_explain_migration(r, &report) : EXIT_OK;
+}
+
+static void on_caught_up(struct catch_up *c)
+{
+    struct serve *s = container_of(c, struct serve, catch_up);
+    if (s->stopping)
+        return;
+    s->code = c->result < 0 ? cmd_explain_migration(c->result, &c->report) : open_digest(s);
+    if (s->code == EXIT_OK) {
+        log_line(LOG_INFO, "the database answers: digesting", "%s", "");
+    } else {
+        s->stopping = true;
+        uv_stop(&s->loop);
+    }
+}
+
+static int open_later(struct serve *s)
+{
+    log_line(LOG_WARN, "the database does not answer: events for known keys are accepted and digested later", "keys=%" PRId64,
+             s->known_keys);
+    s->catch_up.conninfo = s->conninfo;
+    s->catch_up.progress = say_migration;
+    s->catch_up.done = on_caught_up;
+    int r = catch_up_start(&s->catch_up, &s->loop);
+    return r < 0 ? cmd_fail("the server cannot be started: %s", err_text(r)) : EXIT_OK;
+}
+
 static int open_all(struct serve *s)
 {
     const char *why = "";
@@ -214,15 +262,24 @@ static int open_all(struct serve *s)
     r = http_can_listen(s->config->host, (unsigned)s->config->port);
     if (r < 0)
         return explain_listen(s->config, r);
-    int code = cmd_database_start(s->config, &s->loop, (unsigned)s->config->database_wait_s, &s->cluster, &s->conninfo, say_migration);
+    r = work_pool_open(WORK_THREADS, WORK_QUEUE, &s->work);
+    if (r == 0)
+        r = key_cache_open(&s->keys);
+    if (r < 0)
+        return cmd_fail("the server cannot be started: %s", err_text(r));
+    buf_printf(&s->key_copy, "%s/keys", s->config->spool_dir);
+    int code = cmd_database_find(s->config, &s->cluster, &s->conninfo);
+    bool away = false;
+    if (code == EXIT_OK)
+        code = open_schema(s, &away);
     if (code == EXIT_OK)
         code = open_keys(s);
-    if (code == EXIT_OK)
+    if (code == EXIT_OK && !away)
         code = first_start_prepare(&s->first, s->config, s->db);
     if (code == EXIT_OK)
         code = open_spool(s);
     if (code == EXIT_OK)
-        code = open_digest(s);
+        code = away ? open_later(s) : open_digest(s);
     return code == EXIT_OK ? open_http(s) : code;
 }
 
@@ -270,6 +327,7 @@ static void close_all(struct serve *s)
     http_server_close(s->http, REQUEST_GRACE_MS);
     work_pool_close(s->work);
     first_start_done(&s->first);
+    bool caught_up = catch_up_stop(&s->catch_up, CATCH_UP_GRACE_MS);
     digest_close(s->digest, DIGEST_GRACE_MS);
     spool_close(s->spool);
     ingest_free(s->ingest);
@@ -277,6 +335,9 @@ static void close_all(struct serve *s)
     throttle_free(s->throttle);
     close_database(s);
     close_signals(s);
+    if (!caught_up) /* a migration that takes long: its connection ends with the process, and the server rolls it back */
+        _exit(EXIT_OK);
+    buf_done(&s->key_copy);
     uv_run(&s->loop, UV_RUN_DEFAULT); /* what is closing */
     int r = uv_loop_close(&s->loop);
     assert(r == 0);
@@ -334,6 +395,7 @@ int cmd_serve(const struct config *config, int argc, char **argv)
             first_start_show(&s.first, s.work);
             uv_run(&s.loop, UV_RUN_DEFAULT);
         }
+        code = s.code;
     }
     close_all(&s);
     if (code == EXIT_OK)

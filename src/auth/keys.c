@@ -9,18 +9,22 @@
  * reconnect. Both count up `notices`, and an answer that began under an older count decides its own request and is not remembered: else a
  * key that was rotated at that moment would be good for ever.
  *
+ * The copy (key_copy.c) is written by a worker thread whenever `changes` has moved since it was written last; the watch looks once a second, so
+ * that a burst of changes costs one file, and a disk that is full today is tried again tomorrow.
+ *
  * Table: open addressing, linear probing, at most half full, seeded hash. Readers hold the read lock for one look-up. */
 #include "picket/auth/keys.h"
 
 #include <errno.h>
 #include <pthread.h>
 
+#include "key_copy.h"
 #include "picket/base/clock.h"
 #include "picket/base/error.h"
 #include "picket/base/hash.h"
 #include "picket/base/log.h"
 
-enum { UNKNOWN_MAX = 4096, UNKNOWN_US = 5 * CLOCK_US_PER_S, CAPACITY_MIN = 64, NOTIFIED_MAX = 256, RETRY_MS = 1000 };
+enum { UNKNOWN_MAX = 4096, UNKNOWN_US = 5 * CLOCK_US_PER_S, CAPACITY_MIN = 64, NOTIFIED_MAX = 256, RETRY_MS = 1000, COPY_MS = 1000 };
 
 struct slot {
     struct id128 key;
@@ -41,6 +45,7 @@ struct key_cache {
     uint64_t seed;
     struct table table;
     bool listening;
+    uint64_t changes;                    /* of the table */
     uint64_t notices;                    /* NOTIFYs and reconnects: an answer that one has overtaken is not remembered */
     struct unknown unknown[UNKNOWN_MAX]; /* direct-mapped: a collision forgets, which costs a query */
 };
@@ -170,6 +175,7 @@ static void know(struct key_cache *c, const struct id128 *key, const struct key_
 {
     struct unknown *u = unknown_at(c, key);
     table_set(&c->table, c->seed, key, info);
+    c->changes++;
     if (id_eq(&u->key, key))
         u->until_us = 0;
 }
@@ -193,6 +199,7 @@ static void refresh(struct key_cache *c, const struct id128 *key, const struct k
         know(c, key, info);
     else
         table_remove(&c->table, c->seed, key);
+    c->changes++;
     pthread_rwlock_unlock(&c->lock);
 }
 
@@ -217,6 +224,44 @@ static uint64_t notices_now(struct key_cache *c)
 static struct key_info info_at(const struct db_rows *rows, int row)
 {
     return (struct key_info){.project_id = (uint64_t)db_i64(rows, row, 1), .key_id = db_i64(rows, row, 2), .active = db_bool(rows, row, 3)};
+}
+
+/* ---- the copy */
+
+int64_t key_cache_restore(struct key_cache *c, const char *copy_path)
+{
+    AUTO_FREE struct key_entry *entries = NULL;
+    int64_t n = key_copy_read(copy_path, &entries);
+    pthread_rwlock_wrlock(&c->lock);
+    for (int64_t i = 0; i < n; i++)
+        table_set(&c->table, c->seed, &entries[i].key, &entries[i].info);
+    pthread_rwlock_unlock(&c->lock);
+    return n;
+}
+
+/* Heap, the caller's. */
+static struct key_entry *snapshot(struct key_cache *c, size_t *ret_n, uint64_t *ret_changes)
+{
+    size_t n = 0;
+    pthread_rwlock_rdlock(&c->lock);
+    struct key_entry *entries = calloc(c->table.n + 1, sizeof *entries); /* + 1: never asks for nothing */
+    if (!entries)
+        abort();
+    for (size_t i = 0; i < c->table.capacity; i++)
+        if (c->table.slots[i].used)
+            entries[n++] = (struct key_entry){c->table.slots[i].key, c->table.slots[i].info};
+    *ret_changes = c->changes;
+    pthread_rwlock_unlock(&c->lock);
+    *ret_n = n;
+    return entries;
+}
+
+static uint64_t changes_now(struct key_cache *c)
+{
+    pthread_rwlock_rdlock(&c->lock);
+    uint64_t n = c->changes;
+    pthread_rwlock_unlock(&c->lock);
+    return n;
 }
 
 /* ---- one cold miss */
@@ -255,6 +300,19 @@ void key_query_cancel(struct key_query *q)
 
 /* ---- following the database */
 
+struct copying {
+    struct work_job job;
+    struct work_pool *work;
+    const char *path; /* NULL: there is no copy */
+    uv_timer_t timer;
+    uv_async_t finished;
+    bool running;
+    bool failing;     /* told once */
+    int result;       /* the job's … */
+    uint64_t changes; /* … and what it wrote: `saved` once it is home */
+    uint64_t saved;
+};
+
 struct key_watch {
     struct key_cache *cache;
     struct db *db;
@@ -265,6 +323,7 @@ struct key_watch {
     bool failing; /* told once per outage */
     struct id128 notified[NOTIFIED_MAX];
     unsigned n_notified; /* more than fit: everything is loaded anew */
+    struct copying copying;
     unsigned open_handles;
     void (*closed)(void *arg);
     void *closed_arg;
@@ -305,6 +364,7 @@ static void on_loaded(struct db_query *query, int r, const struct db_rows *rows)
     pthread_rwlock_wrlock(&c->lock);
     struct table old = c->table;
     c->table = fresh;
+    c->changes++;
     memset(c->unknown, 0, sizeof c->unknown);
     pthread_rwlock_unlock(&c->lock);
     free(old.slots);
@@ -379,22 +439,72 @@ static void on_connected(void *arg, bool up)
     }
 }
 
-int key_watch_open(struct key_cache *c, uv_loop_t *loop, struct db *db, const char *conninfo, struct key_watch **ret)
+/* ---- copying: worker thread, then home */
+
+static void copy_run(struct work_job *job)
+{
+    struct key_watch *w = container_of(job, struct key_watch, copying.job);
+    size_t n;
+    AUTO_FREE struct key_entry *entries = snapshot(w->cache, &n, &w->copying.changes);
+    w->copying.result = key_copy_write(w->copying.path, entries, n);
+}
+
+static void copy_finished(struct work_job *job)
+{
+    uv_async_send(&container_of(job, struct key_watch, copying.job)->copying.finished);
+}
+
+static void close_copying(struct key_watch *w);
+
+static void on_copy_home(uv_async_t *async)
+{
+    struct key_watch *w = container_of(async, struct key_watch, copying.finished);
+    struct copying *c = &w->copying;
+    c->running = false;
+    if (c->result == 0)
+        c->saved = c->changes;
+    else if (!c->failing)
+        log_line(LOG_WARN, "the copy of the project keys cannot be written: a restart without the database would know none", "error=%s",
+                 err_name(c->result));
+    c->failing = c->result < 0;
+    if (w->closed)
+        close_copying(w);
+}
+
+static void on_copy_timer(uv_timer_t *timer)
+{
+    struct key_watch *w = container_of(timer, struct key_watch, copying.timer);
+    struct copying *c = &w->copying;
+    if (c->running || changes_now(w->cache) == c->saved)
+        return;
+    c->job = (struct work_job){.run = copy_run, .finished = copy_finished};
+    c->running = work_submit(c->work, &c->job) == 0; /* busy: next time */
+}
+
+int key_watch_open(const struct key_watch_config *config, struct key_watch **ret)
 {
     struct key_watch *w = calloc(1, sizeof *w);
     if (!w)
         return -ENOMEM;
-    w->cache = c;
-    w->db = db;
-    uv_timer_init(loop, &w->retry);
+    w->cache = config->cache;
+    w->db = config->db;
     struct db_listener_events events = {.notified = on_notified, .connected = on_connected, .arg = w};
-    int r = db_listen(loop, conninfo, STMT_LISTEN_KEYS, &events, &w->listener);
+    int r = uv_async_init(config->loop, &w->copying.finished, on_copy_home);
+    if (r == 0)
+        r = db_listen(config->loop, config->conninfo, STMT_LISTEN_KEYS, &events, &w->listener);
     if (r < 0) {
-        uv_close((uv_handle_t *)&w->retry, NULL);
-        uv_run(loop, UV_RUN_NOWAIT);
+        if (w->copying.finished.loop)
+            uv_close((uv_handle_t *)&w->copying.finished, NULL);
+        uv_run(config->loop, UV_RUN_NOWAIT);
         free(w);
         return r;
     }
+    uv_timer_init(config->loop, &w->retry);
+    uv_timer_init(config->loop, &w->copying.timer);
+    w->copying.work = config->work;
+    w->copying.path = config->copy_path;
+    if (w->copying.path)
+        uv_timer_start(&w->copying.timer, on_copy_timer, COPY_MS, COPY_MS);
     *ret = w;
     return 0;
 }
@@ -414,6 +524,22 @@ static void on_retry_closed(uv_handle_t *handle)
     handle_closed(container_of((uv_timer_t *)handle, struct key_watch, retry));
 }
 
+static void on_copy_timer_closed(uv_handle_t *handle)
+{
+    handle_closed(container_of((uv_timer_t *)handle, struct key_watch, copying.timer));
+}
+
+static void on_copy_async_closed(uv_handle_t *handle)
+{
+    handle_closed(container_of((uv_async_t *)handle, struct key_watch, copying.finished));
+}
+
+static void close_copying(struct key_watch *w)
+{
+    uv_close((uv_handle_t *)&w->copying.timer, on_copy_timer_closed);
+    uv_close((uv_handle_t *)&w->copying.finished, on_copy_async_closed);
+}
+
 static void on_unlistened(void *arg)
 {
     handle_closed(arg);
@@ -423,9 +549,11 @@ void key_watch_close(struct key_watch *w, void (*closed)(void *arg), void *arg)
 {
     w->closed = closed;
     w->closed_arg = arg;
-    w->open_handles = 2;
+    w->open_handles = 4;
     if (w->querying)
         db_cancel(&w->query);
     db_unlisten(w->listener, on_unlistened, w);
     uv_close((uv_handle_t *)&w->retry, on_retry_closed);
+    if (!w->copying.running)
+        close_copying(w); /* else when it is home */
 }

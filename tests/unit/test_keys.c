@@ -16,6 +16,8 @@ struct stage {
     struct kit watch, door, admin;
     struct key_cache *cache;
     struct key_watch *follower;
+    struct work_pool *work; /* with a copy */
+    char copy_dir[64], copy[80];
 };
 
 static int start_cluster(void **state)
@@ -83,7 +85,12 @@ static enum key_verdict check(struct stage *s, const struct id128 *key, int64_t 
 
 static void follow(struct stage *s)
 {
-    assert_int_equal(key_watch_open(s->cache, &s->watch.loop, s->watch.db, fixture_conninfo(&cluster), &s->follower), 0);
+    struct key_watch_config watch = {.cache = s->cache, .loop = &s->watch.loop, .db = s->watch.db, .conninfo = fixture_conninfo(&cluster)};
+    if (s->work) {
+        watch.work = s->work;
+        watch.copy_path = s->copy;
+    }
+    assert_int_equal(key_watch_open(&watch, &s->follower), 0);
 }
 
 static void stage_open(struct stage *s)
@@ -424,6 +431,45 @@ static void readers_never_lose_a_key_that_stays(void **state)
     stage_close(&s);
 }
 
+/* What a restart would know of the key. */
+static enum key_verdict copied(struct stage *s, const struct id128 *key, int64_t project)
+{
+    struct key_cache *restarted;
+    struct key_info info;
+    assert_int_equal(key_cache_open(&restarted), 0);
+    int64_t n = key_cache_restore(restarted, s->copy);
+    assert_true(n >= 0 || n == -ENOENT);
+    enum key_verdict verdict = key_cache_check(restarted, key, (uint64_t)project, &info);
+    key_cache_free(restarted);
+    return verdict;
+}
+
+static void copy_follows_the_cache(void **state)
+{
+    (void)state;
+    struct stage s;
+    struct id128 key;
+    stage_open(&s);
+    (void)snprintf(s.copy_dir, sizeof s.copy_dir, "/tmp/picket-keys-XXXXXX");
+    assert_non_null(mkdtemp(s.copy_dir));
+    (void)snprintf(s.copy, sizeof s.copy, "%s/keys", s.copy_dir);
+    assert_int_equal(work_pool_open(1, 4, &s.work), 0);
+    int64_t project = new_project(&s, &key);
+    assert_int_equal(copied(&s, &key, project), KEY_MISS);
+    follow(&s);
+    KIT_UNTIL(&s.watch, copied(&s, &key, project) == KEY_OK);
+    assert_int_equal(copied(&s, &key, project + 1), KEY_REJECTED);
+    struct id128 second = new_key(&s, project);
+    KIT_UNTIL(&s.watch, copied(&s, &second, project) == KEY_OK);
+    change(&s, STMT_TEST_KEY_DELETE, 0, &second);
+    KIT_UNTIL(&s.watch, copied(&s, &second, project) == KEY_MISS); /* it cannot be told apart from one that was never there */
+    assert_int_equal(copied(&s, &key, project), KEY_OK);
+    stage_close(&s);
+    work_pool_close(s.work);
+    assert_int_equal(unlink(s.copy), 0);
+    assert_int_equal(rmdir(s.copy_dir), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -439,6 +485,7 @@ int main(void)
         cmocka_unit_test(late_answer_does_not_outlive_a_reconnect),
         cmocka_unit_test(known_keys_outlive_the_database),
         cmocka_unit_test(readers_never_lose_a_key_that_stays),
+        cmocka_unit_test(copy_follows_the_cache),
     };
     return cmocka_run_group_tests(tests, start_cluster, stop_cluster);
 }

@@ -1,8 +1,9 @@
 /* keys.h: the cache of project keys that the door asks. Shared by all HTTP threads (a read-write lock, held for a look-up). Filled from the
  * database at start and after every reconnect of its listener, kept right by NOTIFY picket_keys; with the database away what is known stays
- * known. Unknown keys are remembered for a few seconds, in a bounded table, so that a stray client does not become a query per request. */
+ * known, and a copy on disk (mode 0600, replaced as a whole) outlives a restart. Unknown keys are remembered for a few seconds, in a bounded table, so that a stray client does not become a query per request. */
 #pragma once
 
+#include "picket/base/work.h"
 #include "picket/db/db.h"
 
 struct key_info {
@@ -32,7 +33,19 @@ void key_query_start(struct key_query *q, struct key_cache *c, struct db *db, co
                      void (*done)(struct key_query *q, int r, enum key_verdict verdict));
 void key_query_cancel(struct key_query *q);
 
-/* Loads all keys and follows NOTIFY, on this loop, until key_watch_close. */
+/* Fills the cache from its copy, for a start while the database is away. The number of keys; -ENOENT: there is no copy; -EBADMSG: it is damaged;
+ * else -errno. Blocking. A key that was taken back since then is good until the database answers. */
+MUST_CHECK int64_t key_cache_restore(struct key_cache *c, const char *copy_path);
+
+/* Loads all keys and follows NOTIFY, on this loop, until key_watch_close; what changed is copied to disk by a worker, at most once a second. */
 struct key_watch;
-MUST_CHECK int key_watch_open(struct key_cache *c, uv_loop_t *loop, struct db *db, const char *conninfo, struct key_watch **ret);
+struct key_watch_config {
+    struct key_cache *cache;
+    uv_loop_t *loop;
+    struct db *db; /* of this loop, one connection: its queries keep their order */
+    const char *conninfo;
+    struct work_pool *work;
+    const char *copy_path; /* borrowed; NULL: no copy (work is not needed then) */
+};
+MUST_CHECK int key_watch_open(const struct key_watch_config *config, struct key_watch **ret);
 void key_watch_close(struct key_watch *w, void (*closed)(void *arg), void *arg);

@@ -1,0 +1,125 @@
+"""A restart while the database is away (architecture, "Spool": the copy of the key cache): known keys go on, unknown ones are 503, and everything
+follows when the database comes back."""
+import os
+import secrets
+import signal
+
+import pytest
+
+import postgres
+import server
+import wire
+from waiting import until
+
+
+@pytest.fixture
+def own_cluster():
+    directory = server.Directory()
+    cluster = postgres.Cluster(directory.join("cluster"))
+    cluster.create()
+    yield cluster
+    cluster.stop(signal.SIGQUIT)
+    directory.remove()
+
+
+@pytest.fixture
+def picket(make_picket, own_cluster):
+    return make_picket(DATABASE_URL=own_cluster.new_database(), DATABASE_ACQUIRE_TIMEOUT_SECS=1).start()
+
+
+def key_copy(picket):
+    return os.path.join(picket.settings["DATA_DIR"], "spool", "keys")
+
+
+def start_in_the_dark(picket):
+    picket.start(ready=False)
+    until(lambda: "listens on" in picket.printed(), picket.said, 30)
+
+
+def post_as(picket, project, key):
+    path = f"{picket.url}/api/{project}/envelope/?sentry_key={key}"
+    return picket.http.post(path, data=wire.event_envelope(wire.error_event()), timeout=10)
+
+
+def test_restart_while_the_database_is_away(picket, own_cluster):
+    project = picket.new_project()
+    before = wire.error_event(value="before")
+    project.send(before)
+    project.find(before["event_id"])
+    until(lambda: project.key in copied_keys(picket), "the key is not in the copy")
+    own_cluster.stop(signal.SIGQUIT)
+    picket.stop()
+
+    start_in_the_dark(picket)
+    during = [wire.error_event(value=f"during {i}") for i in range(20)]
+    for event in during:
+        project.send(event)  # 200
+    unknown = post_as(picket, project.id, secrets.token_hex(16))
+    assert unknown.status_code == 503 and unknown.headers["Retry-After"] and "database" in unknown.json()["detail"]
+    assert post_as(picket, project.id + 1, project.key).status_code == 403  # known, and of another project
+    assert picket.http.get(picket.url + "/health", timeout=10).status_code == 200
+    assert picket.http.get(picket.url + "/health/ready", timeout=10).status_code == 503
+    picket.kill()
+    start_in_the_dark(picket)  # and once more, after a crash
+
+    own_cluster.start()
+    until(picket.is_ready, picket.said, 30)
+    for event in (before, *during):
+        assert project.find(event["event_id"])
+    assert sum(issue["event_count"] for issue in project.issues()) == len(during) + 1
+    later = picket.new_project()
+    event = wire.error_event(value="later")
+    later.send(event)
+    assert later.find(event["event_id"])
+    assert "the database answers: digesting" in picket.log()
+
+
+def copied_keys(picket):
+    try:
+        with open(key_copy(picket), "rb") as f:
+            return f.read().hex()
+    except FileNotFoundError:
+        return ""
+
+
+def test_stop_in_the_dark(picket, own_cluster):
+    project = picket.new_project()
+    until(lambda: project.key in copied_keys(picket), "the key is not in the copy")
+    own_cluster.stop(signal.SIGQUIT)
+    picket.stop()
+    start_in_the_dark(picket)
+    picket.stop()  # exit status 0 within 10 s
+
+
+@pytest.mark.parametrize("content", [None, b"", b"damaged" * 40], ids=["none", "empty", "damaged"])
+def test_without_a_usable_copy_the_database_is_waited_for(picket, own_cluster, content):
+    own_cluster.stop(signal.SIGQUIT)
+    picket.stop()
+    if os.path.exists(key_copy(picket)):
+        os.unlink(key_copy(picket))
+    if content is not None:
+        with open(key_copy(picket), "wb") as f:
+            f.write(content)
+        os.chown(key_copy(picket), os.stat(os.path.dirname(key_copy(picket))).st_uid, -1)
+    done = picket.run("serve", DATABASE_WAIT_SECS=1)
+    assert done.returncode == 1 and "the database does not answer" in done.stderr, done.stderr
+    assert content is None or "the copy of the project keys cannot be used" in done.stderr
+
+
+def test_schema_that_needs_a_newer_release_stops_it_later(picket, own_cluster):
+    """decisions.md "a newer schema": what the start would have refused is refused when it shows."""
+    project = picket.new_project()
+    until(lambda: project.key in copied_keys(picket), "the key is not in the copy")
+    picket.sql("update schema_info set value = '999999' where key = 'min_release'")
+    own_cluster.stop(signal.SIGQUIT)
+    picket.stop()
+    start_in_the_dark(picket)
+    event = wire.error_event()
+    project.send(event)
+    own_cluster.start()
+    until(lambda: picket.process.poll() is not None, picket.said, 30)
+    assert picket.process.returncode == 1 and "install a newer release" in picket.said()
+    picket.sql("update schema_info set value = '1' where key = 'min_release'")
+    picket._reap()
+    picket.start()
+    assert project.find(event["event_id"])
