@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -59,7 +58,10 @@ static int sync_directory_of(const char *path)
 {
     char copy[PATH_MAX];
     (void)snprintf(copy, sizeof copy, "%s", path); /* its length was checked */
-    AUTO_CLOSE int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char *slash = strrchr(copy, '/');
+    if (slash)
+        slash[1] = '\0';
+    AUTO_CLOSE int fd = open(slash ? copy : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 || fdatasync(fd) < 0 ? -errno : 0;
 }
 
