@@ -15,7 +15,8 @@
  * (internal error) is tried XX_ATTEMPTS times before it counts as lasting.
  *
  * An id that was sent before midnight and again after it is found in yesterday's partition, which is only sure when yesterday's batch is
- * committed: so batches of two receipt days are never under way at the same time (`day_lock`). */
+ * committed. So receipt days go one after the other, in the order of the spool: a batch waits while one of another day is being stored,
+ * while an earlier range of another day waits, and, when it would begin a new day, while any worker's range is not read yet. */
 #include "picket/digest/digest.h"
 
 #include <errno.h>
@@ -44,6 +45,14 @@ struct slice {
     unsigned from, to;
 };
 
+/* What a worker has in hand, as far as the others must know it. */
+enum holding {
+    HOLDS_NOTHING,
+    HOLDS_UNREAD,  /* claims or reads a range, or failed to and will try again: its day is not known */
+    HOLDS_WAITING, /* for its day's turn */
+    HOLDS_TURN,    /* a batch is being stored, or pauses before it is tried again */
+};
+
 struct worker {
     struct digest *digest;
     unsigned index;
@@ -56,7 +65,9 @@ struct worker {
     bool stopping, closing;
 
     struct batch batch;
-    bool holds_range;                /* a batch is read, being stored, or pausing before it is tried again */
+    enum holding holding; /* this and the next two: written by the worker under day_lock, read by the others under it */
+    int64_t day;
+    struct spool_pos from;
     struct slice slices[SLICES_MAX]; /* what is left to store; the last is next */
     unsigned n_slices;
     unsigned attempts;
@@ -69,10 +80,10 @@ struct worker {
 struct digest {
     struct digest_config config;
     struct id128 node;
-    pthread_mutex_t day_lock; /* guards in_flight and day */
-    unsigned in_flight;
-    int64_t day;
-    atomic_bool ready; /* committed ranges are skipped: claiming may begin */
+    pthread_mutex_t day_lock; /* guards day, closing and what the workers hold */
+    int64_t day;              /* whose turn it is or was last */
+    bool closing;             /* no more turns: an earlier range may have been given back */
+    atomic_bool ready;        /* committed ranges are skipped: claiming may begin */
     atomic_uint_fast64_t batches, records, stored, duplicates, orphans, dead;
     unsigned n_workers, grace_ms;
     struct worker workers[];
@@ -83,24 +94,58 @@ static void store_next(struct worker *w);
 
 /* ---- one receipt day at a time */
 
-static bool day_enter(struct digest *d, int64_t day)
+static void set_holding(struct worker *w, enum holding holding)
 {
+    pthread_mutex_lock(&w->digest->day_lock);
+    w->holding = holding;
+    pthread_mutex_unlock(&w->digest->day_lock);
+}
+
+/* The batch is read: from here on its day is known. One without a valid record goes with any day. */
+static void wait_for_turn(struct worker *w)
+{
+    struct digest *d = w->digest;
     pthread_mutex_lock(&d->day_lock);
-    bool ok = d->in_flight == 0 || d->day == day;
+    w->holding = HOLDS_WAITING;
+    w->day = w->batch.n_records ? batch_day(&w->batch) : d->day;
+    w->from = (struct spool_pos){w->batch.range.segment, w->batch.range.from};
+    pthread_mutex_unlock(&d->day_lock);
+}
+
+static bool is_behind(const struct worker *w, const struct worker *other)
+{
+    return w->from.segment != other->from.segment ? w->from.segment > other->from.segment : w->from.offset > other->from.offset;
+}
+
+/* The day's turn cannot come while `other` has what it has in hand. */
+static bool is_held_up(const struct worker *w, const struct worker *other)
+{
+    switch (other->holding) {
+    case HOLDS_UNREAD:
+        return w->day != w->digest->day;
+    case HOLDS_WAITING:
+        return w->day != other->day && is_behind(w, other);
+    case HOLDS_TURN:
+        return w->day != other->day;
+    case HOLDS_NOTHING:
+        break;
+    }
+    return false;
+}
+
+static bool take_turn(struct worker *w)
+{
+    struct digest *d = w->digest;
+    pthread_mutex_lock(&d->day_lock);
+    bool ok = !d->closing;
+    for (unsigned i = 0; i < d->n_workers && ok; i++)
+        ok = i == w->index || !is_held_up(w, &d->workers[i]);
     if (ok) {
-        d->in_flight++;
-        d->day = day;
+        w->holding = HOLDS_TURN;
+        d->day = w->day;
     }
     pthread_mutex_unlock(&d->day_lock);
     return ok;
-}
-
-static void day_leave(struct digest *d)
-{
-    pthread_mutex_lock(&d->day_lock);
-    assert(d->in_flight > 0);
-    d->in_flight--;
-    pthread_mutex_unlock(&d->day_lock);
 }
 
 /* ---- the end of a batch */
@@ -139,9 +184,8 @@ static void linger(struct worker *w, unsigned ms)
 /* The batch is over, settled or given back. */
 static void drop_batch(struct worker *w)
 {
-    assert(w->holds_range);
-    w->holds_range = false;
-    day_leave(w->digest);
+    assert(w->holding == HOLDS_WAITING || w->holding == HOLDS_TURN);
+    set_holding(w, HOLDS_NOTHING);
     w->n_slices = 0;
     batch_clear(&w->batch);
 }
@@ -280,42 +324,44 @@ static void store_next(struct worker *w)
 
 /* ---- claiming */
 
-enum taken { TAKEN_RANGE, TAKEN_NOTHING, TAKEN_OTHER_DAY, TAKEN_FAILED };
-
-static enum taken take_range(struct worker *w)
+/* Claims and reads the next range. False: nothing there, or a failure, after which the next try is planned. */
+static bool take_range(struct worker *w)
 {
     struct digest *d = w->digest;
+    set_holding(w, HOLDS_UNREAD);
     int r = spool_claim(d->config.spool, d->config.batch_records, d->config.batch_bytes, &w->batch.range);
-    if (r == 0)
-        return TAKEN_NOTHING;
     if (r < 0) {
         log_line(LOG_ERROR, "spool cannot be read", "error=%s", err_name(r));
-        return TAKEN_FAILED;
+        linger(w, READ_RETRY_MS);
+        return false;
+    }
+    if (r == 0) {
+        set_holding(w, HOLDS_NOTHING);
+        return false;
     }
     r = batch_read(&w->batch, d->config.spool);
-    if (r == 0 && day_enter(d, batch_day(&w->batch))) {
-        w->holds_range = true;
-        return TAKEN_RANGE;
-    }
-    if (r < 0)
+    if (r < 0) {
         log_line(LOG_ERROR, "spool cannot be read", "error=%s segment=%" PRIu64 " from=%" PRIu64, err_name(r), w->batch.range.segment,
                  w->batch.range.from);
-    spool_release(d->config.spool, &w->batch.range);
-    batch_clear(&w->batch);
-    return r < 0 ? TAKEN_FAILED : TAKEN_OTHER_DAY;
+        spool_release(d->config.spool, &w->batch.range);
+        batch_clear(&w->batch);
+        linger(w, READ_RETRY_MS);
+        return false;
+    }
+    wait_for_turn(w);
+    return true;
 }
 
 static void claim_next(struct worker *w)
 {
-    if (w->holds_range || w->stopping || !atomic_load(&w->digest->ready))
+    if (w->holding == HOLDS_TURN || w->stopping || !atomic_load(&w->digest->ready))
         return;
-    enum taken taken = take_range(w);
-    if (taken == TAKEN_OTHER_DAY)
+    if (w->holding != HOLDS_WAITING && !take_range(w))
+        return;
+    if (!take_turn(w)) {
         linger(w, LINGER_MS);
-    if (taken == TAKEN_FAILED)
-        linger(w, READ_RETRY_MS);
-    if (taken != TAKEN_RANGE)
         return;
+    }
     w->attempts = 0;
     w->backoff_ms = 0;
     w->n_slices = 0;
@@ -327,7 +373,7 @@ static void claim_next(struct worker *w)
 static void on_wake(uv_async_t *async)
 {
     struct worker *w = container_of(async, struct worker, wake);
-    if (!w->holds_range)
+    if (w->holding != HOLDS_TURN)
         linger(w, LINGER_MS);
 }
 
@@ -406,7 +452,7 @@ static void on_db_closed(void *arg)
 /* Holds no range any more: closes everything, which ends the loop. */
 static void close_worker(struct worker *w)
 {
-    assert(!w->holds_range);
+    assert(w->holding == HOLDS_NOTHING || w->holding == HOLDS_UNREAD);
     if (w->closing)
         return;
     w->closing = true;
@@ -421,8 +467,7 @@ static void on_grace(uv_timer_t *timer)
 {
     struct worker *w = container_of(timer, struct worker, grace);
     db_cancel(&w->query); /* it may commit or not: the range is delivered again, and delivering twice is harmless */
-    if (w->holds_range)
-        give_back(w);
+    give_back(w);
     close_worker(w);
 }
 
@@ -433,15 +478,15 @@ static void on_stop(uv_async_t *async)
         return;
     w->stopping = true;
     uv_timer_stop(&w->linger);
-    if (!w->holds_range) {
-        close_worker(w);
-    } else if (uv_is_active((uv_handle_t *)&w->backoff)) {
-        uv_timer_stop(&w->backoff);
-        give_back(w);
-        close_worker(w);
-    } else {
+    bool has_turn = w->holding == HOLDS_TURN, pauses = uv_is_active((uv_handle_t *)&w->backoff);
+    uv_timer_stop(&w->backoff);
+    if (has_turn && !pauses) {
         uv_timer_start(&w->grace, on_grace, w->digest->grace_ms, 0);
+        return;
     }
+    if (has_turn || w->holding == HOLDS_WAITING)
+        give_back(w);
+    close_worker(w);
 }
 
 static void *run_worker(void *arg)
@@ -490,6 +535,7 @@ int digest_open(const struct digest_config *config, struct digest **ret)
     d->config = *config;
     d->config.db.connections = 1;
     d->node = spool_node(config->spool);
+    d->day = INT64_MIN; /* none yet */
     pthread_mutex_init(&d->day_lock, NULL);
     int r = 0;
     for (; d->n_workers < config->workers && r == 0; d->n_workers++)
@@ -515,6 +561,9 @@ void digest_close(struct digest *d, unsigned grace_ms)
         return;
     spool_on_durable(d->config.spool, NULL, NULL);
     d->grace_ms = grace_ms;
+    pthread_mutex_lock(&d->day_lock);
+    d->closing = true;
+    pthread_mutex_unlock(&d->day_lock);
     for (unsigned i = 0; i < d->n_workers; i++)
         uv_async_send(&d->workers[i].stop);
     for (unsigned i = 0; i < d->n_workers; i++) {

@@ -1,0 +1,1 @@
+TRUNCATE projects, events, dead_letters, digest_batches CASCADE
