@@ -38,6 +38,7 @@ enum {
     BACKOFF_MAX_MS = 5000,
     XX_ATTEMPTS = 8,
     UPKEEP_MS = 3600 * 1000,
+    UPKEEP_RETRY_MS = 60 * 1000,
     SLICES_MAX = 40, /* halving 2^32 records needs 33 */
 };
 
@@ -386,6 +387,44 @@ static void wake_all(void *arg)
 
 /* ---- worker 0: what an earlier run committed, and the hourly upkeep */
 
+static void ask_ranges(uv_timer_t *timer);
+
+/* Partitions first: a row that comes before its day's partition goes to the default one, and then that day never gets its own. */
+static void on_upkeep(uv_timer_t *timer);
+
+static void on_upkept(struct db_query *q, int r, const struct db_rows *rows)
+{
+    (void)rows;
+    struct worker *w = container_of(q, struct worker, upkeep_query);
+    struct digest *d = w->digest;
+    w->upkeep_running = false;
+    if (r < 0)
+        log_line(LOG_WARN, "upkeep failed and will be tried again", "error=%s sqlstate=%s", err_name(r),
+                 q->sqlstate[0] ? q->sqlstate : "-");
+    if (w->stopping)
+        return;
+    bool ready = atomic_load(&d->ready);
+    uv_timer_start(&w->upkeep, on_upkeep, r < 0 ? (ready ? UPKEEP_RETRY_MS : BACKOFF_MAX_MS / 5) : UPKEEP_MS, 0);
+    if (r == 0 && !ready)
+        uv_timer_start(&w->backoff, ask_ranges, 0, 0);
+}
+
+static void on_upkeep(uv_timer_t *timer)
+{
+    struct worker *w = container_of(timer, struct worker, upkeep);
+    if (w->stopping)
+        return;
+    struct spool_stats stats;
+    spool_stats(w->digest->config.spool, &stats);
+    int64_t now_us = clock_wall_us(), oldest_us = now_us;
+    if (stats.bytes > 0 && stats.cursor.segment < (uint64_t)now_us)
+        oldest_us = (int64_t)stats.cursor.segment; /* numbers of segments are the microseconds when they were begun */
+    w->upkeep_running = true;
+    db_query_init(&w->upkeep_query, STMT_UPKEEP, on_upkept);
+    db_bind_time(&w->upkeep_query, oldest_us);
+    db_submit(w->db, &w->upkeep_query);
+}
+
 static void on_ranges(struct db_query *q, int r, const struct db_rows *rows);
 
 static void ask_ranges(uv_timer_t *timer)
@@ -417,25 +456,6 @@ static void on_ranges(struct db_query *q, int r, const struct db_rows *rows)
     }
     atomic_store(&d->ready, true);
     wake_all(d);
-}
-
-static void on_upkept(struct db_query *q, int r, const struct db_rows *rows)
-{
-    (void)rows;
-    struct worker *w = container_of(q, struct worker, upkeep_query);
-    w->upkeep_running = false;
-    if (r < 0)
-        log_line(LOG_WARN, "upkeep failed, will be tried again in an hour", "error=%s sqlstate=%s", err_name(r), q->sqlstate);
-}
-
-static void on_upkeep(uv_timer_t *timer)
-{
-    struct worker *w = container_of(timer, struct worker, upkeep);
-    if (w->upkeep_running)
-        return;
-    w->upkeep_running = true;
-    db_query_init(&w->upkeep_query, STMT_UPKEEP, on_upkept);
-    db_submit(w->db, &w->upkeep_query);
 }
 
 /* ---- threads */
@@ -521,8 +541,7 @@ static int open_worker(struct digest *d, unsigned index)
         return r;
     }
     if (index == 0) {
-        uv_timer_start(&w->backoff, ask_ranges, 0, 0);
-        uv_timer_start(&w->upkeep, on_upkeep, UPKEEP_MS, UPKEEP_MS);
+        uv_timer_start(&w->upkeep, on_upkeep, 0, 0);
     }
     return 0;
 }

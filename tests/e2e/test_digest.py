@@ -314,3 +314,19 @@ def test_all_counters_in_the_end(one_worker, picket):
     check_counters(picket)
 
 
+
+
+def test_partitions_come_before_rows(make_picket):
+    """architecture "Schema rules": after a week of standstill today's partition must be there before the first event, or that day never gets one."""
+    picket = make_picket().start()
+    project = picket.new_project()
+    picket.stop()
+    days = [name for (name,) in picket.sql("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'events'::regclass")]
+    for name in set(days) - {"events_default"}:
+        picket.sql(f"DROP TABLE {name}")
+    picket.start()
+    event = wire.error_event()
+    project.send(event)
+    project.find(event["event_id"])
+    assert picket.sql("SELECT count(*) FROM events_default") == [(0,)]
+    assert picket.sql("SELECT tableoid::regclass::text = 'events_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD') FROM events") == [(True,)]
