@@ -367,6 +367,9 @@ static bool take_result(struct db_conn *c, PGresult *result)
         c->preparing = false;
         c->prepared[c->stmt].ready = true;
         PQclear(result);
+    } else if (c->result && status == PGRES_FATAL_ERROR && PQresultStatus(c->result) != PGRES_FATAL_ERROR) {
+        PQclear(c->result); /* the statement went well and its commit, which is the sync's part, did not */
+        c->result = result;
     } else if (c->result || status == PGRES_PIPELINE_ABORTED) {
         PQclear(result); /* what follows an error */
     } else {

@@ -173,6 +173,26 @@ static void names_the_violated_constraint(void **state)
     kit_close(&k);
 }
 
+/* A flight's transaction ends with its sync, behind the statement's result: that result is worth nothing before the commit (S6). */
+static void a_commit_that_fails_is_the_result(void **state)
+{
+    (void)state;
+    struct kit k;
+    struct db_config config = kit_config(fixture_conninfo(&cluster));
+    config.connections = 1;
+    kit_open_with(&k, &config);
+    assert_int_equal(kit_run(&k, STMT_TEST_DEFERRED_CREATE), 0);
+    int64_t pid = kit_number(&k, STMT_TEST_PID);
+    for (int i = 0; i < 3; i++) { /* prepared with the flight, and before it */
+        struct op op;
+        op_init(&op, STMT_TEST_DEFERRED_INSERT);
+        assert_int_equal(op_run(&k, &op), -ERR_DB_CONFLICT);
+        assert_string_equal(op.q.sqlstate, "23505");
+        assert_int_equal(kit_number(&k, STMT_TEST_PID), pid); /* the connection is in step */
+    }
+    kit_close(&k);
+}
+
 static void a_statement_that_cannot_be_parsed_fails_every_time(void **state)
 {
     (void)state;
@@ -578,6 +598,7 @@ int main(void)
         cmocka_unit_test(nulls_do_not_settle_a_parameters_type),
         cmocka_unit_test(maps_sqlstates),
         cmocka_unit_test(names_the_violated_constraint),
+        cmocka_unit_test(a_commit_that_fails_is_the_result),
         cmocka_unit_test(a_statement_that_cannot_be_parsed_fails_every_time),
         cmocka_unit_test(prepares_anew_after_a_change_of_the_schema),
         cmocka_unit_test(opens_as_many_connections_as_are_needed),
