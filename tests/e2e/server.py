@@ -72,6 +72,7 @@ class Picket:
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = {"PORT": self.port, "DATA_DIR": directory.join("data"), "LOG_LEVEL": "info", "SPOOL_FREE_FLOOR_BYTES": "1M"}
         self.settings.update(settings)
+        self.program = [BINARY]  # another build of it, or behind a program that ends in exec
         self.process = None
         self.stdout, self.stderr, self.readers = [], [], []
         self.http = requests.Session()
@@ -82,7 +83,7 @@ class Picket:
 
     def start(self, ready=True):
         self.stdout, self.stderr = [], []
-        self.process = subprocess.Popen([BINARY, "serve"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd="/",
+        self.process = subprocess.Popen([*self.program, "serve"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd="/",
                                         env=environment(**self.settings))
         self.readers = [threading.Thread(target=self._read, args=(pipe, lines), daemon=True)
                         for pipe, lines in ((self.process.stdout, self.stdout), (self.process.stderr, self.stderr))]

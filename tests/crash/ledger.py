@@ -1,0 +1,121 @@
+"""The books of a crash test: what was promised against what is in the database. A 200 is a promise: its event is stored, once, and every
+counter equals the rows that it counts (architecture.md, S3, S6 and "Digest"). Nothing may be stored that was never sent."""
+import collections
+import dataclasses
+
+import psycopg
+
+from waiting import TIME_FACTOR, until
+
+STORED = "SELECT project_id, replace(event_id::text, '-', ''), count(*) FROM events WHERE project_id = ANY (%s) GROUP BY 1, 2"
+# Each answers with the rows that disagree. {events} is the projects' share of the table.
+COUNTERS = {
+    "issues.event_count": """
+        SELECT i.project_id, i.id, i.event_count, coalesce(e.n, 0) FROM issues i
+          LEFT JOIN (SELECT e.project_id, g.issue_id, count(*) AS n FROM {events} e
+                       JOIN groupings g ON g.project_id = e.project_id AND g.id = e.grouping_id GROUP BY 1, 2) e
+            ON e.project_id = i.project_id AND e.issue_id = i.id
+         WHERE i.project_id = ANY (%(projects)s) AND i.event_count <> coalesce(e.n, 0)""",
+    "events of no issue": """
+        SELECT e.project_id, e.event_id FROM {events} e LEFT JOIN groupings g ON g.project_id = e.project_id AND g.id = e.grouping_id
+         WHERE g.issue_id IS NULL""",
+    "project_counters": """
+        SELECT project_id, c.stored, c.digested, coalesce(e.n, 0) FROM project_counters c
+          LEFT JOIN (SELECT project_id, count(*) AS n FROM {events} e GROUP BY 1) e USING (project_id)
+         WHERE project_id = ANY (%(projects)s) AND (c.stored <> coalesce(e.n, 0) OR c.digested <> coalesce(e.n, 0))""",
+    "project_hours": """
+        SELECT project_id, hour, h.events, e.n FROM (SELECT * FROM project_hours WHERE project_id = ANY (%(projects)s)) h
+          FULL JOIN (SELECT project_id, date_trunc('hour', received_at, 'UTC') AS hour, count(*) AS n FROM {events} e GROUP BY 1, 2) e
+         USING (project_id, hour) WHERE coalesce(h.events, 0) <> coalesce(e.n, 0)""",
+    "issue_hours": """
+        SELECT project_id, issue_id, hour, h.events, e.n FROM (SELECT * FROM issue_hours WHERE project_id = ANY (%(projects)s)) h
+          FULL JOIN (SELECT e.project_id, g.issue_id, date_trunc('hour', received_at, 'UTC') AS hour, count(*) AS n
+                       FROM {events} e JOIN groupings g ON g.project_id = e.project_id AND g.id = e.grouping_id GROUP BY 1, 2, 3) e
+         USING (project_id, issue_id, hour) WHERE coalesce(h.events, 0) <> coalesce(e.n, 0)""",
+    "issue numbers": """
+        SELECT i.project_id, max(i.number), count(*), n.last_issue FROM issues i JOIN project_numbering n USING (project_id)
+         WHERE i.project_id = ANY (%(projects)s) GROUP BY 1, 4 HAVING max(i.number) <> n.last_issue OR count(*) <> n.last_issue""",
+    "digest_batches": """
+        SELECT b.id, b.events, count(e.id) FROM digest_batches b JOIN {events} e ON e.batch_id = b.id GROUP BY 1, 2 HAVING b.events < count(e.id)""",
+}
+
+
+class Promises:
+    """What was sent, as far as it matters: ids that got a 200, and for each sender which other ids it may have sent."""
+
+    def __init__(self):
+        self.acknowledged = collections.defaultdict(set)  # project → ids
+        self.possible = collections.defaultdict(list)     # project → functions: could this id have been sent?
+
+    def add(self, project_id, event_id):
+        self.acknowledged[project_id].add(event_id)
+
+    def may_have_sent(self, project_id, event_id):
+        return event_id in self.acknowledged[project_id] or any(could(event_id) for could in self.possible[project_id])
+
+    def total(self):
+        return sum(map(len, self.acknowledged.values()))
+
+
+@dataclasses.dataclass
+class Figures:
+    acknowledged: int = 0
+    stored: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    invented: int = 0
+    dead_letters: int = 0
+    wrong: dict = dataclasses.field(default_factory=dict)
+
+    def __str__(self):
+        text = (f"{self.acknowledged} acknowledged, {self.stored} stored, {self.lost} lost, {self.duplicated} duplicated, "
+                f"{self.invented} never sent, {self.dead_letters} dead letters")
+        return text + "".join(f"\n  {name}: {rows}" for name, rows in self.wrong.items())
+
+
+def look(conninfo, promises, projects):
+    """All figures, from one snapshot: they must agree at every moment, whatever is still being digested."""
+    figures = Figures(acknowledged=promises.total())
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        stored = {(project, event_id): n for project, event_id, n in connection.execute(STORED, (projects,))}
+        for name, query in COUNTERS.items():
+            query = query.format(events="(SELECT * FROM events WHERE project_id = ANY (%(projects)s))")
+            rows = connection.execute(query, {"projects": projects}).fetchmany(5)
+            if rows:
+                figures.wrong[name] = rows
+        figures.dead_letters, = connection.execute("SELECT count(*) FROM dead_letters WHERE project_id = ANY (%s)", (projects,)).fetchone()
+    figures.stored = sum(stored.values())
+    figures.duplicated = sum(n - 1 for n in stored.values())
+    figures.lost = sum((project, event_id) not in stored for project in projects for event_id in promises.acknowledged[project])
+    figures.invented = sum(not promises.may_have_sent(project, event_id) for project, event_id in stored)
+    return figures
+
+
+def count_stored(conninfo, projects):
+    """Cheap: what the counters say."""
+    try:
+        with psycopg.connect(conninfo, autocommit=True, connect_timeout=5) as connection:
+            return connection.execute("SELECT coalesce(sum(stored), 0)::bigint FROM project_counters WHERE project_id = ANY (%s)",
+                                      (projects,)).fetchone()[0]
+    except psycopg.OperationalError:
+        return -1
+
+
+def check(conninfo, promises, projects, seconds=30.0, dead_letters=0, lost=0):
+    """Waits until everything that was acknowledged is stored, then holds all figures against each other. `lost` and `dead_letters`: as many as
+    the test destroyed by its own hand."""
+    projects = sorted(projects)
+    expected = promises.total() - lost - dead_letters
+    until(lambda: count_stored(conninfo, projects) >= expected,
+          lambda: f"{count_stored(conninfo, projects)} stored of {expected}:\n{look(conninfo, promises, projects)}", seconds, pause=0.05)
+    figures = look(conninfo, promises, projects)
+    if figures.lost > lost + dead_letters:  # so many are stored, but perhaps not those: what was not acknowledged may have come first
+        def all_there():
+            nonlocal figures
+            figures = look(conninfo, promises, projects)
+            return figures.lost <= lost + dead_letters
+        until(all_there, lambda: str(figures), 10 * TIME_FACTOR, pause=0.1)
+    assert (figures.lost, figures.duplicated, figures.invented, figures.dead_letters, figures.wrong) == (lost + dead_letters, 0, 0, dead_letters, {}), \
+        str(figures)
+    return figures

@@ -1,0 +1,51 @@
+"""kill -9 of Picket at random moments under full load: while it works, while it starts, while it stops (S1–S6). One run of the load generator
+over all rounds reconnects and repeats; whatever it was told 200 for is stored once at the end."""
+import random
+import signal
+import time
+
+import pytest
+
+import figures
+
+
+def at_a_random_moment(within):
+    """Part of the fault: nothing is waited for here."""
+    time.sleep(random.uniform(0, within))
+
+
+def kill_working(picket):
+    at_a_random_moment(0.3)
+    picket.kill()
+
+
+def kill_stopping(picket):
+    picket.process.send_signal(signal.SIGTERM)
+    at_a_random_moment(0.1)
+    picket.kill()
+
+
+def kill_starting(picket):
+    picket.kill()
+    for _ in range(2):
+        picket.start(ready=False)
+        at_a_random_moment(0.1)
+        picket.kill()
+
+
+WAYS = [kill_working, kill_working, kill_starting, kill_stopping]
+
+
+@pytest.mark.parametrize("private, quick, long", [(False, 20, 200), (True, 4, 40)], ids=["own database", "private cluster"])
+def test_kill_under_load(make_site, private, quick, long):
+    site = make_site(private=private)
+    rounds = figures.amount(quick, long)
+    run = site.load(connections=32, repeat=5)
+    for n in range(rounds):
+        WAYS[n % len(WAYS)](site.picket)
+        site.picket.start()
+        run.wait_progress()
+    counted = run.stop(site.promises)
+    assert counted["lost_connections"] >= rounds
+    result = site.check(seconds=60)
+    figures.record("picket killed (-9)" + (", private cluster" if private else ""), rounds, result, unanswered=counted["unknown"])

@@ -1,0 +1,257 @@
+"""PostgreSQL in trouble, under load. Accepting goes on as if nothing were the matter, up to the spool's bound; afterwards everything comes back by
+itself, and the books balance: nothing acknowledged is lost, nothing is counted twice."""
+import contextlib
+import random
+import time
+
+import psycopg
+import pytest
+
+import figures
+from disks import small_disk
+from sites import Repeater, Site
+from waiting import until
+
+SECONDS = figures.amount(1.2, 20)  # how long a trouble lasts that is made of many small ones
+RATE = 800
+
+
+@pytest.fixture(scope="module")
+def shared(cluster):
+    """One Picket for all: trouble after trouble, as in life."""
+    site = Site(cluster, DATABASE_ACQUIRE_TIMEOUT_SECS=1)
+    try:
+        yield site.start()
+    finally:
+        site.end()
+
+
+@pytest.fixture
+def site(shared, cluster):
+    """The shared Picket with a project and books of the test's own; the books are kept by the superuser, whom no trouble touches."""
+    own = Site.__new__(Site)
+    own.__dict__.update(shared.__dict__, projects=[], loads=[], promises=type(shared.promises)())
+    own.books = cluster.url(shared.picket.conninfo().split("?")[0].rsplit("/", 1)[1])
+    own.new_project()
+    yield own
+    for one in own.loads:
+        one.kill()
+
+
+@pytest.fixture
+def database(site):
+    return site.books.rsplit("/", 1)[1]
+
+
+def last(seconds):
+    """The trouble lasts; what goes on meanwhile is the load."""
+    time.sleep(seconds)
+
+
+@contextlib.contextmanager
+def under_load(site, fault, rounds, cluster, **options):
+    """Load before, during and after the trouble; nothing but 200 is answered; then the books."""
+    run = site.load(rate=RATE, connections=16, **options)
+    site.wait_digesting()
+    seen = {}
+    yield seen
+    site.wait_digesting(seconds=40)
+    run.wait_progress()
+    counted = run.stop(site.promises)
+    began = time.monotonic()
+    result = site.check(seconds=60)
+    figures.record(fault, seen.get("rounds", rounds), result, worst_ms=counted["latency_ms"]["max"], caught_up_s=round(time.monotonic() - began, 1))
+
+
+# ---- the server goes away
+
+def test_postmaster_killed(site, cluster):
+    rounds = figures.amount(2, 20)
+    with under_load(site, "PostgreSQL killed (-9)", rounds, cluster):
+        for _ in range(rounds):
+            site.wait_digesting()
+            cluster.kill_postmaster()
+            site.loads[0].wait_progress()
+            cluster.start()
+
+
+def test_backend_killed(site, cluster):
+    """One session dies, PostgreSQL throws out all others and recovers."""
+    rounds = figures.amount(2, 20)
+    with under_load(site, "a backend of PostgreSQL killed (-9)", rounds, cluster):
+        for _ in range(rounds):
+            site.wait_digesting()
+            pids = until(lambda: cluster.backends("picket digest"), "no session of the digest")
+            cluster.kill_backend(random.choice(pids))
+
+
+def test_stopped_for_a_while(site, cluster):
+    seconds = figures.amount(5, 60)
+    with under_load(site, f"PostgreSQL stopped for {seconds} s", 1, cluster):
+        cluster.stop()
+        last(seconds)
+        site.loads[0].wait_progress()
+        cluster.start()
+
+
+# ---- it refuses
+
+def test_sessions_ended(site, cluster):
+    with under_load(site, "sessions ended (pg_terminate_backend)", 1, cluster) as seen:
+        with Repeater(cluster.end_sessions) as ending:
+            last(SECONDS)
+        seen["rounds"] = ending.times
+
+
+def test_statements_cancelled(site, cluster):
+    """57014, which is what a statement_timeout says."""
+    with under_load(site, "statements cancelled", 1, cluster) as seen:
+        with Repeater(lambda: cluster.cancel_statements("picket digest"), pause=0.002) as cancelling:
+            last(SECONDS)
+        seen["rounds"] = cancelling.times
+
+
+def test_out_of_connections(site, cluster):
+    with under_load(site, "out of connections", 1, cluster):
+        cluster.sql(f"ALTER ROLE {cluster.ROLE} CONNECTION LIMIT 0")
+        try:
+            cluster.end_sessions()
+            until(lambda: not cluster.backends(), "sessions stay")
+            last(SECONDS)
+            assert not cluster.backends()
+        finally:
+            cluster.sql(f"ALTER ROLE {cluster.ROLE} CONNECTION LIMIT -1")
+
+
+@pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"])
+def test_tiny_timeout(site, cluster, database, setting):
+    """An administrator's setting for the role, while another session holds a lock now and then."""
+    def hold_lock():
+        with psycopg.connect(cluster.url(database)) as blocker:
+            blocker.execute("LOCK TABLE project_counters IN EXCLUSIVE MODE")
+            last(0.05)
+
+    with under_load(site, f"{setting} of the role 1 ms", 1, cluster), cluster.role_setting(setting, "1ms"):
+        with Repeater(hold_lock, pause=0.02):
+            last(SECONDS / 2)
+
+
+def test_read_only(site, cluster):
+    with under_load(site, "default_transaction_read_only", 1, cluster), cluster.setting("default_transaction_read_only", "on"):
+        until(lambda: cluster.sql("SHOW default_transaction_read_only") == [("on",)], "not read-only")
+        last(SECONDS)
+
+
+# ---- it fails statements
+
+TRIGGERS = {
+    "serialization failures (40001)": ("INSERT ON events", "BEFORE", "random() < 0.5", "40001"),
+    "deadlocks (40P01), raised at the end": ("INSERT ON digest_batches", "BEFORE", "random() < 0.5", "40P01"),
+    "disk full (53100)": ("INSERT ON events", "BEFORE", "true", "53100"),
+    "out of memory (53200)": ("UPDATE ON project_counters", "BEFORE", "random() < 0.5", "53200"),
+    "input/output errors (58030)": ("INSERT ON project_hours", "BEFORE", "random() < 0.5", "58030"),
+    "internal errors (XX000)": ("INSERT ON issue_hours", "AFTER", "random() < 0.3", "XX000"),
+}
+
+
+@pytest.mark.parametrize("fault", TRIGGERS)
+def test_statements_fail(site, cluster, database, fault):
+    event, moment, condition, sqlstate = TRIGGERS[fault]
+    cluster.sql(f"""CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF {condition} THEN RAISE EXCEPTION 'trouble' USING ERRCODE = '{sqlstate}'; END IF; RETURN NULL; END $$""", database=database)
+    try:
+        with under_load(site, fault, 1, cluster):
+            cluster.sql(f"CREATE TRIGGER trouble {moment} {event} FOR EACH STATEMENT EXECUTE FUNCTION trouble()", database=database)
+            last(SECONDS)
+            cluster.sql(f"DROP TRIGGER trouble ON {event.split()[-1]}", database=database)
+    finally:
+        cluster.sql("DROP FUNCTION trouble CASCADE", database=database)
+
+
+def test_commit_fails(site, cluster, database):
+    """A deferred trigger: everything was done, and COMMIT itself says 40001."""
+    cluster.sql("""CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF random() < 0.5 THEN RAISE EXCEPTION 'trouble' USING ERRCODE = '40001'; END IF; RETURN NULL; END $$""", database=database)
+    try:
+        with under_load(site, "COMMIT fails (40001)", 1, cluster):
+            cluster.sql("""CREATE CONSTRAINT TRIGGER trouble AFTER INSERT ON digest_batches DEFERRABLE INITIALLY DEFERRED
+                           FOR EACH ROW EXECUTE FUNCTION trouble()""", database=database)
+            last(SECONDS)
+            cluster.sql("DROP TRIGGER trouble ON digest_batches", database=database)
+    finally:
+        cluster.sql("DROP FUNCTION trouble CASCADE", database=database)
+
+
+# ---- locks
+
+def test_table_locked(site, cluster, database):
+    with under_load(site, "a table locked by others", 1, cluster):
+        with psycopg.connect(cluster.url(database)) as blocker:
+            blocker.execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+            last(SECONDS)
+
+
+def test_real_deadlocks(site, cluster, database):
+    """Another session takes the digest's rows in the other order: PostgreSQL picks a victim, now this one, now that."""
+    project = site.project.id
+    outcomes = []
+
+    def take_in_the_wrong_order():
+        with psycopg.connect(cluster.url(database)) as other:
+            try:
+                other.execute("SET deadlock_timeout = '30ms'")
+                other.execute("SELECT FROM project_counters WHERE project_id = %s FOR UPDATE", (project,))
+                last(0.02)
+                other.execute("SELECT FROM issues WHERE project_id = %s ORDER BY id FOR UPDATE", (project,))
+                outcomes.append("survived")
+            except psycopg.errors.DeadlockDetected:
+                outcomes.append("victim")
+
+    with cluster.setting("deadlock_timeout", "20ms"), under_load(site, "deadlocks with another session", 1, cluster) as seen:
+        before = deadlocks(cluster, database)
+        with Repeater(take_in_the_wrong_order, pause=0.01):
+            last(SECONDS)
+        until(lambda: deadlocks(cluster, database) > before, "no deadlock came about")
+        seen["rounds"] = deadlocks(cluster, database) - before
+
+
+def deadlocks(cluster, database):
+    return cluster.sql("SELECT deadlocks FROM pg_stat_database WHERE datname = %s", database)[0][0]
+
+
+# ---- the spool's bound, and a disk that is really full
+
+def test_spool_bound(make_site, cluster):
+    """The database stays away for longer than the spool has room: 503 with Retry-After; when it is back, room comes back by itself."""
+    site = make_site(SPOOL_MAX_BYTES="64M")
+    site.send_promised()
+    cluster.stop()
+    run = site.load(connections=32, bytes=48 * 1024)
+    until(lambda: site.send() == 503, "the spool has no bound", 60)
+    counted = run.stop(site.promises, statuses=(200, 503))
+    assert counted["statuses"]["503"] > 0
+    cluster.start()
+    site.wait_accepting(40)
+    result = site.check(seconds=60)
+    figures.record("PostgreSQL away until the spool is full", 1, result, refused=counted["statuses"]["503"])
+
+
+def test_disk_really_full(cluster):
+    """The database's file system has no room left (53100 from a real write); an operator gives it more."""
+    with small_disk(6) as disk:
+        cluster.sql(f"CREATE TABLESPACE small LOCATION '{disk.path}'")
+        site = Site(cluster, url=cluster.new_database(tablespace="small"))
+        try:
+            site.start()
+            run = site.load(rate=RATE, bytes=24 * 1024)
+            until(lambda: "sqlstate=53100" in site.picket.log(), lambda: f"the disk is not full: {disk.free()} bytes left", 30)
+            run.wait_progress()
+            disk.resize(512)
+            site.wait_digesting()
+            run.stop(site.promises)
+            figures.record("PostgreSQL's disk really full", 1, site.check(seconds=60))
+        finally:
+            database = site.picket.conninfo().split("?")[0].rsplit("/", 1)[1]
+            site.end()
+            cluster.sql(f'DROP DATABASE "{database}" WITH (FORCE)')
+            cluster.sql("DROP TABLESPACE small")
