@@ -265,10 +265,7 @@ static void isolate(struct worker *w, int r)
     w->attempts = 0;
     w->backoff_ms = 0;
     if (s.to - s.from == 1) {
-        struct batch_item *item = &w->batch.items[s.from];
-        item->outcome = OUTCOME_DEAD;
-        item->reason = r;
-        memcpy(item->sqlstate, w->query.sqlstate, sizeof item->sqlstate);
+        batch_give_up(&w->batch, &w->batch.items[s.from], r, &w->query);
     } else {
         unsigned half = s.from + (s.to - s.from) / 2;
         assert(w->n_slices + 2 <= SLICES_MAX);
@@ -417,7 +414,7 @@ static void on_upkeep(uv_timer_t *timer)
     struct spool_stats stats;
     spool_stats(w->digest->config.spool, &stats);
     int64_t now_us = clock_wall_us(), oldest_us = now_us;
-    if (stats.bytes > 0 && stats.cursor.segment < (uint64_t)now_us)
+    if (stats.bytes > 0 && stats.cursor.segment > 0 && stats.cursor.segment < (uint64_t)now_us) /* 0: a new spool, nothing is settled yet */
         oldest_us = (int64_t)stats.cursor.segment; /* numbers of segments are the microseconds when they were begun */
     w->upkeep_running = true;
     db_query_init(&w->upkeep_query, STMT_UPKEEP, on_upkept);

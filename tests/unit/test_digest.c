@@ -70,6 +70,7 @@ static void same_id_in_one_batch(void **state)
     assert_issue(s, project, "twin", 1, "new");
     assert_issue(s, project, "other", 1, "new");
     assert_int_equal(find_issue(s, project, "twin").last_us, now);
+    assert_in_range(kit_number(&s->k, STMT_TEST_DIGEST_PARTITIONS), 2, 8); /* a new spool asks for no days of long ago */
     assert_everything_equals_the_rows(s);
 }
 
@@ -111,6 +112,25 @@ static void same_ids_in_four_workers_at_once(void **state)
     assert_int_equal(stage_stats(s).stored, IDS);
     assert_int_equal(stage_stats(s).duplicates, IDS * (COPIES - 1));
     assert_issue(s, project, "copied", IDS + 1, "new");
+    assert_everything_equals_the_rows(s);
+}
+
+/* Four workers have an event each of an issue that nobody knows yet. */
+static void one_new_issue_in_four_workers_at_once(void **state)
+{
+    struct stage *s = *state;
+    int64_t project = stage_project(s), now = clock_wall_us();
+    struct sent events[] = {event_at(project, now, "news"), event_at(project, now, "news"), event_at(project, now, "news"),
+                            event_at(project, now, "news")};
+    stage_block(s, STMT_TEST_DIGEST_LOCK_COUNTERS);
+    stage_send(s, events, ARRAY_LEN(events));
+    stage_digest(s, 4, 1);
+    stage_until_waiting(s, 4);
+    stage_unblock(s);
+    stage_drain(s);
+    assert_int_equal(stage_stats(s).stored, 4);
+    assert_int_equal(stage_stats(s).dead, 0);
+    assert_issue(s, project, "news", 4, "new");
     assert_everything_equals_the_rows(s);
 }
 
@@ -556,6 +576,27 @@ static void closing_midway_loses_and_repeats_nothing(void **state)
     assert_stream(s, &st);
 }
 
+/* Given back with everything done and nothing committed: the server goes on with the abandoned statements while the same records are
+ * delivered again. */
+static void an_abandoned_batch_may_still_commit(void **state)
+{
+    static struct stream st;
+    struct stage *s = *state;
+    fill_stream(s, &st, 12);
+    stage_send(s, st.events, st.n);
+    stage_block(s, STMT_TEST_DIGEST_LOCK_COUNTERS);
+    stage_digest(s, 2, 30);
+    stage_until_waiting(s, 2);
+    int64_t began = clock_mono_us();
+    stage_digest_close(s, 0);
+    assert_true(clock_mono_us() - began < KIT_LIMIT_MS * INT64_C(1000) / 2); /* it does not wait for the statements */
+    stage_digest(s, 2, 20);
+    stage_until_waiting(s, 4);
+    stage_unblock(s);
+    stage_drain(s);
+    assert_stream(s, &st);
+}
+
 /* What is committed is not even looked at again: the batches' rows say so. */
 static void committed_ranges_are_skipped_when_the_cursor_was_not_saved(void **state)
 {
@@ -580,49 +621,48 @@ static void committed_ranges_are_skipped_when_the_cursor_was_not_saved(void **st
 
 /* ---- many workers, the same rows */
 
-static void shuffle(uint64_t *rng, struct sent *events, unsigned n)
-{
-    for (unsigned i = n; i > 1; i--) {
-        unsigned j = random_below(rng, i);
-        struct sent swapped = events[i - 1];
-        events[i - 1] = events[j];
-        events[j] = swapped;
-    }
-}
+/* What two batches have in common, so that they meet there and not before. */
+enum common { COMMON_NEW_ISSUE, COMMON_IDS, COMMON_ISSUES, COMMON_PROJECTS, COMMON_N };
+enum { PAIR_PROJECTS = 4, PAIR_BATCH = 120 };
 
-/* Two batches with the same issues, old and new, of the same projects, and half of their ids in common, in opposite orders. */
-static void opposite_pair(uint64_t *rng, const int64_t projects[2], const char *new_title, unsigned n, struct sent *one, struct sent *other)
+static void opposite_pair(uint64_t *rng, const int64_t projects[PAIR_PROJECTS], enum common common, const char *new_title, struct sent *one,
+                          struct sent *other)
 {
     int64_t now = today_us();
-    for (unsigned i = 0; i < n; i++)
-        one[i] = event_at(projects[i % 2], now, i % 8 < 2 ? new_title : stream_titles[i % STREAM_ISSUES]);
-    shuffle(rng, one, n);
-    for (unsigned i = 0; i < n; i++) {
-        other[n - 1 - i] = one[i];
-        if (i % 2)
-            other[n - 1 - i].event_id = random_id(rng);
+    for (unsigned i = 0; i < PAIR_BATCH; i++) {
+        unsigned issue = random_below(rng, STREAM_ISSUES / 2);
+        bool is_new = common == COMMON_NEW_ISSUE && i % 8 == 0;
+        one[i] = event_at(projects[random_below(rng, PAIR_PROJECTS)], now, is_new ? new_title : stream_titles[issue]);
+        struct sent *opposite = &other[PAIR_BATCH - 1 - i];
+        *opposite = one[i];
+        if (common == COMMON_PROJECTS)
+            opposite->title = stream_titles[STREAM_ISSUES / 2 + issue];
+        if (common >= COMMON_ISSUES || i % 2)
+            opposite->event_id = random_id(rng);
     }
 }
 
 static void opposite_orders_do_not_deadlock(void **state)
 {
-    enum { ROUNDS = 60, BATCH = 24 };
-    static struct sent events[ROUNDS * 2 * BATCH];
+    enum { ROUNDS = 48 };
+    static struct sent events[ROUNDS * 2 * PAIR_BATCH];
     static char titles[ROUNDS][ID_HEX + 1];
     struct stage *s = *state;
-    int64_t projects[] = {stage_project(s), stage_project(s)}, before = kit_number(&s->k, STMT_TEST_DEADLOCKS);
+    int64_t projects[PAIR_PROJECTS], before = kit_number(&s->k, STMT_TEST_DEADLOCKS);
     uint64_t rng = 11;
+    for (unsigned i = 0; i < PAIR_PROJECTS; i++)
+        projects[i] = stage_project(s);
     for (size_t round = 0; round < ROUNDS; round++) {
         struct id128 title = random_id(&rng);
-        struct sent *one = events + round * 2 * BATCH;
+        struct sent *one = events + round * 2 * PAIR_BATCH;
         id_hex(&title, titles[round]);
-        opposite_pair(&rng, projects, titles[round], BATCH, one, one + BATCH);
+        opposite_pair(&rng, projects, (enum common)(round % COMMON_N), titles[round], one, one + PAIR_BATCH);
     }
     stage_send(s, events, ARRAY_LEN(events));
-    stage_digest(s, 2, BATCH);
+    stage_digest(s, 2, PAIR_BATCH);
     stage_drain(s);
-    assert_int_equal(stage_stats(s).stored, ROUNDS * (BATCH + BATCH / 2));
-    assert_int_equal(stage_stats(s).duplicates, ROUNDS * BATCH / 2);
+    assert_int_equal(stage_stats(s).duplicates, ROUNDS / 2 * PAIR_BATCH / 2);
+    assert_int_equal(stage_stats(s).stored, ARRAY_LEN(events) - ROUNDS / 2 * PAIR_BATCH / 2);
     stage_digest_close(s, KIT_LIMIT_MS);
     KIT_UNTIL(&s->k, kit_number_of(&s->k, STMT_TEST_CONNECTIONS, DIGEST_NAME) == 0); /* whoever ends has told what it counted */
     assert_int_equal(kit_number(&s->k, STMT_TEST_DEADLOCKS), before);
@@ -637,6 +677,7 @@ int main(void)
         STAGED(same_id_in_one_batch),
         STAGED(same_id_in_two_batches),
         STAGED(same_ids_in_four_workers_at_once),
+        STAGED(one_new_issue_in_four_workers_at_once),
         STAGED(same_id_in_two_projects),
         STAGED(same_id_across_midnight),
         STAGED(yesterday_is_stored_before_today),
@@ -651,6 +692,7 @@ int main(void)
         STAGED(the_server_crashes),
         STAGED(the_server_stops_and_starts),
         STAGED(closing_midway_loses_and_repeats_nothing),
+        STAGED(an_abandoned_batch_may_still_commit),
         STAGED(committed_ranges_are_skipped_when_the_cursor_was_not_saved),
         STAGED(opposite_orders_do_not_deadlock),
     };
