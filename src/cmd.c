@@ -186,6 +186,11 @@ int cmd_database_start(const struct config *config, uv_loop_t *loop, unsigned wa
 
 int cmd_db_open(struct cmd_db *d, const struct config *config)
 {
+    return cmd_db_open_for(d, config, QUERY_MS);
+}
+
+int cmd_db_open_for(struct cmd_db *d, const struct config *config, unsigned query_ms)
+{
     *d = (struct cmd_db){0};
     int r = uv_loop_init(&d->loop);
     if (r < 0)
@@ -202,7 +207,7 @@ int cmd_db_open(struct cmd_db *d, const struct config *config)
                            .connections = 1,
                            .waiting_max = 16,
                            .acquire_ms = (unsigned)config->database_acquire_s * 1000,
-                           .query_ms = QUERY_MS};
+                           .query_ms = query_ms};
     r = db_open(&d->loop, &db, &d->db);
     if (r < 0) {
         cmd_db_close(d);

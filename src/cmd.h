@@ -17,6 +17,7 @@ int cmd_user(const struct config *config, int argc, char **argv);
 int cmd_project(const struct config *config, int argc, char **argv);
 int cmd_token(const struct config *config, int argc, char **argv);
 int cmd_send(const struct config *config, int argc, char **argv);
+int cmd_retention(const struct config *config, int argc, char **argv);
 
 /* "picket: …" on stderr, with what to do about it; returns EXIT_FAILED. */
 int cmd_fail(const char *fmt, ...) PRINTF_LIKE(1, 2);
@@ -59,6 +60,7 @@ struct cmd_db {
 };
 /* As root it becomes user postgres first, so that no file of root's stays in DATA_DIR. 0, or an exit code after telling why. */
 int cmd_db_open(struct cmd_db *d, const struct config *config);
+int cmd_db_open_for(struct cmd_db *d, const struct config *config, unsigned query_ms); /* for statements that take long */
 void cmd_db_close(struct cmd_db *d);
 /* Opens, asks one question, closes. `conflict` is what to say when the answer is -ERR_DB_CONFLICT; NULL where that cannot be. */
 int cmd_db_ask(const struct config *config, struct db_query *q, void (*seen)(void *arg, const struct db_rows *rows), void *arg,

@@ -1,4 +1,4 @@
-/* cmd_project.c: `picket project add|list|rotate-key`. */
+/* cmd_project.c: `picket project add|list|rotate-key|set`. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -9,10 +9,13 @@
 
 enum { NAME_MAX_BYTES = 255 }; /* contract §1.11 R8 */
 
-static const char usage[] = "usage: picket project add NAME [--slug SLUG] [--json]\n"
-                            "       picket project list [--json]\n"
-                            "       picket project rotate-key ID\n\n"
-                            "Prints DSNs. After rotate-key the project's old keys are refused.";
+static const char usage[] =
+    "usage: picket project add NAME [--slug SLUG] [--json]\n"
+    "       picket project list [--json]\n"
+    "       picket project rotate-key ID\n"
+    "       picket project set ID [--retention-days N] [--retention-events-per-issue N] [--retention-bytes N] [--json]\n\n"
+    "Prints DSNs. After rotate-key the project's old keys are refused. set changes how long and how many of a project's\n"
+    "events are kept; 0 means what RETENTION_DAYS and RETENTION_EVENTS_PER_ISSUE say, and no bound of bytes.";
 
 static const char *const columns[] = {"id", "name", "slug", "dsn"};
 
@@ -131,8 +134,70 @@ static int rotate_key(const struct config *config, int argc, char **argv)
     return code;
 }
 
+/* A number of an option into a nullable parameter. */
+static bool bind_number(struct db_query *q, const char *option, const char *text, int64_t max, int *ret_code)
+{
+    int64_t v;
+    if (!text) {
+        db_bind_null(q);
+        return true;
+    }
+    if (!str_to_i64(str_from(text), &v) || v < 0 || v > max) {
+        *ret_code = cmd_usage("project", "%s: a number from 0 to %" PRId64 " is expected, not '%s'", option, max, text);
+        return false;
+    }
+    db_bind_i64(q, v);
+    return true;
+}
+
+static void see_rules(void *arg, const struct db_rows *rows)
+{
+    struct sight *s = arg;
+    s->n = db_count(rows);
+    for (int i = 0; i < s->n; i++) {
+        for (int col = 0; col < 3; col++) {
+            if (db_is_null(rows, i, col))
+                cmd_table_text(&s->table, (struct str){0});
+            else
+                cmd_table_number(&s->table, db_i64(rows, i, col));
+        }
+    }
+}
+
+static int set(const struct config *config, int argc, char **argv)
+{
+    static const char *const rules[] = {"retention_days", "retention_events_per_issue", "retention_bytes"};
+    bool json = false;
+    const char *argument = NULL, *days = NULL, *events = NULL, *bytes = NULL;
+    const struct cmd_option options[] = {{"--json", &json, NULL},
+                                         {"--retention-days", NULL, &days},
+                                         {"--retention-events-per-issue", NULL, &events},
+                                         {"--retention-bytes", NULL, &bytes}};
+    const struct cmd_line line = {"project", usage, options, ARRAY_LEN(options), &argument, 1};
+    struct sight s = {.config = config, .table = {.columns = rules, .n_columns = ARRAY_LEN(rules)}};
+    uint64_t id;
+    int code;
+    if (!cmd_read(&line, argc, argv, &code))
+        return code;
+    if (!str_to_u64(str_from(argument), &id) || id > INT32_MAX)
+        return cmd_usage("project", "a project's number is expected: picket project list shows it");
+    struct db_query q;
+    db_query_init(&q, STMT_PROJECT_SET_RETENTION, NULL);
+    db_bind_i64(&q, (int64_t)id);
+    if (!bind_number(&q, "--retention-days", days, 36500, &code) ||
+        !bind_number(&q, "--retention-events-per-issue", events, INT32_MAX, &code) ||
+        !bind_number(&q, "--retention-bytes", bytes, INT64_MAX, &code))
+        return code;
+    code = cmd_db_ask(config, &q, see_rules, &s, NULL);
+    if (code == EXIT_OK && s.n == 0)
+        return cmd_fail("there is no project %" PRIu64 ": picket project list shows all", id);
+    if (code == EXIT_OK)
+        cmd_table_print(&s.table, json);
+    return code;
+}
+
 int cmd_project(const struct config *config, int argc, char **argv)
 {
-    static const struct cmd_verb verbs[] = {{"add", add}, {"list", list}, {"rotate-key", rotate_key}};
+    static const struct cmd_verb verbs[] = {{"add", add}, {"list", list}, {"rotate-key", rotate_key}, {"set", set}};
     return cmd_verbs("project", usage, verbs, ARRAY_LEN(verbs), config, argc, argv);
 }

@@ -30,6 +30,7 @@
 #include "picket/digest/digest.h"
 #include "picket/ingest/ingest.h"
 #include "privileges.h"
+#include "retain.h"
 #include "version.h"
 
 enum {
@@ -67,6 +68,7 @@ struct serve {
     struct api *api;
     struct http_server *http;
     struct digest *digest;
+    struct retain retain;
     struct first_start first;
     bool stopping;
     int code; /* of the exit */
@@ -139,6 +141,9 @@ static int open_digest(struct serve *s)
                                    .batch_records = (unsigned)s->config->digest_batch_records,
                                    .batch_bytes = BATCH_BYTES};
     int r = digest_open(&digest, &s->digest);
+    if (r == 0)
+        r = retain_open(&s->retain, &s->loop, &digest.db, (unsigned)s->config->retention_days,
+                        (unsigned)s->config->retention_events_per_issue);
     return r < 0 ? cmd_fail("the digest cannot be started: %s", err_text(r)) : EXIT_OK;
 }
 
@@ -297,6 +302,9 @@ static void wait_until(struct serve *s, const bool *closed)
 static void close_database(struct serve *s)
 {
     bool closed = false;
+    retain_close(&s->retain, on_closed, &closed);
+    wait_until(s, &closed);
+    closed = false;
     if (s->key_watch) {
         key_watch_close(s->key_watch, on_closed, &closed);
         wait_until(s, &closed);

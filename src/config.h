@@ -23,6 +23,7 @@ struct config {
     uint64_t http_threads, digest_workers, digest_batch_records;
     uint64_t spool_max_bytes, spool_free_floor_bytes, spool_pending_bytes;
     uint64_t max_connections, max_body_bytes, max_envelope_bytes, max_event_bytes, max_bodies_bytes;
+    uint64_t retention_days, retention_events_per_issue;
     uint64_t session_idle_hours, session_max_hours;
     bool ssl_proxy, allow_registration;
     const char *create_superuser; /* "email:password" or NULL */

@@ -25,6 +25,7 @@ static const struct command commands[] = {
     {"project", "add or list projects, rotate a project's key", cmd_project},
     {"token", "add, list or revoke API tokens", cmd_token},
     {"send", "send a sample event, or a file, to a DSN", cmd_send},
+    {"retention", "drop events that are too old or too many, now", cmd_retention},
     {"version", "print the version", cmd_version},
 };
 
@@ -32,7 +33,7 @@ static void help(FILE *out)
 {
     fputs("Picket takes errors from any Sentry SDK, groups them into issues and shows them.\n\nusage: picket COMMAND [OPTIONS]\n\n", out);
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        fprintf(out, "  %-8s  %s\n", commands[i].name, commands[i].help);
+        fprintf(out, "  %-9s  %s\n", commands[i].name, commands[i].help);
     fputs("\npicket COMMAND --help says more. Settings come from the environment: picket serve --help lists them.\n", out);
 }
 

@@ -1,0 +1,40 @@
+/* retention.h: one run of retention: drops and rewrites the days that are due, then tidies up. Design: src/digest/retention.c and
+ * sql/migrations (retention). Everything happens on the loop of `db`, without blocking it. */
+#pragma once
+
+#include "picket/db/db.h"
+
+struct retention_config {
+    struct db *db;      /* one connection of its own, with a query_ms that a day's copy fits in; outlives the run */
+    unsigned days;      /* how long events are kept where their project says nothing */
+    unsigned per_issue; /* how many events of an issue; 0: all */
+    bool dry_run;       /* only says what would be done */
+    int64_t now_us;     /* wall time that ages are counted from */
+};
+
+/* What became of one day. Bytes are those of the events' rows, about; space is given back to the file system. */
+struct retention_day {
+    char day[11]; /* 2026-11-21 */
+    int result;   /* 0, or <0: nothing has changed; -ERR_DB_BUSY: others kept it busy, the next run tries again */
+    char sqlstate[DB_SQLSTATE];
+    int64_t rows, bytes; /* before */
+    int64_t dropped_rows, dropped_bytes;
+};
+struct retention_total {
+    unsigned days, failed_days;
+    unsigned days_due; /* known before the first day: for progress */
+    int64_t dropped_rows, dropped_bytes;
+    int64_t tidied_rows; /* of hourly counts and batch notes that are too old */
+};
+struct retention;
+struct retention_events {
+    void (*day)(void *arg, const struct retention_day *day, const struct retention_total *so_far); /* after each; may be NULL */
+    /* Exactly once, later; the run may be freed from here on. 0; -ERR_DB_BUSY: another run is under way on this database; else the
+     * database's error, with its sqlstate. */
+    void (*done)(void *arg, int r, const char *sqlstate, const struct retention_total *total);
+    void *arg;
+};
+MUST_CHECK int retention_open(const struct retention_config *config, const struct retention_events *events, struct retention **ret);
+/* Stops a run that is under way: done() will not run any more, a statement already sent runs on. closed() (may be NULL) runs on the loop when it is
+ * gone. */
+void retention_close(struct retention *r, void (*closed)(void *arg), void *arg);

@@ -1,0 +1,1 @@
+SELECT horizon, at FROM retention_begin()

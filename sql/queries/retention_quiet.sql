@@ -1,0 +1,1 @@
+SELECT retention_quiet($1::timestamptz)

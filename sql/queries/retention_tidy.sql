@@ -1,0 +1,1 @@
+SELECT retention_tidy($1::timestamptz, $2::int, $3::int)

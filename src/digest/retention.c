@@ -1,0 +1,321 @@
+/* retention.c: drives the steps of sql/migrations' retention, one statement at a time:
+ *
+ *   lock → due days → for each: begin → (quiet?)* → preview, or copy → (swap)* → day() … → tidy* → unlock → done()
+ *
+ * What is decided is decided in SQL; here is only the order, the patience and the account. A swap waits LOCK_MS for the one lock that others feel,
+ * and is tried again for as long as SWAP_TRIES allows; a day that cannot be had is left for the next run. A failure of one day (disk full, time
+ * out) costs that day; a lost connection ends the run, because the lock is gone with it. */
+#include "picket/digest/retention.h"
+
+#include <errno.h>
+
+#include "picket/base/error.h"
+
+enum {
+    LOCK_MS = 200,
+    SWAP_TRIES = 60,
+    SWAP_PAUSE_MS = 500,
+    QUIET_TRIES = 600,
+    QUIET_PAUSE_MS = 100,
+    TIDY_ROWS = 5000,
+    DAYS_MAX = 4096,
+};
+
+struct due {
+    char day[11];
+    int16_t stage;
+    bool drops; /* nobody keeps it */
+};
+
+struct retention {
+    struct retention_config config;
+    struct retention_events events;
+    struct db_query query;
+    uv_timer_t timer;
+    void (*next)(struct retention *r); /* what the timer goes on with */
+    struct due *due;                   /* heap */
+    unsigned n_due, at;
+    struct retention_day current;
+    struct retention_total total;
+    int64_t horizon, horizon_us;
+    unsigned tries;
+    bool locked;
+    int result;
+    char sqlstate[DB_SQLSTATE];
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+static void begin_day(struct retention *r);
+static void tidy(struct retention *r);
+static void swap(struct retention *r);
+static void ask_quiet(struct retention *r);
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct retention *r = container_of(timer, struct retention, timer);
+    r->next(r);
+}
+
+static void later(struct retention *r, unsigned ms, void (*next)(struct retention *r))
+{
+    r->next = next;
+    uv_timer_start(&r->timer, on_timer, ms, 0);
+}
+
+/* ---- the end */
+
+static void tell_done(struct retention *r)
+{
+    r->events.done(r->events.arg, r->result, r->sqlstate, &r->total);
+}
+
+static void on_unlocked(struct db_query *q, int result, const struct db_rows *rows)
+{
+    (void)result, (void)rows; /* the lock ends with the session anyway */
+    tell_done(container_of(q, struct retention, query));
+}
+
+static void finish(struct retention *r, int result, const char *sqlstate)
+{
+    r->result = result;
+    memcpy(r->sqlstate, sqlstate, sizeof r->sqlstate);
+    if (!r->locked) {
+        tell_done(r);
+        return;
+    }
+    r->locked = false;
+    db_query_init(&r->query, STMT_RETENTION_UNLOCK, on_unlocked);
+    db_submit(r->config.db, &r->query);
+}
+
+/* A connection that was lost took the lock along. */
+static bool is_fatal(int result)
+{
+    return result == -ERR_DB_AWAY;
+}
+
+/* ---- one day */
+
+static void end_day(struct retention *r, int result, const char *sqlstate)
+{
+    struct retention_day *d = &r->current;
+    d->result = result;
+    memcpy(d->sqlstate, sqlstate, sizeof d->sqlstate);
+    r->total.days++;
+    if (result < 0) {
+        r->total.failed_days++;
+    } else {
+        r->total.dropped_rows += d->dropped_rows;
+        r->total.dropped_bytes += d->dropped_bytes;
+    }
+    if (r->events.day)
+        r->events.day(r->events.arg, d, &r->total);
+    r->at++;
+    if (is_fatal(result))
+        finish(r, result, sqlstate);
+    else
+        begin_day(r);
+}
+
+static void on_swapped(struct db_query *q, int result, const struct db_rows *rows)
+{
+    (void)rows;
+    struct retention *r = container_of(q, struct retention, query);
+    if (result < 0 && str_eq(str_from(q->sqlstate), STR("55P03")) && ++r->tries < SWAP_TRIES)
+        later(r, SWAP_PAUSE_MS, swap);
+    else
+        end_day(r, result, q->sqlstate);
+}
+
+static void swap(struct retention *r)
+{
+    const struct due *d = &r->due[r->at];
+    db_query_init(&r->query, STMT_RETENTION_SWAP, on_swapped);
+    db_bind_text(&r->query, str_from(d->day));
+    db_bind_i16(&r->query, d->stage);
+    db_bind_i64(&r->query, r->horizon);
+    db_bind_i32(&r->query, LOCK_MS);
+    db_submit(r->config.db, &r->query);
+}
+
+static void on_judged(struct db_query *q, int result, const struct db_rows *rows)
+{
+    struct retention *r = container_of(q, struct retention, query);
+    if (result < 0) {
+        end_day(r, result, q->sqlstate);
+        return;
+    }
+    struct retention_day *d = &r->current;
+    d->rows = db_i64(rows, 0, 0);
+    d->bytes = db_i64(rows, 0, 1);
+    d->dropped_rows = db_i64(rows, 0, 2);
+    d->dropped_bytes = db_i64(rows, 0, 3);
+    r->tries = 0;
+    bool goes = d->dropped_rows > 0 || (d->rows == 0 && r->due[r->at].drops);
+    if (r->config.dry_run || !goes)
+        end_day(r, 0, "");
+    else
+        swap(r);
+}
+
+static void judge(struct retention *r)
+{
+    const struct due *d = &r->due[r->at];
+    db_query_init(&r->query, r->config.dry_run ? STMT_RETENTION_PREVIEW : STMT_RETENTION_COPY, on_judged);
+    db_bind_text(&r->query, str_from(d->day));
+    if (!r->config.dry_run) {
+        db_bind_i16(&r->query, d->stage);
+        db_bind_bool(&r->query, d->drops);
+    }
+    db_bind_i64(&r->query, r->horizon);
+    db_bind_time(&r->query, r->config.now_us);
+    db_bind_i32(&r->query, (int32_t)r->config.days);
+    db_bind_i32(&r->query, (int32_t)r->config.per_issue);
+    db_submit(r->config.db, &r->query);
+}
+
+static void on_quiet(struct db_query *q, int result, const struct db_rows *rows)
+{
+    struct retention *r = container_of(q, struct retention, query);
+    if (result < 0)
+        end_day(r, result, q->sqlstate);
+    else if (db_bool(rows, 0, 0))
+        judge(r);
+    else if (++r->tries < QUIET_TRIES)
+        later(r, QUIET_PAUSE_MS, ask_quiet);
+    else
+        end_day(r, -ERR_DB_BUSY, "");
+}
+
+static void ask_quiet(struct retention *r)
+{
+    db_query_init(&r->query, STMT_RETENTION_QUIET, on_quiet);
+    db_bind_time(&r->query, r->horizon_us);
+    db_submit(r->config.db, &r->query);
+}
+
+static void on_begun(struct db_query *q, int result, const struct db_rows *rows)
+{
+    struct retention *r = container_of(q, struct retention, query);
+    if (result < 0) {
+        end_day(r, result, q->sqlstate);
+        return;
+    }
+    r->horizon = db_i64(rows, 0, 0);
+    r->horizon_us = db_time(rows, 0, 1);
+    r->tries = 0;
+    ask_quiet(r);
+}
+
+static void begin_day(struct retention *r)
+{
+    if (r->at == r->n_due) {
+        tidy(r);
+        return;
+    }
+    r->current = (struct retention_day){0};
+    memcpy(r->current.day, r->due[r->at].day, sizeof r->current.day);
+    db_query_init(&r->query, STMT_RETENTION_BEGIN, on_begun);
+    db_submit(r->config.db, &r->query);
+}
+
+/* ---- the run */
+
+static void on_tidied(struct db_query *q, int result, const struct db_rows *rows)
+{
+    struct retention *r = container_of(q, struct retention, query);
+    if (result < 0) {
+        finish(r, result, q->sqlstate);
+        return;
+    }
+    int64_t gone = db_i64(rows, 0, 0);
+    r->total.tidied_rows += gone;
+    if (gone > 0)
+        tidy(r);
+    else
+        finish(r, 0, "");
+}
+
+static void tidy(struct retention *r)
+{
+    if (r->config.dry_run) {
+        finish(r, 0, "");
+        return;
+    }
+    db_query_init(&r->query, STMT_RETENTION_TIDY, on_tidied);
+    db_bind_time(&r->query, r->config.now_us);
+    db_bind_i32(&r->query, (int32_t)r->config.days);
+    db_bind_i32(&r->query, TIDY_ROWS);
+    db_submit(r->config.db, &r->query);
+}
+
+static void on_due(struct db_query *q, int result, const struct db_rows *rows)
+{
+    struct retention *r = container_of(q, struct retention, query);
+    if (result < 0) {
+        finish(r, result, q->sqlstate);
+        return;
+    }
+    int n = db_count(rows) < DAYS_MAX ? db_count(rows) : DAYS_MAX;
+    r->due = calloc((size_t)n + 1, sizeof *r->due); /* + 1: never asks for nothing */
+    if (!r->due)
+        abort();
+    for (int i = 0; i < n; i++) {
+        struct str day = db_text(rows, i, 0);
+        assert(day.n == sizeof r->due[i].day - 1);
+        memcpy(r->due[i].day, day.p, day.n);
+        r->due[i].stage = (int16_t)db_i64(rows, i, 1);
+        r->due[i].drops = db_bool(rows, i, 2);
+    }
+    r->n_due = r->total.days_due = (unsigned)n;
+    begin_day(r);
+}
+
+static void on_locked(struct db_query *q, int result, const struct db_rows *rows)
+{
+    struct retention *r = container_of(q, struct retention, query);
+    if (result < 0 || !db_bool(rows, 0, 0)) {
+        finish(r, result < 0 ? result : -ERR_DB_BUSY, q->sqlstate);
+        return;
+    }
+    r->locked = true;
+    db_query_init(&r->query, STMT_RETENTION_DUE, on_due);
+    db_bind_time(&r->query, r->config.now_us);
+    db_bind_i32(&r->query, (int32_t)r->config.days);
+    db_bind_i32(&r->query, (int32_t)r->config.per_issue);
+    db_submit(r->config.db, &r->query);
+}
+
+int retention_open(const struct retention_config *config, const struct retention_events *events, struct retention **ret)
+{
+    struct retention *r = calloc(1, sizeof *r);
+    if (!r)
+        return -ENOMEM;
+    r->config = *config;
+    r->events = *events;
+    uv_timer_init(db_loop(config->db), &r->timer);
+    db_query_init(&r->query, STMT_RETENTION_LOCK, on_locked);
+    db_submit(config->db, &r->query);
+    *ret = r;
+    return 0;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct retention *r = container_of((uv_timer_t *)handle, struct retention, timer);
+    void (*closed)(void *) = r->closed;
+    void *arg = r->closed_arg;
+    free(r->due);
+    free(r);
+    if (closed)
+        closed(arg);
+}
+
+void retention_close(struct retention *r, void (*closed)(void *arg), void *arg)
+{
+    r->closed = closed;
+    r->closed_arg = arg;
+    db_cancel(&r->query);
+    uv_close((uv_handle_t *)&r->timer, on_timer_closed);
+}

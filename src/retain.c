@@ -1,0 +1,96 @@
+/* retain.c: see the header. Several servers on one database run it in turns: the run itself takes a lock, and whoever comes second does nothing. */
+#include "retain.h"
+
+#include <inttypes.h>
+
+#include "picket/base/clock.h"
+#include "picket/base/error.h"
+#include "picket/base/log.h"
+
+enum { FIRST_MS = 60 * 1000, EVERY_MS = 3600 * 1000, COPY_MS = 3600 * 1000 };
+
+static void on_timer(uv_timer_t *timer);
+
+static void on_day(void *arg, const struct retention_day *d, const struct retention_total *so_far)
+{
+    (void)arg, (void)so_far;
+    if (d->result < 0)
+        log_line(LOG_WARN, "retention could not have a day and will try again", "day=%s error=%s sqlstate=%s", d->day, err_name(d->result),
+                 d->sqlstate[0] ? d->sqlstate : "-");
+    else
+        log_line(d->dropped_rows ? LOG_INFO : LOG_DEBUG, "retention", "day=%s events=%" PRId64 " dropped=%" PRId64 " bytes_freed=%" PRId64,
+                 d->day, d->rows, d->dropped_rows, d->dropped_bytes);
+}
+
+static void close_db(struct retain *r)
+{
+    db_close(r->db, r->closed, r->closed_arg);
+}
+
+static void on_run_closed(void *arg)
+{
+    struct retain *r = arg;
+    r->ending = false;
+    if (r->closing)
+        close_db(r);
+    else
+        uv_timer_start(&r->timer, on_timer, EVERY_MS, 0);
+}
+
+static void end_run(struct retain *r)
+{
+    r->ending = true;
+    retention_close(TAKE_PTR(r->run), on_run_closed, r);
+}
+
+static void on_done(void *arg, int result, const char *sqlstate, const struct retention_total *total)
+{
+    struct retain *r = arg;
+    if (result < 0 && result != -ERR_DB_BUSY)
+        log_line(LOG_WARN, "retention ended early and will be tried again", "error=%s sqlstate=%s", err_name(result),
+                 sqlstate[0] ? sqlstate : "-");
+    else if (total->dropped_rows || total->tidied_rows)
+        log_line(LOG_INFO, "retention done", "days=%u dropped=%" PRId64 " bytes_freed=%" PRId64 " tidied=%" PRId64, total->days,
+                 total->dropped_rows, total->dropped_bytes, total->tidied_rows);
+    end_run(r);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct retain *r = container_of(timer, struct retain, timer);
+    struct retention_config config = {.db = r->db, .days = r->days, .per_issue = r->per_issue, .now_us = clock_wall_us()};
+    struct retention_events events = {.day = on_day, .done = on_done, .arg = r};
+    if (retention_open(&config, &events, &r->run) < 0)
+        abort(); /* out of memory */
+}
+
+int retain_open(struct retain *r, uv_loop_t *loop, const struct db_config *db, unsigned days, unsigned per_issue)
+{
+    struct db_config own = *db;
+    *r = (struct retain){.days = days, .per_issue = per_issue};
+    own.application = "picket retention";
+    own.connections = 1;
+    own.query_ms = COPY_MS;
+    int result = db_open(loop, &own, &r->db);
+    if (result < 0)
+        return result;
+    uv_timer_init(loop, &r->timer);
+    uv_timer_start(&r->timer, on_timer, FIRST_MS, 0);
+    return 0;
+}
+
+void retain_close(struct retain *r, void (*closed)(void *arg), void *arg)
+{
+    if (!r->db) {
+        closed(arg);
+        return;
+    }
+    r->closing = true;
+    r->closed = closed;
+    r->closed_arg = arg;
+    uv_close((uv_handle_t *)&r->timer, NULL);
+    if (r->run)
+        end_run(r);
+    else if (!r->ending)
+        close_db(r);
+}
