@@ -265,7 +265,10 @@ static void isolate(struct worker *w, int r)
     w->attempts = 0;
     w->backoff_ms = 0;
     if (s.to - s.from == 1) {
-        batch_give_up(&w->batch, &w->batch.items[s.from], r, &w->query);
+        struct batch_item *item = &w->batch.items[s.from];
+        item->outcome = OUTCOME_DEAD;
+        item->reason = r;
+        memcpy(item->sqlstate, w->query.sqlstate, sizeof item->sqlstate);
     } else {
         unsigned half = s.from + (s.to - s.from) / 2;
         assert(w->n_slices + 2 <= SLICES_MAX);
