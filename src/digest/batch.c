@@ -84,14 +84,23 @@ static bool same_event(const struct batch_item *a, const struct batch_item *b)
     return a->record->project_id == b->record->project_id && id_eq(&a->record->event_id, &b->record->event_id);
 }
 
+/* Only here, where it is asked for: event_read parses many more texts than fail. */
+static int64_t parser_position(struct str payload)
+{
+    size_t at;
+    AUTO_JSON struct json_doc *doc = NULL;
+    return json_parse(payload, &doc, &at) == -ERR_BAD_JSON ? (int64_t)at : -1;
+}
+
 static void read_item(struct batch *b, struct batch_item *item, const struct spool_record *record)
 {
-    *item = (struct batch_item){.record = record};
+    *item = (struct batch_item){.record = record, .detail = STR(""), .position = -1};
     struct event_origin origin = {.received_us = record->received_us, .sent_at_us = record->sent_at_us, .envelope_header = record->meta};
     int r = event_read(record->payload, &origin, &b->arena, &item->fields);
     if (r < 0) {
         item->outcome = OUTCOME_DEAD;
         item->reason = r;
+        item->position = r == -ERR_BAD_JSON ? parser_position(record->payload) : -1;
     } else if (record->project_id > INT32_MAX) {
         item->outcome = OUTCOME_ORPHAN; /* no project has such an id */
     }
@@ -121,6 +130,16 @@ int batch_read(struct batch *b, struct spool *spool)
     while (b->n_open < b->n_items && b->items[b->n_open].outcome == OUTCOME_OPEN)
         b->n_open++;
     return 0;
+}
+
+void batch_take(struct batch *b, const struct spool_record *record)
+{
+    reserve(b, 1);
+    b->range = (struct spool_range){.n_records = 1};
+    b->records[0] = *record;
+    b->n_records = b->n_items = 1;
+    read_item(b, &b->items[0], &b->records[0]);
+    b->n_open = b->items[0].outcome == OUTCOME_OPEN;
 }
 
 int64_t batch_day(const struct batch *b)
@@ -241,31 +260,72 @@ void batch_take_outcomes(struct batch *b, const struct db_rows *rows, unsigned f
     }
 }
 
+void batch_give_up(struct batch *b, struct batch_item *item, int r, const struct db_query *q)
+{
+    item->outcome = OUTCOME_DEAD;
+    item->reason = r;
+    memcpy(item->sqlstate, q->sqlstate, sizeof item->sqlstate);
+    item->detail = arena_str(&b->arena, str_from(q->constraint));
+}
+
+enum dead_column {
+    D_RECORD,
+    D_PROJECT,
+    D_EVENT,
+    D_RECEIVED,
+    D_SENT,
+    D_KIND,
+    D_ADDR,
+    D_REASON,
+    D_SQLSTATE,
+    D_DETAIL,
+    D_POSITION,
+    D_META,
+    D_PAYLOAD,
+    D_COUNT
+};
+
+static void put_dead(struct batch *b, const struct batch_item *item)
+{
+    const struct spool_record *r = item->record;
+    struct db_array *a = b->arrays;
+    db_array_id(&a[D_RECORD], &r->id);
+    db_array_i64(&a[D_PROJECT], (int64_t)r->project_id);
+    db_array_id(&a[D_EVENT], &r->event_id);
+    db_array_time(&a[D_RECEIVED], r->received_us);
+    if (r->sent_at_us)
+        db_array_time(&a[D_SENT], r->sent_at_us);
+    else
+        db_array_null(&a[D_SENT]);
+    db_array_i16(&a[D_KIND], (int16_t)r->kind);
+    db_array_inet(&a[D_ADDR], r->addr);
+    db_array_text(&a[D_REASON], str_from(err_name(item->reason)));
+    db_array_text(&a[D_SQLSTATE], str_from(item->sqlstate));
+    db_array_text(&a[D_DETAIL], item->detail);
+    if (item->position >= 0)
+        db_array_i64(&a[D_POSITION], item->position);
+    else
+        db_array_null(&a[D_POSITION]);
+    db_array_bytes(&a[D_META], r->meta);
+    buf_clear(&b->scratch);
+    encoding_zstd_compress(b->zstd, r->payload, &b->scratch);
+    db_array_bytes(&a[D_PAYLOAD], buf_str(&b->scratch));
+}
+
 unsigned batch_bind_dead(struct batch *b, struct db_query *q)
 {
-    enum { RECORD, PROJECT, EVENT, RECEIVED, REASON, SQLSTATE, META, PAYLOAD, N };
-    static const enum db_type types[N] = {DB_ID, DB_I64, DB_ID, DB_TIME, DB_TEXT, DB_TEXT, DB_BYTES, DB_BYTES};
-    struct db_array *a = b->arrays;
-    for (unsigned i = 0; i < N; i++)
-        db_array_start(&a[i], types[i]);
-    for (unsigned i = 0; i < b->n_items; i++) {
-        const struct batch_item *item = &b->items[i];
-        if (item->outcome != OUTCOME_DEAD)
-            continue;
-        db_array_id(&a[RECORD], &item->record->id);
-        db_array_i64(&a[PROJECT], (int64_t)item->record->project_id);
-        db_array_id(&a[EVENT], &item->record->event_id);
-        db_array_time(&a[RECEIVED], item->record->received_us);
-        db_array_text(&a[REASON], str_from(err_name(item->reason)));
-        db_array_text(&a[SQLSTATE], str_from(item->sqlstate));
-        db_array_bytes(&a[META], item->record->meta);
-        buf_clear(&b->scratch);
-        encoding_zstd_compress(b->zstd, item->record->payload, &b->scratch);
-        db_array_bytes(&a[PAYLOAD], buf_str(&b->scratch));
-    }
-    if (a[RECORD].count == 0)
+    static const enum db_type types[D_COUNT] = {
+        [D_RECORD] = DB_ID,    [D_PROJECT] = DB_I64, [D_EVENT] = DB_ID,     [D_RECEIVED] = DB_TIME, [D_SENT] = DB_TIME,
+        [D_KIND] = DB_I16,     [D_ADDR] = DB_INET,   [D_REASON] = DB_TEXT,  [D_SQLSTATE] = DB_TEXT, [D_DETAIL] = DB_TEXT,
+        [D_POSITION] = DB_I64, [D_META] = DB_BYTES,  [D_PAYLOAD] = DB_BYTES};
+    for (unsigned i = 0; i < D_COUNT; i++)
+        db_array_start(&b->arrays[i], types[i]);
+    for (unsigned i = 0; i < b->n_items; i++)
+        if (b->items[i].outcome == OUTCOME_DEAD)
+            put_dead(b, &b->items[i]);
+    if (b->arrays[D_RECORD].count == 0)
         return 0;
-    for (unsigned i = 0; i < N; i++)
-        db_bind_array(q, &a[i]);
-    return a[RECORD].count;
+    for (unsigned i = 0; i < D_COUNT; i++)
+        db_bind_array(q, &b->arrays[i]);
+    return b->arrays[D_RECORD].count;
 }

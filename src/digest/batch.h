@@ -12,9 +12,11 @@ struct batch_item {
     const struct spool_record *record;
     struct event_fields fields;
     enum outcome outcome;
-    int reason; /* of OUTCOME_DEAD: the error code */
+    int reason; /* this and the next three are of OUTCOME_DEAD: the error code */
     char sqlstate[DB_SQLSTATE];
-    uint32_t group; /* position of its group in the statement, from 1 */
+    struct str detail; /* the constraint that was violated, or "" */
+    int64_t position;  /* where the parser stopped, or -1 */
+    uint32_t group;    /* position of its group in the statement, from 1 */
 };
 
 enum batch_array { /* in the order of digest_batch's parameters from $6 on */
@@ -68,11 +70,15 @@ void batch_clear(struct batch *b);
 /* Reads the claimed b->range from the spool and the columns of every event. Unreadable events get OUTCOME_DEAD, repeated ids
  * OUTCOME_DUPLICATE; the rest are items [0, n_open). Blocks for file reads: digest threads only. */
 MUST_CHECK int batch_read(struct batch *b, struct spool *spool);
+/* The same for one record that comes from elsewhere and belongs to no range; borrowed. */
+void batch_take(struct batch *b, const struct spool_record *record);
 /* UTC day of the batch's receipts (the spool never mixes two in one range). */
 int64_t batch_day(const struct batch *b);
 /* Binds the statement that stores items [from, to). Borrowed from the batch until the query is done. */
 void batch_bind(struct batch *b, struct db_query *q, const struct id128 *node, unsigned from, unsigned to);
 /* Copies the statement's outcomes to items [from, to). */
 void batch_take_outcomes(struct batch *b, const struct db_rows *rows, unsigned from, unsigned to);
+/* The item can never be stored: `q` is the query that said so with `r`. */
+void batch_give_up(struct batch *b, struct batch_item *item, int r, const struct db_query *q);
 /* Binds the statement that keeps all OUTCOME_DEAD items as dead letters; returns how many there are (0: nothing bound). */
 unsigned batch_bind_dead(struct batch *b, struct db_query *q);
