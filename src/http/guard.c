@@ -8,7 +8,7 @@
 
 struct head {
     unsigned n_length, n_encoding, n_host, n_headers;
-    bool bad_length, bad_encoding;
+    bool bad_length, bad_encoding, bad_host, bare_line_end;
 };
 
 static bool is_token_char(char c)
@@ -26,12 +26,30 @@ static bool is_token(struct str s)
     return s.n > 0;
 }
 
-static struct str next_line(struct str *rest)
+/* Without its CR LF. *ret_bare: a line feed came without carriage return, or a line has one elsewhere. */
+static struct str next_line(struct str *rest, bool *ret_bare)
 {
     struct str line = str_cut(rest, '\n');
-    if (line.n && line.p[line.n - 1] == '\r')
-        line.n--;
-    return line;
+    size_t end = str_find(line, '\r');
+    *ret_bare = *ret_bare || end + 1 != line.n;
+    return str_take(line, end);
+}
+
+/* RFC 9110 §7.2: a name or an address, and perhaps a port; what else stands there is for someone else to misread. A comma may come of two Hosts
+ * that were joined on the way. */
+static bool is_host(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] <= ' ' || s.p[i] >= 0x7f || strchr("\"#,/<>?@\\^`{|}", s.p[i])) /* bytes from 0x80 are negative */
+            return false;
+    return s.n > 0;
+}
+
+/* method SP target SP version, whose last byte is the minor version. */
+static bool is_request_line(struct str line)
+{
+    struct str method = str_cut(&line, ' '), target = str_cut(&line, ' ');
+    return is_token(method) && target.n > 0 && line.n == 8 && str_starts(line, STR("HTTP/1."));
 }
 
 static void note(struct head *h, struct str name, struct str value)
@@ -45,6 +63,7 @@ static void note(struct head *h, struct str name, struct str value)
         h->bad_encoding = h->bad_encoding || !str_eq_nocase(value, STR("chunked"));
     } else if (str_eq_nocase(name, STR("host"))) {
         h->n_host++;
+        h->bad_host = h->bad_host || !is_host(value);
     }
 }
 
@@ -64,6 +83,10 @@ static int judge(const struct head *h, bool http_1_0, struct str *ret_why)
         return refuse(STR("Transfer-Encoding is chunked, in HTTP/1.1, or absent"), ret_why);
     if (h->n_host > 1 || (h->n_host == 0 && !http_1_0))
         return refuse(STR("a request has one Host header"), ret_why);
+    if (h->bad_host)
+        return refuse(STR("Host is not a host"), ret_why);
+    if (h->bare_line_end)
+        return refuse(STR("lines end with CR LF, and neither stands elsewhere"), ret_why);
     return 0;
 }
 
@@ -71,12 +94,14 @@ int guard_head(struct str input, struct str *ret_why)
 {
     struct head h = {0};
     struct str rest = str_take(input, GUARD_MAX_HEAD);
-    struct str line = next_line(&rest);
+    struct str line = next_line(&rest, &h.bare_line_end);
     if (line.n == 0)
-        line = next_line(&rest);
+        line = next_line(&rest, &h.bare_line_end);
     bool http_1_0 = str_ends(line, STR("HTTP/1.0"));
+    if (rest.p && !is_request_line(line))
+        return refuse(STR("the request line is not a method, a target and a version"), ret_why);
     for (;;) {
-        line = next_line(&rest);
+        line = next_line(&rest, &h.bare_line_end);
         if (!rest.p) /* the line does not end within the limit */
             return -ERR_HEAD_TOO_LARGE;
         if (line.n == 0)

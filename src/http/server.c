@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "picket/base/log.h"
+#include "picket/http/chunked.h"
 
 enum { BODY_FILE_THRESHOLD = 256 << 10 };
 
@@ -25,6 +26,7 @@ static int set_body_dir(const char *dir)
 static void configure_h2o(struct http_server *s)
 {
     const struct http_config *config = &s->config;
+    chunked_check();
     h2o_config_init(&s->h2o);
     s->h2o.server_name = h2o_iovec_init(H2O_STRLIT(""));
     s->h2o.max_request_entity_size = config->body_max_bytes;

@@ -37,7 +37,7 @@ LAYERS = {  # in order: each may include those before it; its libraries
 }
 GENERATED = {"stmts.h": "db", "version.h": "main"}  # made at build time, and whose it is
 SYSTEM = re.compile(
-    r"(assert|complex|ctype|dirent|endian|errno|fcntl|fenv|float|fnmatch|ftw|getopt|glob|grp|ifaddrs|inttypes|limits|locale|malloc|math|netdb|poll|"
+    r"(assert|complex|ctype|dirent|dlfcn|endian|errno|fcntl|fenv|float|fnmatch|ftw|getopt|glob|grp|ifaddrs|inttypes|limits|locale|malloc|math|netdb|poll|"
     r"pthread|pwd|sched|semaphore|signal|spawn|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|stdnoreturn|string|strings|"
     r"syslog|termios|threads|time|unistd)\.h|(arpa|linux|net|netinet|sanitizer|sys)/[\w/]+\.h"
 )
