@@ -51,7 +51,7 @@ static void on_done(void *arg, int r, const char *sqlstate, const struct retenti
     run->over = true;
     run->result = r;
     run->total = *total;
-    memcpy(run->sqlstate, sqlstate, sizeof run->sqlstate);
+    (void)snprintf(run->sqlstate, sizeof run->sqlstate, "%s", sqlstate);
 }
 
 static void on_closed(void *arg)

@@ -63,6 +63,13 @@ static void later(struct retention *r, unsigned ms, void (*next)(struct retentio
     uv_timer_start(&r->timer, on_timer, ms, 0);
 }
 
+static void keep_sqlstate(char dst[DB_SQLSTATE], const char *state)
+{
+    struct str s = str_take(str_from(state), DB_SQLSTATE - 1);
+    memcpy(dst, s.p, s.n);
+    dst[s.n] = '\0';
+}
+
 /* ---- the end */
 
 static void tell_done(struct retention *r)
@@ -79,7 +86,7 @@ static void on_unlocked(struct db_query *q, int result, const struct db_rows *ro
 static void finish(struct retention *r, int result, const char *sqlstate)
 {
     r->result = result;
-    memcpy(r->sqlstate, sqlstate, sizeof r->sqlstate);
+    keep_sqlstate(r->sqlstate, sqlstate);
     if (!r->locked) {
         tell_done(r);
         return;
@@ -101,7 +108,7 @@ static void end_day(struct retention *r, int result, const char *sqlstate)
 {
     struct retention_day *d = &r->current;
     d->result = result;
-    memcpy(d->sqlstate, sqlstate, sizeof d->sqlstate);
+    keep_sqlstate(d->sqlstate, sqlstate);
     r->total.days++;
     if (result < 0) {
         r->total.failed_days++;
