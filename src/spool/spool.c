@@ -269,17 +269,20 @@ static void spool_free(struct spool *s)
     free(s);
 }
 
-/* A directory that was just made is durable once its parent is synced. */
+/* A directory that was made is durable once its parent is synced; a process that died in between may have made it. Who may not open the
+ * parent has made nothing in it. */
 static int dir_open(struct spool *s)
 {
     int made = disk_mkdir(AT_FDCWD, s->dir, "spool.dir.mkdir");
     if (made < 0)
         return made;
     s->dir_fd = disk_open(AT_FDCWD, s->dir, O_RDONLY | O_DIRECTORY, "spool.dir.open");
-    if (s->dir_fd < 0 || made == 0)
-        return s->dir_fd < 0 ? s->dir_fd : 0;
+    if (s->dir_fd < 0)
+        return s->dir_fd;
     AUTO_CLOSE int parent = disk_open(s->dir_fd, "..", O_RDONLY | O_DIRECTORY, "spool.dir.open");
-    return parent < 0 ? parent : disk_sync(parent, "spool.dir.sync");
+    if (parent < 0)
+        return parent == -EACCES && made == 0 ? 0 : parent;
+    return disk_sync(parent, "spool.dir.sync");
 }
 
 static int dir_lock(struct spool *s)
