@@ -423,5 +423,6 @@ int cursor_load(struct spool *s, struct spool_pos *ret)
     int r = disk_read(fd, &f, sizeof f, 0, "spool.cursor.read");
     if (r == (int)sizeof f && f.magic == CURSOR_MAGIC && f.sum == hash64(&f, offsetof(struct cursor_file, sum)))
         *ret = f.pos;
+    s->cursor_loose = true;
     return r < 0 ? r : 0;
 }

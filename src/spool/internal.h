@@ -122,7 +122,8 @@ struct spool {
 
     struct spool_pos claim_at; /* everything below was claimed or skipped once */
     struct spool_pos cursor;   /* everything below is settled (S6) */
-    bool cursor_dirty;
+    bool cursor_dirty;         /* the file lags */
+    bool cursor_loose;         /* the file was replaced without a sync, perhaps by an earlier process */
     struct list claims, skips; /* ascending */
     unsigned n_released;
 

@@ -114,27 +114,30 @@ static void segments_remove(struct spool *s, struct list *retired)
 
 /* ---- the cursor */
 
-static bool cursor_take(struct spool *s, struct spool_pos *ret)
+/* False: the file is good enough. */
+static bool cursor_take(struct spool *s, enum cursor_save how, struct spool_pos *ret)
 {
     (void)pthread_mutex_lock(&s->lock);
-    bool dirty = s->cursor_dirty;
+    bool needed = s->cursor_dirty || (how == CURSOR_DURABLE && s->cursor_loose);
     s->cursor_dirty = false;
+    s->cursor_loose |= needed;
     *ret = s->cursor;
     (void)pthread_mutex_unlock(&s->lock);
-    return dirty;
+    return needed;
 }
 
 static int cursor_save(struct spool *s, enum cursor_save how)
 {
     struct spool_pos pos;
-    if (!cursor_take(s, &pos))
+    if (!cursor_take(s, how, &pos))
         return 0;
     int r = cursor_write(s, pos, how);
-    if (r < 0) {
-        (void)pthread_mutex_lock(&s->lock);
+    (void)pthread_mutex_lock(&s->lock);
+    if (r < 0)
         s->cursor_dirty = true;
-        (void)pthread_mutex_unlock(&s->lock);
-    }
+    else if (how == CURSOR_DURABLE)
+        s->cursor_loose = false;
+    (void)pthread_mutex_unlock(&s->lock);
     return r;
 }
 
