@@ -9,13 +9,14 @@ define configure
 @test -z "$$(find sql tests/unit/sql -type d -newer $(1)/build.ninja)" || meson setup --reconfigure $(1)
 endef
 .DEFAULT_GOAL := help
-.PHONY: help run test build format format-check lint clean
+.PHONY: help run test build format format-check lint fuzz clean
 
 help:
 	@echo 'make run [ARGS=…]  install what is missing, build, start picket serve on 127.0.0.1:8080 (try ARGS=--help)'
 	@echo 'make test          install what is missing, build, run every test on real parts'
 	@echo 'make build         build $(BUILD)/picket and everything else'
 	@echo 'make lint          check the layers and the rules of style; make format: lay out the C files'
+	@echo 'make fuzz          fuzz every parser of foreign bytes for FUZZ_SECONDS each (3600)'
 	@echo 'make clean         remove the build directories'
 
 run:
@@ -52,6 +53,11 @@ format-check:
 
 lint:
 	@python3 tests/lint/lint.py
+
+fuzz:
+	@echo 'make fuzz: install missing Debian packages, fuzz two targets at a time'
+	@docker/setup.sh build ci
+	@tests/fuzz/run $(TARGETS)
 
 clean:
 	rm -rf build build-*/ tests/e2e/node/node_modules
