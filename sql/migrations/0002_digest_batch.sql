@@ -30,11 +30,13 @@ DECLARE
     v_hour    timestamptz := date_trunc('hour', r_received[1], 'UTC');
     v_today   uuid := uuid7_floor(date_trunc('day', r_received[1], 'UTC'));
     v_before  uuid := uuid7_floor(date_trunc('day', r_received[1], 'UTC') - interval '1 day');
+    v_after   uuid := uuid7_floor(date_trunc('day', r_received[1], 'UTC') + interval '1 day');
+    v_beyond  uuid := uuid7_floor(date_trunc('day', r_received[1], 'UTC') + interval '2 days');
     v_gid     bigint[];     -- grouping of each group; null: its project is gone
     v_issue   uuid[];       -- issue of each group
     v_new     boolean[];    -- the grouping does not exist yet
     v_missing boolean;
-    v_old     int[];        -- positions of records that yesterday's partition has
+    v_old     int[];        -- positions of records that yesterday's partition has, or tomorrow's
     v_stored  uuid[];       -- events.id of the rows really inserted
     v_count   bigint[];     -- per group, of the rows really inserted
     v_first   timestamptz[];
@@ -70,6 +72,14 @@ BEGIN
       FROM unnest(r_group, r_event_id) WITH ORDINALITY r(grp, event_id, n)
      CROSS JOIN LATERAL (SELECT FROM events e WHERE e.project_id = g_project[r.grp] AND e.event_id BETWEEN r.event_id AND r.event_id
                             AND e.id >= v_before AND e.id < v_today ORDER BY e.event_id LIMIT 1) e;
+    -- After a clock was set back, what came before is dated tomorrow.
+    IF EXISTS (SELECT FROM events e WHERE e.id >= v_after AND e.id < v_beyond) THEN
+        SELECT v_old || array_agg(r.n)
+          INTO v_old
+          FROM unnest(r_group, r_event_id) WITH ORDINALITY r(grp, event_id, n)
+         CROSS JOIN LATERAL (SELECT FROM events e WHERE e.project_id = g_project[r.grp] AND e.event_id BETWEEN r.event_id AND r.event_id
+                                AND e.id >= v_after AND e.id < v_beyond ORDER BY e.event_id LIMIT 1) e;
+    END IF;
 
     WITH ins AS (
         INSERT INTO events (project_id, id, event_id, grouping_id, batch_id, received_at, timestamp, title, level, platform, release,

@@ -146,7 +146,7 @@ static void same_id_in_two_projects(void **state)
     assert_everything_equals_the_rows(s);
 }
 
-/* An id is looked for on the day of its receipt and the day before, so within 24 hours it is always found. */
+/* An id is looked for on the day of its receipt, the day before and the day after, so within 24 hours it is always found. */
 static void same_id_across_midnight(void **state)
 {
     static const struct {
@@ -159,6 +159,8 @@ static void same_id_across_midnight(void **state)
         {0, -CLOCK_US_PER_DAY / 2, CLOCK_US_PER_DAY / 2 - 1, 1},
         {1, -1, 0, 1}, /* from the default partition to a day's */
         {9, -1, 0, 1}, /* within the default partition */
+        {0, CLOCK_US_PER_DAY, CLOCK_US_PER_DAY - 1, 1}, /* the clock was set back */
+        {0, CLOCK_US_PER_DAY, 0, 1},
         {0, -1 - CLOCK_US_PER_DAY, 0, 2},
         {0, -10 * CLOCK_US_PER_DAY, 0, 2},
     };
