@@ -3,8 +3,8 @@
  * Lost framing refuses the request. A payload that is broken or too large costs that item only; when nothing at all survives because
  * everything was broken or too large, the request is refused with the first reason. Items of kinds that are not stored are skipped.
  *
- * Ids: the envelope header's event_id is the first event's and the answer's. Without it the first event's own id, else one that is made
- * here. Further events of the same envelope go by their own id, or get one. */
+ * An envelope holds one event (§2.6): the first that is sound is taken, further ones are counted and left out. Its id, which is also the answer's,
+ * is the envelope header's, else its own, else one that is made here. */
 #include "admit.h"
 
 #include "picket/base/error.h"
@@ -22,21 +22,11 @@ void admit_done(struct admit *a)
     arena_done(&a->arena);
 }
 
-static bool id_taken(const struct admit *a, const struct id128 *id)
+static struct id128 choose_event_id(const struct envelope *e, struct id128 own)
 {
-    for (unsigned i = 0; i < a->n_events; i++)
-        if (id_eq(&a->events[i].event_id, id))
-            return true;
-    return false;
-}
-
-static struct id128 choose_event_id(struct admit *a, const struct envelope *e, struct id128 own)
-{
-    if (a->n_events == 0 && e->header.has_event_id)
+    if (e->header.has_event_id)
         return e->header.event_id;
-    if (!id_is_nil(&own) && !id_taken(a, &own))
-        return own;
-    return id_random();
+    return id_is_nil(&own) ? id_random() : own;
 }
 
 /* Why the item is left out: 0 = it is taken, 1 = not of a stored kind, <0 = broken or too large. */
@@ -51,14 +41,16 @@ static int take_event(struct admit *a, const struct envelope *e, const struct en
         return r;
     if (!is_error)
         return 1;
-    if (a->n_events == ADMIT_MAX_EVENTS)
-        return -ERR_TOO_MANY_ITEMS;
+    if (a->n_events == ADMIT_MAX_EVENTS) {
+        a->n_surplus++;
+        return 1;
+    }
     if (!a->events)
         a->events = arena_array(&a->arena, struct spool_record, ADMIT_MAX_EVENTS);
     struct spool_record *record = &a->events[a->n_events];
     *record = (struct spool_record){
         .id = id_v7(a->received_us),
-        .event_id = choose_event_id(a, e, own),
+        .event_id = choose_event_id(e, own),
         .project_id = a->project_id,
         .received_us = a->received_us,
         .sent_at_us = e->header.sent_at_us,
@@ -81,7 +73,7 @@ static int read_items(struct admit *a, struct envelope *e)
         int why = item.type == ITEM_EVENT ? take_event(a, e, &item) : 1;
         a->n_skipped += why == 1;
         if (why < 0) {
-            unsigned *counter = why == -ERR_ITEM_TOO_LARGE || why == -ERR_TOO_MANY_ITEMS ? &a->n_large : &a->n_broken;
+            unsigned *counter = why == -ERR_ITEM_TOO_LARGE ? &a->n_large : &a->n_broken;
             ++*counter;
             if (first_reason == 0) {
                 first_reason = why;
@@ -110,6 +102,23 @@ static int read_envelope(struct admit *a, struct str body)
     }
     r = credentials_join_dsn(&a->credentials, e.header.dsn, a->project_id);
     return r < 0 ? r : read_items(a, &e);
+}
+
+int admit_peek(struct admit *a)
+{
+    struct str start = a->body;
+    struct envelope e;
+    int r = 0;
+    if (a->encoding != ENCODING_IDENTITY) {
+        buf_clear(&a->decoded);
+        r = encoding_peek(a->encoding, a->body, ENVELOPE_MAX_HEADER + 2, &a->decoded);
+        start = buf_str(&a->decoded);
+    }
+    if (r == 0) {
+        r = envelope_open(start, &a->arena, &e);
+        a->at = e.at;
+    }
+    return r < 0 ? r : credentials_join_dsn(&a->credentials, e.header.dsn, a->project_id);
 }
 
 int admit_run(struct admit *a, size_t max_decoded)

@@ -6,7 +6,7 @@
 #include "picket/protocol/envelope.h"
 #include "picket/spool/spool.h"
 
-enum { ADMIT_MAX_EVENTS = 100 };
+enum { ADMIT_MAX_EVENTS = 1 }; /* protocol §2.6: of two events the first is accepted */
 
 struct admit_limits {
     size_t envelope_max_bytes, event_max_bytes;
@@ -25,9 +25,9 @@ struct admit {
     int result; /* 0 or the error that refuses the request */
     size_t at;  /* where in the decoded body */
     bool has_id;
-    struct id128 id; /* the answer's */
-    unsigned n_events, n_broken, n_large, n_skipped;
-    struct spool_record *events; /* in the arena; slices borrow `decoded` or `body` */
+    struct id128 id;                                            /* the answer's */
+    unsigned n_events, n_broken, n_large, n_skipped, n_surplus; /* surplus: an event beside the first */
+    struct spool_record *events;                                /* in the arena; slices borrow `decoded` or `body` */
     /* own */
     struct buf decoded;
     struct arena arena;
@@ -35,5 +35,7 @@ struct admit {
 
 void admit_init(struct admit *a);
 void admit_done(struct admit *a);
+/* For a request that names no key outside its body: takes the envelope's dsn, decoding no more than its header may need. <0 as `result`. */
+MUST_CHECK int admit_peek(struct admit *a);
 /* Fills the out fields. With max_decoded below the envelope limit a body that inflates beyond it gives 1: not decided, call again with more. */
 MUST_CHECK int admit_run(struct admit *a, size_t max_decoded);

@@ -195,13 +195,15 @@ def test_transaction_is_no_error(project):
 
 
 def test_several_events(project):
-    """Events beside the first have ids of their own or get one."""
+    """Of several events in an envelope the first that is sound is accepted (sentry-protocol §2.6); its id is the header's."""
     first, second = new_id(), new_id()
-    body = envelope({"event_id": first}, item("event", {"message": "several 1"}), item("event", {"event_id": second, "message": "several 2"}),
-                    item("event", {"event_id": first, "message": "several 3"}), item("event", {"message": "several 4"}))
+    body = envelope({"event_id": first}, item("event", b"{broken"), item("event", {"event_id": new_id(), "message": "several 2"}),
+                    item("event", {"event_id": second, "message": "several 3"}), item("event", {"message": "several 4"}))
     assert accepted(project.post(body)) == first
-    assert project.find(first)["title"] == "Log Message: several 1"
-    assert project.find(second)["title"] == "Log Message: several 2"
+    assert project.find(first)["title"] == "Log Message: several 2"
+    project.settle()
+    assert second not in {uuid.UUID(event["event_id"]).hex for event in project.all_events()}
+    assert project.issue("several 3") is None and project.issue("several 4") is None
 
 
 def test_long_header_line(project):
