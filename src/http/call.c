@@ -226,6 +226,14 @@ struct str http_header(const struct http_call *call, const char *lower_case_name
     return at < 0 ? STR("") : str_of_iovec(headers->entries[at].value);
 }
 
+struct str http_header_next(const struct http_call *call, const char *lower_case_name, size_t *at)
+{
+    const h2o_headers_t *headers = &call->req->headers;
+    ssize_t found = h2o_find_header_by_str(headers, lower_case_name, strlen(lower_case_name), (ssize_t)*at);
+    *at = (size_t)found;
+    return found < 0 ? (struct str){NULL, 0} : str_of_iovec(headers->entries[found].value);
+}
+
 struct str http_body_bytes(const struct http_call *call)
 {
     return str_of_iovec(call->req->entity);

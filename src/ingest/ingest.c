@@ -1,8 +1,9 @@
 /* ingest.c: phase one, the way of a request from the socket to its 200:
  *
- *   credentials in headers and query → (key known to be bad: 403) → decode and read the envelope (admit.c) → join the envelope's dsn
- *   → key: cache, or one query on a cold miss → append to the spool → durable → 200 {"id"}
+ *   credentials in headers and query, or in the envelope's header → key: cache, or one query on a cold miss → decode and read the envelope
+ *   (admit.c) → append to the spool → durable → 200 {"id"}
  *
+ * The key comes before the work: who has none costs a look-up and, where the key can only be inside, the decoding of one header.
  * Small bodies are decoded and read on the loop; a body that is large, or inflates beyond INLINE_DECODED_BYTES, goes to a worker thread
  * with a copy of its bytes, because nothing of a request may be seen by another thread (style M3). Whatever is under way when the
  * client goes away is cancelled by the request's dispose callback; a job that runs on is orphaned: it frees itself when it comes home.
@@ -33,6 +34,7 @@ struct ingest {
 struct admit_job {
     struct http_job job;
     struct ingest_op *op;
+    atomic_bool unwanted; /* nobody waits any more: not worth beginning */
     struct admit admit;
     char body[];
 };
@@ -57,8 +59,10 @@ static void dispose(void *memory)
         key_query_cancel(&op->key_query);
     if (op->append_running)
         spool_append_cancel(&op->append);
-    if (op->job)
+    if (op->job) {
         op->job->op = NULL;
+        atomic_store(&op->job->unwanted, true);
+    }
     admit_done(&op->admit);
 }
 
@@ -129,38 +133,6 @@ static void append(struct ingest_op *op)
         op->append_running = true;
 }
 
-/* ---- key */
-
-static void on_key(struct key_query *q, int r, enum key_verdict verdict)
-{
-    struct ingest_op *op = container_of(q, struct ingest_op, key_query);
-    op->key_query_running = false;
-    if (r < 0)
-        http_answer_error(op->call, -ERR_KEY_UNVERIFIED, str_from(err_text(r)));
-    else if (verdict != KEY_OK)
-        http_answer_error(op->call, -ERR_KEY_REJECTED, STR(""));
-    else
-        append(op);
-}
-
-static void check_key(struct ingest_op *op)
-{
-    const struct admit *a = op->done;
-    struct key_info info;
-    switch (key_cache_check(op->ingest->config.keys, &a->credentials.key, a->project_id, &info)) {
-    case KEY_OK:
-        append(op);
-        return;
-    case KEY_REJECTED:
-        http_answer_error(op->call, -ERR_KEY_REJECTED, STR(""));
-        return;
-    case KEY_MISS:
-        op->key_query_running = true;
-        key_query_start(&op->key_query, op->ingest->config.keys, op->call->worker->db, &a->credentials.key, a->project_id, on_key);
-        return;
-    }
-}
-
 /* ---- envelope */
 
 static void admitted(struct ingest_op *op, struct admit *a)
@@ -169,7 +141,7 @@ static void admitted(struct ingest_op *op, struct admit *a)
     if (a->result < 0)
         refuse_at(op, a->result);
     else
-        check_key(op);
+        append(op);
 }
 
 static void job_free(struct admit_job *job)
@@ -205,6 +177,8 @@ static void job_home(struct http_job *http_job)
 static void job_run(struct http_job *http_job)
 {
     struct admit_job *job = container_of(http_job, struct admit_job, job);
+    if (atomic_load(&job->unwanted))
+        return;
     int r = admit_run(&job->admit, SIZE_MAX);
     assert(r == 0);
 }
@@ -239,6 +213,77 @@ static void admit_elsewhere(struct ingest_op *op)
     }
 }
 
+static void decode(struct ingest_op *op)
+{
+    struct admit *a = &op->admit;
+    if (a->body.n > INLINE_BODY_BYTES || admit_run(a, INLINE_DECODED_BYTES) == 1)
+        admit_elsewhere(op);
+    else
+        admitted(op, a);
+}
+
+/* ---- key */
+
+static void on_key(struct key_query *q, int r, enum key_verdict verdict)
+{
+    struct ingest_op *op = container_of(q, struct ingest_op, key_query);
+    op->key_query_running = false;
+    if (r < 0)
+        http_answer_error(op->call, -ERR_KEY_UNVERIFIED, str_from(err_text(r)));
+    else if (verdict != KEY_OK)
+        http_answer_error(op->call, -ERR_KEY_REJECTED, STR(""));
+    else
+        decode(op);
+}
+
+static void check_key(struct ingest_op *op)
+{
+    const struct admit *a = &op->admit;
+    struct key_info info;
+    switch (key_cache_check(op->ingest->config.keys, &a->credentials.key, a->project_id, &info)) {
+    case KEY_OK:
+        decode(op);
+        return;
+    case KEY_REJECTED:
+        http_answer_error(op->call, -ERR_KEY_REJECTED, STR(""));
+        return;
+    case KEY_MISS:
+        op->key_query_running = true;
+        key_query_start(&op->key_query, op->ingest->config.keys, op->call->worker->db, &a->credentials.key, a->project_id, on_key);
+        return;
+    }
+}
+
+/* ---- head */
+
+/* A header that is there twice may name two keys. */
+static int read_credentials(const struct http_call *call, struct credentials *ret)
+{
+    struct credentials_source source = {http_header(call, "x-sentry-auth"), http_header(call, "authorization"), call->query};
+    static const char *const names[] = {"x-sentry-auth", "authorization"};
+    int r = credentials_read(&source, ret);
+    for (size_t i = 0; i < ARRAY_LEN(names) && r == 0; i++) {
+        size_t at = SIZE_MAX;
+        for (struct str value = http_header_next(call, names[i], &at); value.p && r == 0; value = http_header_next(call, names[i], &at)) {
+            struct credentials more;
+            struct credentials_source again = {i == 0 ? value : STR(""), i == 1 ? value : STR(""), STR("")};
+            r = credentials_read(&again, &more);
+            if (r == 0 && more.present && ret->present && !id_eq(&more.key, &ret->key))
+                r = -ERR_MANY_CREDENTIALS;
+        }
+    }
+    return r;
+}
+
+static int read_encoding(const struct http_call *call, enum content_encoding *ret)
+{
+    size_t at = SIZE_MAX;
+    (void)http_header_next(call, "content-encoding", &at);
+    if (at != SIZE_MAX && http_header_next(call, "content-encoding", &at).p)
+        return -ERR_BAD_ENCODING; /* stacked */
+    return encoding_parse(http_header(call, "content-encoding"), ret);
+}
+
 static void handle_envelope(struct http_call *call)
 {
     struct ingest *i = call->module;
@@ -246,7 +291,7 @@ static void handle_envelope(struct http_call *call)
     op->call = call;
     op->ingest = i;
     admit_init(&op->admit);
-    struct admit *a = &op->admit;
+    struct admit *a = op->done = &op->admit;
     a->limits = (struct admit_limits){i->config.envelope_max_bytes, i->config.event_max_bytes};
     a->received_us = clock_wall_us();
     a->body = http_body_bytes(call);
@@ -255,21 +300,15 @@ static void handle_envelope(struct http_call *call)
         http_answer_error(call, -ERR_BAD_PROJECT, STR(""));
         return;
     }
-    struct credentials_source source = {http_header(call, "x-sentry-auth"), http_header(call, "authorization"), call->query};
-    int r = credentials_read(&source, &a->credentials);
+    int r = read_credentials(call, &a->credentials);
     if (r == 0)
-        r = encoding_parse(http_header(call, "content-encoding"), &a->encoding);
-    struct key_info info;
-    if (r == 0 && a->credentials.present && key_cache_check(i->config.keys, &a->credentials.key, a->project_id, &info) == KEY_REJECTED)
-        r = -ERR_KEY_REJECTED; /* before any work is done for the body */
-    if (r < 0) {
-        http_answer_error(call, r, STR(""));
-        return;
-    }
-    if (a->body.n > INLINE_BODY_BYTES || admit_run(a, INLINE_DECODED_BYTES) == 1)
-        admit_elsewhere(op);
+        r = read_encoding(call, &a->encoding);
+    if (r == 0 && !a->credentials.present)
+        r = admit_peek(a);
+    if (r < 0)
+        refuse_at(op, r);
     else
-        admitted(op, a);
+        check_key(op);
 }
 
 /* ---- the module */

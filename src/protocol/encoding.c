@@ -190,10 +190,10 @@ static int drain(struct decoder *d, size_t max_bytes, struct buf *out)
     }
 }
 
-int encoding_decode(enum content_encoding enc, struct str in, size_t max_bytes, struct buf *out)
+/* What came out before a failure stays in `out`. */
+static int decode(enum content_encoding enc, struct str in, size_t max_bytes, struct buf *out)
 {
     struct decoder d = {.in = in};
-    size_t before = out->n;
     switch (enc) {
     case ENCODING_IDENTITY:
         return 0;
@@ -214,9 +214,22 @@ int encoding_decode(enum content_encoding enc, struct str in, size_t max_bytes, 
     buf_reserve(out, smaller(max_bytes, in.n > FIRST_ROOM ? in.n * 2 : FIRST_ROOM)); /* what one decode usually needs, in one piece */
     int r = in.n ? drain(&d, max_bytes, out) : -ERR_CORRUPT_BODY;
     d.close(&d);
+    return r;
+}
+
+int encoding_decode(enum content_encoding enc, struct str in, size_t max_bytes, struct buf *out)
+{
+    size_t before = out->n;
+    int r = decode(enc, in, max_bytes, out);
     if (r < 0)
         out->n = before;
     return r;
+}
+
+int encoding_peek(enum content_encoding enc, struct str in, size_t max_bytes, struct buf *out)
+{
+    int r = decode(enc, in, max_bytes, out);
+    return r == -ERR_TOO_LARGE ? 0 : r;
 }
 
 /* ---- stored payloads */

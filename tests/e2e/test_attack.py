@@ -1,12 +1,18 @@
 """What a stranger who means harm, or has bad luck, does to a server: found by attacking a running one."""
 import concurrent.futures
+import contextlib
+import gzip
 import os
 import re
+import secrets
 import socket
+import threading
+import time
 
 import pytest
 
 import server
+import wire
 from client import Api
 
 
@@ -58,3 +64,44 @@ def test_guessing_behind_a_proxy(make_picket):
     assert {answer.status_code for answer in answers} == {401, 429}
     elsewhere = Api(picket.url).post("/auth/login", json={"email": "x@example.com", "password": "wrong password"}, headers={"X-Forwarded-For": "203.0.113.8"})
     assert elsewhere.status_code == 401
+
+
+def test_headers_that_are_there_twice(picket, project):
+    """decisions.md "ingest credentials": several that differ are refused, wherever they stand; stacked encodings are (protocol §2.4)."""
+    body = wire.event_envelope(wire.error_event())
+    other = f"Sentry sentry_key={secrets.token_hex(16)}"
+    for name, mine, theirs in (("X-Sentry-Auth", project.auth["X-Sentry-Auth"], other), ("Authorization", project.auth["X-Sentry-Auth"], other)):
+        for headers, status in (([(name, mine), (name, mine)], 200), ([(name, mine), (name, theirs)], 401), ([(name, theirs), (name, mine)], 401)):
+            assert wire.exchange(project.port, wire.request("POST", project.ingest_path, headers, body)).status == status, headers
+    headers = [*project.auth.items(), ("Content-Encoding", "identity"), ("Content-Encoding", "gzip")]
+    assert wire.exchange(project.port, wire.request("POST", project.ingest_path, headers, gzip.compress(body))).status == 415
+
+
+@pytest.fixture(scope="module")
+def bomb():
+    """97 KB that become 95 MiB, just below MAX_ENVELOPE_BYTES: the most work that a body can be."""
+    return gzip.compress(b'{}\n{"type":"event"}\n' + b" " * (95 << 20) + b"{}\n", 9)
+
+
+def test_work_begins_with_a_key(picket, project, bomb):
+    """Who has no key of this server costs a look-up, whatever the body would cost to decode."""
+    dsn = gzip.compress(b'{"dsn":"http://%s@127.0.0.1/%d"}\n' % (secrets.token_hex(16).encode(), project.id) + b" " * (95 << 20), 9)
+    began = time.monotonic()
+    for _ in range(5):
+        for headers, body in (([("X-Sentry-Auth", f"Sentry sentry_key={secrets.token_hex(16)}")], bomb), ([], dsn)):
+            answer = wire.exchange(project.port, wire.request("POST", project.ingest_path, [*headers, ("Content-Encoding", "gzip")], body))
+            assert answer.status == 403
+    assert time.monotonic() - began < (10 if server.SANITIZED else 2)
+
+
+def test_stop_with_expensive_bodies_in_line(make_picket, bomb):
+    """issue item 7: SIGTERM ends it within 10 s, though 24 bodies wait that take a second each to decode; those that were promised nothing get 503 or
+    nothing."""
+    picket = make_picket().start()
+    project = picket.new_project()
+    headers = [*project.auth.items(), ("Content-Encoding", "gzip")]
+    with contextlib.ExitStack() as stack:
+        for _ in range(24):
+            stack.enter_context(wire.Connection(project.port)).send(wire.request("POST", project.ingest_path, headers, bomb))
+        project.api.read("/auth/me")
+        picket.stop()

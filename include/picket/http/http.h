@@ -102,9 +102,11 @@ const struct http_config *http_config(const struct http_call *call);
 
 /* ---- inside a handler */
 struct str http_header(const struct http_call *call, const char *lower_case_name); /* "" when absent; first of several */
-struct str http_body_bytes(const struct http_call *call);                          /* as sent */
-bool http_query_param(struct http_call *call, struct str name, struct str *ret);   /* percent-decoded into the arena; first of several */
-struct str http_client_address(struct http_call *call, uint8_t ret_addr[16]);      /* text, and 16 bytes (v4-mapped) */
+/* The next one of that name behind *at (begin with SIZE_MAX): p == NULL when there is none. */
+struct str http_header_next(const struct http_call *call, const char *lower_case_name, size_t *at);
+struct str http_body_bytes(const struct http_call *call);                        /* as sent */
+bool http_query_param(struct http_call *call, struct str name, struct str *ret); /* percent-decoded into the arena; first of several */
+struct str http_client_address(struct http_call *call, uint8_t ret_addr[16]);    /* text, and 16 bytes (v4-mapped) */
 /* The same for limits: what the proxy saw, or the peer. The other one believes what the client claims of itself. */
 struct str http_seen_address(struct http_call *call);
 /* Zeroed memory in req->pool that ends with a call of dispose(memory) when the request is over, answered or not: cancel there. */

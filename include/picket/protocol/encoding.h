@@ -14,6 +14,10 @@ MUST_CHECK int encoding_parse(struct str header, enum content_encoding *ret);
  * deflate. ENCODING_IDENTITY is the caller's: there is nothing to do. */
 MUST_CHECK int encoding_decode(enum content_encoding enc, struct str in, size_t max_bytes, struct buf *out);
 
+/* The same for the first max_bytes of what would come out: for whoever looks at the beginning before the rest is worth the work. That more would come
+ * is no error. */
+MUST_CHECK int encoding_peek(enum content_encoding enc, struct str in, size_t max_bytes, struct buf *out);
+
 /* zstd level 1 frame with content size, for stored payloads. One compressor per thread that compresses. */
 struct encoding_zstd;
 struct encoding_zstd *encoding_zstd_new(void);
