@@ -123,12 +123,12 @@ int cmd_verbs(const char *command, const char *usage, const struct cmd_verb *ver
 /* ---- the database */
 
 /* Directories to the user who runs everything, then that user, then a look at whether the directories can really be used. */
-static int become_user(const char *data_dir)
+static int become_user(const struct config *config, const char *data_dir)
 {
     const char *why = "";
     int r = data_dir ? privileges_prepare_dir(data_dir, &why) : 0;
     if (r == 0)
-        r = privileges_drop(&why);
+        r = privileges_drop(config->core_dumps ? CORES_ALLOWED : CORES_NEVER, &why);
     if (r == 0 && data_dir)
         r = privileges_prepare_dir(data_dir, &why);
     if (r < 0)
@@ -164,7 +164,7 @@ int cmd_database_find(const struct config *config, struct db_cluster **ret_clust
 {
     *ret_cluster = NULL;
     *ret_conninfo = config->database_url;
-    int code = become_user(config->database_url ? NULL : config->data_dir);
+    int code = become_user(config, config->database_url ? NULL : config->data_dir);
     if (code != EXIT_OK || config->database_url)
         return code;
     code = start_cluster(config, ret_cluster);

@@ -259,7 +259,7 @@ static int open_all(struct serve *s)
         return cmd_fail("%s: %s (%s)", s->config->data_dir, why, err_text(r));
     r = privileges_prepare_dir(s->config->spool_dir, &why);
     if (r == 0)
-        r = privileges_drop(&why);
+        r = privileges_drop(s->config->core_dumps ? CORES_ALLOWED : CORES_NEVER, &why);
     if (r < 0)
         return cmd_fail("%s: %s (%s)", s->config->spool_dir, why, err_text(r));
     raise_descriptors(s->config);
@@ -284,6 +284,7 @@ static int open_all(struct serve *s)
     if (code == EXIT_OK)
         code = open_spool(s);
     if (code == EXIT_OK)
+    config_forget(s->config->create_superuser);
         code = away ? open_later(s) : open_digest(s);
     return code == EXIT_OK ? open_http(s) : code;
 }

@@ -1,16 +1,19 @@
 /* config.c: the table of environment variables. A new setting is one row, and a field in struct config. An empty value means unset, because
- * compose files pass empty strings for what is not set. */
+ * compose files pass empty strings for what is not set. A SECRET may stand in a file that NAME_FILE names, as container secrets do. */
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stddef.h>
 #include <unistd.h>
 
 #include "picket/auth/email.h"
 #include "picket/auth/password.h"
+#include "picket/base/error.h"
 
-enum kind { TEXT, NUMBER, BYTES, FLAG, URL, LEVEL };
+enum kind { TEXT, SECRET, NUMBER, BYTES, FLAG, URL, LEVEL };
+enum { SECRET_MAX = 4096 };
 
 struct row {
     const char *name;
@@ -27,7 +30,7 @@ struct row {
 #define FIELD(f) offsetof(struct config, f)
 
 static const struct row rows[] = {
-    {"DATABASE_URL", TEXT, FIELD(database_url), NULL, 0, 0,
+    {"DATABASE_URL", SECRET, FIELD(database_url), NULL, 0, 0,
      "PostgreSQL to use, postgres://user:password@host/db; unset: Picket runs a private one in DATA_DIR"},
     {"DATABASE_MAX_CONNECTIONS", NUMBER, FIELD(database_max_connections), "10", 2, 1000, "connections of all HTTP threads together"},
     {"DATABASE_ACQUIRE_TIMEOUT_SECS", NUMBER, FIELD(database_acquire_s), "5", 1, 300, "how long a query may wait for a connection"},
@@ -63,12 +66,14 @@ static const struct row rows[] = {
     {"SESSION_IDLE_HOURS", NUMBER, FIELD(session_idle_hours), "168", 1, 87600, "a login ends when unused for so long"},
     {"SESSION_MAX_HOURS", NUMBER, FIELD(session_max_hours), "720", 1, 87600, "a login ends after so long anyway"},
     {"ALLOW_REGISTRATION", FLAG, FIELD(allow_registration), "false", 0, 0, "anyone may create an account through POST /auth/register"},
-    {"CREATE_SUPERUSER", TEXT, FIELD(create_superuser), NULL, 0, 0,
+    {"CREATE_SUPERUSER", SECRET, FIELD(create_superuser), NULL, 0, 0,
      "email:password of the first administrator; unset: admin@picket.local with a random password"},
     {"LOG_LEVEL", LEVEL, FIELD(log_level), "info", 0, 0, "debug, info, warn or error"},
 };
 
 static void *field(struct config *c, const struct row *row)
+    {"CORE_DUMPS", FLAG, FIELD(core_dumps), "false", 0, 0,
+     "allow core dumps, and debuggers of the user that Picket runs as; its memory holds secrets"},
 {
     return (char *)c + row->at;
 }
@@ -136,7 +141,8 @@ static bool take(struct config *c, const struct row *row, struct str s)
     struct str origin, path;
     switch (row->kind) {
     case TEXT:
-        *(const char **)field(c, row) = arena_cstr(&c->arena, s);
+    case SECRET:
+        *(char **)field(c, row) = arena_cstr(&c->arena, s);
         return true;
     case NUMBER:
     case BYTES: {
@@ -198,6 +204,7 @@ static void explain(const struct row *row, const char *value, char *why, size_t 
         break;
     }
 }
+    case SECRET:
 
 static const char *default_data_dir(struct config *c, char *(*getenv_fn)(const char *))
 {
@@ -261,11 +268,53 @@ int config_read(struct config *c, char *(*getenv_fn)(const char *name), char *wh
     *c = (struct config){0};
     arena_init(&c->arena);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+/* The bytes of the file, without the newline at its end. <0: -errno; -EINVAL when they are no secret. */
+static ssize_t read_secret(const char *path, char dst[SECRET_MAX])
+{
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = 0, r = fd < 0 ? -1 : 1;
+    while (r > 0 && n < SECRET_MAX) {
+        r = read(fd, dst + n, (size_t)(SECRET_MAX - n));
+        n += r > 0 ? r : 0;
+    }
+    if (r < 0)
+        return -errno;
+    while (n > 0 && (dst[n - 1] == '\n' || dst[n - 1] == '\r'))
+        n--;
+    return n == 0 || n == SECRET_MAX || memchr(dst, '\0', (size_t)n) ? -EINVAL : n;
+}
+
+/* NAME_FILE, when it is set: the secret stands in that file. */
+static int take_secret_file(struct config *c, const struct row *row, char *(*getenv_fn)(const char *), char *why, size_t why_size)
+{
+    char name[64], secret[SECRET_MAX];
+    (void)snprintf(name, sizeof name, "%s_FILE", row->name); /* fits: names are short */
+    const char *path = getenv_fn(name), *plain = getenv_fn(row->name);
+    if (!path || !path[0])
+        return 0;
+    if (plain && plain[0]) {
+        (void)snprintf(why, why_size, "%s and %s: one of them is allowed", row->name, name);
+        return -EINVAL;
+    }
+    ssize_t n = read_secret(path, secret);
+    if (n < 0) {
+        (void)snprintf(why, why_size, "%s=%s: %s", name, path,
+                       n == -EINVAL ? "a file with one value of at most 4 KB is allowed" : err_text((int)n));
+        return -EINVAL;
+    }
+    bool taken = take(c, row, str_of(secret, (size_t)n));
+    assert(taken); /* any text is one */
+    explicit_bzero(secret, sizeof secret);
+    return 0;
+}
+
         const char *value = getenv_fn(rows[i].name);
         if (!value || !value[0])
             value = rows[i].unset;
         if (value && !take(c, &rows[i], str_from(value))) {
             explain(&rows[i], value, why, why_size);
+        if (rows[i].kind == SECRET && take_secret_file(c, &rows[i], getenv_fn, why, why_size) < 0)
+            return -EINVAL;
             return -EINVAL;
         }
     }
@@ -277,9 +326,26 @@ void config_done(struct config *c)
     arena_done(&c->arena);
 }
 
+void config_forget(char *secret)
+{
+    if (secret)
+        explicit_bzero(secret, strlen(secret));
+}
+
+void config_forget_environment(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (rows[i].kind == SECRET)
+            config_forget(getenv(rows[i].name));
+}
+
 void config_help(FILE *out)
 {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        (void)fprintf(out, "  %-30s %s%s%s%s\n", rows[i].name, rows[i].help, rows[i].unset ? " (default: " : "",
-                      rows[i].unset ? rows[i].unset : "", rows[i].unset ? ")" : "");
+        if (rows[i].kind == SECRET)
+            config_forget(*(char **)field(c, &rows[i]));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        (void)fprintf(out, "  %-30s %s%s%s%s%s\n", rows[i].name, rows[i].help, rows[i].unset ? " (default: " : "",
+                      rows[i].unset ? rows[i].unset : "", rows[i].unset ? ")" : "",
+                      rows[i].kind == SECRET ? "; may stand in the file that NAME_FILE names" : "");
 }

@@ -10,7 +10,7 @@
 #include "picket/base/log.h"
 
 struct config {
-    const char *database_url;     /* NULL: a private cluster */
+    char *database_url;           /* NULL: a private cluster */
     const char *postgres_bin_dir; /* NULL: found */
     uint64_t database_max_connections, database_acquire_s, database_idle_s, database_wait_s;
     const char *host;
@@ -25,8 +25,8 @@ struct config {
     uint64_t max_connections, max_body_bytes, max_envelope_bytes, max_event_bytes, max_bodies_bytes;
     uint64_t retention_days, retention_events_per_issue;
     uint64_t session_idle_hours, session_max_hours;
-    bool ssl_proxy, allow_registration;
-    const char *create_superuser; /* "email:password" or NULL */
+    bool ssl_proxy, allow_registration, core_dumps;
+    char *create_superuser; /* "email:password" or NULL */
     enum log_level log_level;
     struct arena arena; /* owns the strings above that were made */
 };
@@ -36,4 +36,8 @@ struct config {
 MUST_CHECK int config_read(struct config *c, char *(*getenv_fn)(const char *name), char *why, size_t why_size);
 void config_done(struct config *c);
 /* Every variable with its default and meaning. */
+/* Overwrites what nobody needs any more. NULL is fine. */
+void config_forget(char *secret);
+/* The same for the secrets in the process's environment, where /proc and children would find them: after config_read, before threads. */
+void config_forget_environment(void);
 void config_help(FILE *out);

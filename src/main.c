@@ -90,6 +90,7 @@ int main(int argc, char **argv)
         code = EXIT_USAGE;
     } else {
         log_set_level(config.log_level);
+        config_forget_environment();
         code = command->run(&config, argc - 1, argv + 1);
     }
     config_done(&config);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "picket/base/log.h"
@@ -87,7 +88,7 @@ int privileges_prepare_dir(const char *dir, const char **ret_why)
     return access(dir, R_OK | W_OK | X_OK) == 0 ? 0 : -errno;
 }
 
-int privileges_drop(const char **ret_why)
+static int become_service_user(void)
 {
     if (geteuid() != 0)
         return 0;
@@ -96,11 +97,30 @@ int privileges_drop(const char **ret_why)
         log_line(LOG_WARN, "running as root: there is no user postgres to become", "%s", "");
         return 0;
     }
-    *ret_why = "cannot become user postgres";
     if (initgroups("postgres", pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 || setuid(pw->pw_uid) < 0)
         return -errno;
     assert(setuid(0) < 0); /* there is no way back */
-    (void)prctl(PR_SET_DUMPABLE,
-                1); /* changing user clears it; the process holds no secret that its user may not see, and tools need /proc */
     return 0;
+}
+
+/* RLIMIT_CORE alone does not hold where the kernel pipes cores to a program. Not dumpable means too that only root may trace the process; changing the
+ * user has cleared the flag already, so it is set where cores are allowed. */
+static int set_cores(enum privileges_cores cores)
+{
+    struct rlimit none = {0};
+    if (cores == CORES_NEVER && setrlimit(RLIMIT_CORE, &none) < 0)
+        return -errno;
+    return prctl(PR_SET_DUMPABLE, cores == CORES_ALLOWED ? 1L : 0L, 0L, 0L, 0L) < 0 ? -errno : 0;
+}
+
+int privileges_drop(enum privileges_cores cores, const char **ret_why)
+{
+    *ret_why = "cannot become user postgres";
+    int r = become_service_user();
+    if (r < 0)
+        return r;
+    *ret_why = "cannot give up privileges";
+    (void)umask(077); /* cannot fail */
+    r = prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) < 0 ? -errno : 0;
+    return r == 0 ? set_cores(cores) : r;
 }

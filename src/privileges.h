@@ -8,5 +8,8 @@
  * files and is not that user's already, which is an error. Else: sees to it that it can be written. On failure errno's negative, and *ret_why
  * says what to do. */
 MUST_CHECK int privileges_prepare_dir(const char *dir, const char **ret_why);
-/* As root: becomes user postgres if there is one, else stays root and says so in the log. Otherwise nothing. */
-MUST_CHECK int privileges_drop(const char **ret_why);
+enum privileges_cores { CORES_NEVER, CORES_ALLOWED };
+/* As root: becomes user postgres if there is one, else stays root and says so in the log. Always: nobody gains privileges again, not by way of a
+ * set-user-id program either; new files are this user's alone; and memory, which holds other people's secrets, goes into no core and is closed to
+ * other processes of the user, unless cores are allowed. Calling it again changes nothing. */
+MUST_CHECK int privileges_drop(enum privileges_cores cores, const char **ret_why);

@@ -34,6 +34,8 @@ def environment(**settings):
     """What a child process gets: nothing of ours that could change the meaning of a test (proxies, locale, PG* variables)."""
     env = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS") if name in os.environ}
     env["LC_ALL"] = "C.UTF-8"
+    if SANITIZED:
+        env["CORE_DUMPS"] = "true"  # LeakSanitizer traces the process
     # Freed memory is held back by the sanitizer to catch late uses; bounded, so that memory can be watched.
     env["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=4:thread_local_quarantine_size_kb=64:detect_leaks=1"
     env.update({name: str(value) for name, value in settings.items() if value is not None})

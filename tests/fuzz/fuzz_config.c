@@ -14,6 +14,8 @@ static struct { /* for one input: getenv takes no argument of ours */
 
 static char *value_of(const char *name)
 {
+    if (str_ends(str_from(name), STR("_FILE"))) /* the machine's files are not part of the input */
+        return NULL;
     for (struct str rest = environment.text; rest.p;) {
         struct str value = str_cut(&rest, '\n'), key = str_cut(&value, '=');
         if (str_eq(key, str_from(name)) && value.p)
