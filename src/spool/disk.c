@@ -1,22 +1,61 @@
 /* disk.c: thin calls that add three things to the system's: a fault point, -errno as the result, and whole reads and writes (interrupted
- * or short ones go on where they stopped). */
+ * or short ones go on where they stopped). In test builds each change is also told to an observer. */
 #include "disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "picket/base/fault.h"
+
+#ifdef PICKET_FAULT_POINTS
+static pthread_mutex_t observer_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+    void (*seen)(void *arg, const struct disk_change *change);
+    void *arg;
+} observer;
+
+void disk_observe(void (*seen)(void *arg, const struct disk_change *change), void *arg)
+{
+    observer.seen = seen;
+    observer.arg = arg;
+}
+
+static void change_begin(void)
+{
+    if (observer.seen)
+        (void)pthread_mutex_lock(&observer_lock);
+}
+
+/* Hands the result through. */
+static int change_end(int r, const struct disk_change *change)
+{
+    if (!observer.seen)
+        return r;
+    if (r >= 0)
+        observer.seen(observer.arg, change);
+    (void)pthread_mutex_unlock(&observer_lock);
+    return r;
+}
+#define CHANGED(r, ...) change_end(r, &(struct disk_change){__VA_ARGS__})
+#else
+static inline void change_begin(void)
+{
+}
+#define CHANGED(r, ...) (r)
+#endif
 
 int disk_open(int dir_fd, const char *name, int flags, const char *point)
 {
     int r = fault(point);
     if (r < 0)
         return r;
+    change_begin();
     int fd = openat(dir_fd, name, flags | O_CLOEXEC, 0600);
-    return fd < 0 ? -errno : fd;
+    return CHANGED(fd < 0 ? -errno : fd, .effect = DISK_OPENED, .point = point, .dir_fd = dir_fd, .name = name, .flags = flags, .fd = fd);
 }
 
 int disk_mkdir(int dir_fd, const char *name, const char *point)
@@ -24,9 +63,10 @@ int disk_mkdir(int dir_fd, const char *name, const char *point)
     int r = fault(point);
     if (r < 0)
         return r;
-    if (mkdirat(dir_fd, name, 0700) == 0)
-        return 1;
-    return errno == EEXIST ? 0 : -errno;
+    change_begin();
+    int made = mkdirat(dir_fd, name, 0700) < 0 ? -errno : 1;
+    r = CHANGED(made, .effect = DISK_MADE_DIR, .point = point, .dir_fd = dir_fd, .name = name);
+    return r == -EEXIST ? 0 : r;
 }
 
 int disk_write(int fd, const void *p, size_t n, uint64_t at, const char *point)
@@ -35,24 +75,34 @@ int disk_write(int fd, const void *p, size_t n, uint64_t at, const char *point)
     return disk_writev(fd, &iov, 1, at, point);
 }
 
-/* A disk that took only a part: half of the first piece goes out, then the error. */
-static int write_part(int fd, const struct iovec *iov, uint64_t at)
+/* One call: bytes written, or -errno. */
+static int write_some(int fd, const struct iovec *iov, unsigned n, uint64_t at, UNUSED const char *point)
 {
-    ssize_t n = pwrite(fd, iov->iov_base, iov->iov_len / 2, (off_t)at);
-    return n < 0 ? -errno : -EIO;
+    change_begin();
+    ssize_t done = pwritev(fd, iov, n < IOV_MAX ? (int)n : IOV_MAX, (off_t)at);
+    int r = done < 0 ? -errno : (int)done; /* the kernel takes less than 2 GiB at once */
+    return CHANGED(r, .effect = DISK_WROTE, .point = point, .fd = fd, .at = at, .iov = iov, .bytes = (uint64_t)done);
+}
+
+/* A disk that took only a part: half of the first piece goes out, then the error. */
+static int write_part(int fd, const struct iovec *iov, uint64_t at, const char *point)
+{
+    struct iovec half = {.iov_base = iov->iov_base, .iov_len = iov->iov_len / 2};
+    int n = write_some(fd, &half, 1, at, point);
+    return n < 0 ? n : -EIO;
 }
 
 int disk_writev(int fd, struct iovec *iov, unsigned n, uint64_t at, const char *point)
 {
     int r = fault(point);
     if (r != 0)
-        return r < 0 ? r : write_part(fd, iov, at);
+        return r < 0 ? r : write_part(fd, iov, at, point);
     while (n > 0) {
-        ssize_t done = pwritev(fd, iov, n < IOV_MAX ? (int)n : IOV_MAX, (off_t)at);
-        if (done < 0 && errno == EINTR)
+        int done = write_some(fd, iov, n, at, point);
+        if (done == -EINTR)
             continue;
         if (done <= 0)
-            return done < 0 ? -errno : -EIO;
+            return done < 0 ? done : -EIO;
         size_t left = (size_t)done;
         at += left;
         for (; n > 0 && left >= iov->iov_len; iov++, n--)
@@ -90,7 +140,8 @@ int disk_sync(int fd, const char *point)
     int r = fault(point);
     if (r < 0)
         return r;
-    return fdatasync(fd) < 0 ? -errno : 0;
+    change_begin();
+    return CHANGED(fdatasync(fd) < 0 ? -errno : 0, .effect = DISK_SYNCED, .point = point, .fd = fd);
 }
 
 int disk_named(int fd)
@@ -106,7 +157,9 @@ int disk_rename(int dir_fd, const char *from, const char *to, const char *point)
     int r = fault(point);
     if (r < 0)
         return r;
-    return renameat(dir_fd, from, dir_fd, to) < 0 ? -errno : 0;
+    change_begin();
+    r = renameat(dir_fd, from, dir_fd, to) < 0 ? -errno : 0;
+    return CHANGED(r, .effect = DISK_RENAMED, .point = point, .dir_fd = dir_fd, .name = from, .to = to);
 }
 
 int disk_unlink(int dir_fd, const char *name, const char *point)
@@ -114,7 +167,9 @@ int disk_unlink(int dir_fd, const char *name, const char *point)
     int r = fault(point);
     if (r < 0)
         return r;
-    return unlinkat(dir_fd, name, 0) < 0 ? -errno : 0;
+    change_begin();
+    r = unlinkat(dir_fd, name, 0) < 0 ? -errno : 0;
+    return CHANGED(r, .effect = DISK_UNLINKED, .point = point, .dir_fd = dir_fd, .name = name);
 }
 
 int disk_truncate(int fd, uint64_t size, const char *point)
@@ -122,5 +177,7 @@ int disk_truncate(int fd, uint64_t size, const char *point)
     int r = fault(point);
     if (r < 0)
         return r;
-    return ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
+    change_begin();
+    r = ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
+    return CHANGED(r, .effect = DISK_TRUNCATED, .point = point, .fd = fd, .at = size);
 }

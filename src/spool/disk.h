@@ -22,3 +22,23 @@ MUST_CHECK int disk_named(int fd);
 MUST_CHECK int disk_rename(int dir_fd, const char *from, const char *to, const char *point);
 MUST_CHECK int disk_unlink(int dir_fd, const char *name, const char *point);
 MUST_CHECK int disk_truncate(int fd, uint64_t size, const char *point);
+
+#ifdef PICKET_FAULT_POINTS
+/* Test builds only: what was changed on disk, in order, so that a test can make of it what a cut of power could have left. */
+enum disk_effect { DISK_OPENED, DISK_MADE_DIR, DISK_WROTE, DISK_SYNCED, DISK_RENAMED, DISK_UNLINKED, DISK_TRUNCATED };
+struct disk_change { /* borrowed for the call */
+    enum disk_effect effect;
+    const char *point;
+    int dir_fd;       /* of name and to; AT_FDCWD: the path that the spool was opened with */
+    const char *name; /* opened, made, unlinked, renamed from */
+    const char *to;   /* renamed to */
+    int flags;        /* of the opening */
+    int fd;           /* opened, written, synced, truncated */
+    uint64_t at;      /* offset of the write, or the size that the file was cut to */
+    const struct iovec *iov;
+    uint64_t bytes; /* written, from iov */
+};
+/* seen() is told of every change after it succeeded, on the thread that made it; while it is set, changes happen one after the other, so
+ * their order is the order of the calls. NULL ends it. One for the process, as with fault points; set only while no spool is open. */
+void disk_observe(void (*seen)(void *arg, const struct disk_change *change), void *arg);
+#endif

@@ -5,7 +5,7 @@
 
 enum { FATES_MAX = 1024 };
 enum fate {
-    FATE_NONE,    /* never appended: must not appear */
+    FATE_UNKNOWN, /* never appended: must not appear */
     FATE_BEGUN,   /* handed over, not acknowledged: may appear */
     FATE_SEEN,    /* may appear, and the cursor is not past it */
     FATE_ACKED,   /* must appear (S3) */

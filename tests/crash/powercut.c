@@ -1,13 +1,15 @@
-/* powercut.c: cuts of power, simulated (issue of the crash tests; invariants S1 to S6).
+/* powercut.c: cuts of power, simulated (architecture, "Spool"; invariants S1 to S6).
  *
  * A spool is used: records of many sizes are appended, claimed, settled in any order; segments follow each other, spares are filled and
- * taken, cursors saved, the spool closed and opened again. What this does to the disk is recorded, change by change, and at which change
- * each record was acknowledged and settled (recording.c). A model of the disk (disk_model.c) is then led through the changes up to one of
- * them, the process is killed or the power cut there, what that left is written into a new directory, and a spool opened on it. It must open; deliver
- * each record that was acknowledged and not settled, with its very bytes; deliver nothing twice, nothing damaged, nothing that was
- * not appended, and nothing again that was settled before the spool was last closed; it must take new records, and have them after it was opened
- * again. That second life is recorded too, and may itself be ended by a cut of power, and a third follow: so recovery is cut short, and what was only
- * in the page cache of a killed process is lost later.
+ * taken, cursors saved, a commit fails now and then, the spool is closed and opened again. What this does to the disk is recorded, change by
+ * change, and at which change each record was acknowledged and settled (recording.c). A model of the disk (disk_model.c) is then led through
+ * the changes up to one of them; there the process is killed or the power cut; what that leaves is written into a new directory, and a spool
+ * is opened on it.
+ *
+ * It must open; deliver each record that was acknowledged and not settled, with its very bytes; deliver nothing damaged, nothing twice,
+ * nothing that was not appended, and nothing again that was settled before the spool was last closed; take new records, and still have them
+ * when it is opened again. That second life is recorded too, and may end in a cut of power itself, and a third one follow: so recovery is
+ * cut short, and what was only in the page cache of a killed process gets lost later.
  *
  *   POWERCUT_STATES=10000   the long form; default 1500
  *   POWERCUT_SEED=1         of all that is chosen. Threads, ids and times differ from run to run: to meet the same state again,
@@ -25,7 +27,7 @@ enum {
     CLAIM_MAX = 12,
     TAIL = 40, /* changes shown of a failed state */
     STATES = 1500,
-    STATES_PER_RECORDING = 750,
+    STATES_PER_RECORDING = 1500,
     RECORDINGS_MAX = 8,
 };
 
@@ -113,13 +115,40 @@ static bool append_burst(struct life *l, unsigned n)
 {
     struct kit_append a[OUTSTANDING_MAX];
     uint64_t seq = l->fates->next;
+    size_t payload_bytes = rng_below(&l->rng, 3) ? 1500 : 9000;
     bool ok = true;
     unsigned started = 0;
     for (; ok && started < n; started++)
-        ok = append_start(l, &a[started], rng_below(&l->rng, 1500));
+        ok = append_start(l, &a[started], rng_below(&l->rng, payload_bytes));
     for (unsigned i = 0; ok && i < started; i++)
         ok = append_wait(l, &a[i], seq + i);
     return ok;
+}
+
+/* S5: the disk fails, the segment is sealed, and nothing is promised. What reached the disk nevertheless may come again. */
+static bool append_in_vain(struct life *l)
+{
+    struct kit_append a;
+    if (!append_one(l, 10)) /* so that this is not the segment's first commit, after which appends are refused for a while */
+        return false;
+    if (kit_stats(l->kit).synced.offset >= SEGMENT_BYTES)
+        return true;
+    switch (rng_below(&l->rng, 3)) {
+    case 0:
+        fault_arm("spool.sync", FAULT_ERROR, 1, EIO);
+        break;
+    case 1:
+        fault_arm("spool.write", FAULT_ERROR, 1, ENOSPC);
+        break;
+    default:
+        fault_arm("spool.write", FAULT_SHORT_WRITE, 1, 0);
+        break;
+    }
+    bool ok = append_start(l, &a, rng_below(&l->rng, 9000));
+    while (ok && a.n_done == 0)
+        (void)uv_run(&l->kit->loop, UV_RUN_ONCE);
+    fault_disarm();
+    return ok && (a.result == -ERR_SPOOL_SEALED || broken(l, "a failed append was answered with %d", a.result));
 }
 
 /* The records of one envelope: all of them are acknowledged, or none. */
@@ -159,7 +188,7 @@ static bool delivered(struct life *l, const struct spool_record *r)
 {
     uint64_t seq = r->project_id;
     l->checked++;
-    if (seq >= FATES_MAX || l->fates->fate[seq] == FATE_NONE)
+    if (seq >= FATES_MAX || l->fates->fate[seq] == FATE_UNKNOWN)
         return broken(l, "record %" PRIu64 " was never appended", seq);
     if (r->payload.n != l->fates->payload_bytes[seq] || !is_intact(r))
         return broken(l, "record %" PRIu64 " has other bytes than were appended", seq);
@@ -238,7 +267,7 @@ static bool drain(struct life *l, enum settling settling)
 static size_t any_payload(struct life *l)
 {
     struct spool_stats st = kit_stats(l->kit);
-    uint64_t fixed = kit_record_bytes(0), at = st.synced.offset + fixed, room = 4096 - at % 4096;
+    uint64_t to_border = 4096 - (st.synced.offset + kit_record_bytes(0)) % 4096 + rng_below(&l->rng, 33);
     switch (rng_below(&l->rng, 6)) {
     case 0:
     case 1:
@@ -247,7 +276,7 @@ static size_t any_payload(struct life *l)
         return rng_below(&l->rng, 1500);
     case 3:
     case 4:
-        return room + rng_below(&l->rng, 33) > 16 ? room + rng_below(&l->rng, 33) - 16 : 0;
+        return to_border > 16 ? to_border - 16 : 0;
     default:
         return 4096 + rng_below(&l->rng, 3 * 4096);
     }
@@ -271,14 +300,16 @@ static bool hold_or_settle(struct life *l)
 
 static bool step(struct life *l)
 {
-    switch (rng_below(&l->rng, 8)) {
+    switch (rng_below(&l->rng, 9)) {
     case 0:
         return append_burst(l, 2 + (unsigned)rng_below(&l->rng, OUTSTANDING_MAX - 1));
     case 1:
         return append_envelope(l, 2 + (unsigned)rng_below(&l->rng, OUTSTANDING_MAX - 1));
     case 2:
+        return rng_below(&l->rng, 4) ? append_one(l, any_payload(l)) : append_in_vain(l);
     case 3:
     case 4:
+    case 5:
         return hold_or_settle(l);
     default:
         return append_one(l, any_payload(l));
@@ -460,7 +491,7 @@ static size_t n_any(const struct recording *rec, uint64_t *rng)
 {
     uint64_t how = rng_below(rng, 100), n = rec->n_changes;
     if (how < 15)
-        return (size_t)rng_below(rng, n < 25 ? n + 1 : 25);
+        return (size_t)rng_below(rng, n < 8 ? n + 1 : n < 25 || rng_below(rng, 2) ? 8 : 25);
     for (unsigned i = 0; how < 45 && i < 20 && rec->events.n > 0; i++) {
         const struct event *e = recording_event(rec, (size_t)rng_below(rng, recording_n_events(rec)));
         if (e->kind == EVENT_ACKED || e->kind == EVENT_CLOSED)
@@ -646,9 +677,10 @@ static int teardown(void **state)
     double s = (double)(clock_mono_us() - b->began_us) / CLOCK_US_PER_S;
     if (b->shown_us > b->began_us)
         (void)fputs("\r\033[K", stderr);
-    print_message("# power cut: %" PRIu64 " states (%" PRIu64 " kills, %" PRIu64 " cuts, %" PRIu64 " later ones), %" PRIu64
+    print_message("# power cut%s: %" PRIu64 " states (%" PRIu64 " kills, %" PRIu64 " cuts, %" PRIu64 " later ones), %" PRIu64
                   " records checked, lost %d, seed %" PRIu64 ", %.1f s\n",
-                  b->tried, b->kills, b->cuts, b->later, b->checked, b->why[0] != 0, b->seed, s);
+                  b->tried < b->want ? ", stopped early" : "", b->tried, b->kills, b->cuts, b->later, b->checked, b->why[0] != 0, b->seed,
+                  s);
     for (unsigned i = 0; i < b->n_recordings; i++)
         recording_free(b->recordings[i]);
     kit_done(&b->kit);
