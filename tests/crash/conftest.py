@@ -1,6 +1,7 @@
 """Fixtures of the crash tests: a PostgreSQL cluster that may be hurt, Pickets on it, the load generator, and the books that must balance. The
 modules that start, ask and wait are those of the end-to-end tests."""
 import os
+import signal
 import sys
 
 import pytest
@@ -31,7 +32,7 @@ def cluster():
         cluster.create()
         yield cluster
     finally:
-        cluster.stop()
+        cluster.stop(signal.SIGQUIT)  # nothing of it is needed any more
         directory.remove()
 
 

@@ -19,6 +19,11 @@ def record(fault, rounds, figures, **more):
                   "duplicated": figures.duplicated, **more})
 
 
+def note(fault, rounds):
+    """A fault that no event was sent under."""
+    lines.append({"fault": fault, "rounds": rounds, "acknowledged": 0, "lost": 0, "duplicated": 0})
+
+
 def write():
     os.makedirs(os.path.dirname(PATH), exist_ok=True)
     with open(PATH, "w", encoding="utf-8") as f:
