@@ -75,6 +75,8 @@ static int read_items(struct admit *a, struct envelope *e)
         if (why < 0) {
             unsigned *counter = why == -ERR_ITEM_TOO_LARGE ? &a->n_large : &a->n_broken;
             ++*counter;
+            if (why != -ERR_ITEM_TOO_LARGE && a->broken == 0)
+                a->broken = why;
             if (first_reason == 0) {
                 first_reason = why;
                 a->at = item.at;

@@ -24,6 +24,7 @@ struct admit {
     /* out */
     int result; /* 0 or the error that refuses the request */
     size_t at;  /* where in the decoded body */
+    int broken; /* why the first broken item is broken; 0: none is */
     bool has_id;
     struct id128 id;                                            /* the answer's */
     unsigned n_events, n_broken, n_large, n_skipped, n_surplus; /* surplus: an event beside the first */

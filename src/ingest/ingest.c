@@ -19,14 +19,19 @@
 
 #include "admit.h"
 #include "picket/base/clock.h"
-#include "picket/base/log.h"
+#include "tally.h"
 
-enum { INLINE_BODY_BYTES = 128 * 1024, INLINE_DECODED_BYTES = 256 * 1024 };
+enum { INLINE_BODY_BYTES = 128 * 1024, INLINE_DECODED_BYTES = 256 * 1024, TELLING_MS = 10 * 1000 };
 
 struct ingest {
     struct ingest_config config;
     struct http_module module;
-    atomic_uint_fast64_t accepted_requests, accepted_events, dropped_broken, dropped_large, skipped_items;
+    atomic_uint_fast64_t accepted_requests, accepted_events, refused_requests;
+    atomic_uint_fast64_t dropped_broken, dropped_large, dropped_surplus, skipped_items;
+    struct tally *tally;
+    uv_timer_t telling; /* on the first HTTP worker's loop */
+    void (*stopped)(void *arg);
+    void *stopped_arg;
     struct spool_port *ports[]; /* one per HTTP worker; each touched by its thread only */
 };
 
@@ -68,18 +73,39 @@ static void dispose(void *memory)
 
 /* ---- the answer */
 
-static void count(struct ingest *i, const struct admit *a)
+static void refuse(struct ingest_op *op, int r, struct str detail)
 {
-    atomic_fetch_add_explicit(&i->dropped_broken, a->n_broken, memory_order_relaxed);
-    atomic_fetch_add_explicit(&i->dropped_large, a->n_large, memory_order_relaxed);
-    atomic_fetch_add_explicit(&i->skipped_items, a->n_skipped, memory_order_relaxed);
+    tally_add(op->ingest->tally, r, 1, op->admit.project_id, op->admit.credentials.client);
+    atomic_fetch_add_explicit(&op->ingest->refused_requests, 1, memory_order_relaxed);
+    http_answer_error(op->call, r, detail);
+}
+
+/* Items that are gone though nobody was refused. */
+static void count_left_out(struct ingest_op *op)
+{
+    struct ingest *i = op->ingest;
+    const struct admit *a = op->done;
+    const struct {
+        int reason;
+        unsigned n;
+        atomic_uint_fast64_t *counter;
+    } kinds[] = {{a->broken, a->n_broken, &i->dropped_broken},
+                 {-ERR_ITEM_TOO_LARGE, a->n_large, &i->dropped_large},
+                 {-ERR_SURPLUS_EVENT, a->n_surplus, &i->dropped_surplus}};
+    for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+        if (kinds[k].n == 0)
+            continue;
+        atomic_fetch_add_explicit(kinds[k].counter, kinds[k].n, memory_order_relaxed);
+        tally_add(i->tally, kinds[k].reason, kinds[k].n, a->project_id, a->credentials.client);
+    }
+    atomic_fetch_add_explicit(&i->skipped_items, a->n_skipped - a->n_surplus, memory_order_relaxed);
 }
 
 static void answer_accepted(struct ingest_op *op)
 {
     struct ingest *i = op->ingest;
     const struct admit *a = op->done;
-    count(i, a);
+    count_left_out(op);
     atomic_fetch_add_explicit(&i->accepted_requests, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&i->accepted_events, a->n_events, memory_order_relaxed);
     AUTO_BUF struct buf out = {0};
@@ -98,12 +124,11 @@ static void answer_accepted(struct ingest_op *op)
 static void refuse_at(struct ingest_op *op, int r)
 {
     const struct admit *a = op->done;
-    count(op->ingest, a);
     struct str detail = {0};
     if (r == -ERR_BAD_ENVELOPE_HEADER || r == -ERR_BAD_ITEM_HEADER || r == -ERR_NO_NEWLINE || r == -ERR_TRUNCATED || r == -ERR_BAD_JSON ||
         r == -ERR_NOT_AN_OBJECT)
         detail = arena_printf(&op->call->arena, "at byte %zu of the envelope", a->at);
-    http_answer_error(op->call, r, detail);
+    refuse(op, r, detail);
 }
 
 /* ---- spool */
@@ -113,7 +138,7 @@ static void on_durable(struct spool_append *append, int r)
     struct ingest_op *op = container_of(append, struct ingest_op, append);
     op->append_running = false;
     if (r < 0)
-        http_answer_error(op->call, r, STR(""));
+        refuse(op, r, STR(""));
     else
         answer_accepted(op);
 }
@@ -128,7 +153,7 @@ static void append(struct ingest_op *op)
     op->append.done = on_durable;
     int r = spool_append(op->ingest->ports[op->call->worker->index], &op->append, a->events, a->n_events);
     if (r < 0)
-        http_answer_error(op->call, r, STR(""));
+        refuse(op, r, STR(""));
     else
         op->append_running = true;
 }
@@ -168,7 +193,7 @@ static void job_home(struct http_job *http_job)
     *slot = job;
     int r = http_charge_body(op->call, job->admit.decoded.n);
     if (r < 0) {
-        http_answer_error(op->call, r, STR(""));
+        refuse(op, r, STR(""));
         return;
     }
     admitted(op, &job->admit);
@@ -188,7 +213,7 @@ static void admit_elsewhere(struct ingest_op *op)
     struct str body = op->admit.body;
     int r = http_charge_body(op->call, body.n);
     if (r < 0) {
-        http_answer_error(op->call, r, STR(""));
+        refuse(op, r, STR(""));
         return;
     }
     struct admit_job *job = malloc(sizeof *job + body.n);
@@ -209,7 +234,7 @@ static void admit_elsewhere(struct ingest_op *op)
     if (r < 0) {
         op->job = NULL;
         job_free(job);
-        http_answer_error(op->call, r, STR(""));
+        refuse(op, r, STR(""));
     }
 }
 
@@ -229,9 +254,9 @@ static void on_key(struct key_query *q, int r, enum key_verdict verdict)
     struct ingest_op *op = container_of(q, struct ingest_op, key_query);
     op->key_query_running = false;
     if (r < 0)
-        http_answer_error(op->call, -ERR_KEY_UNVERIFIED, str_from(err_text(r)));
+        refuse(op, -ERR_KEY_UNVERIFIED, str_from(err_text(r)));
     else if (verdict != KEY_OK)
-        http_answer_error(op->call, -ERR_KEY_REJECTED, STR(""));
+        refuse(op, -ERR_KEY_REJECTED, STR(""));
     else
         decode(op);
 }
@@ -245,7 +270,7 @@ static void check_key(struct ingest_op *op)
         decode(op);
         return;
     case KEY_REJECTED:
-        http_answer_error(op->call, -ERR_KEY_REJECTED, STR(""));
+        refuse(op, -ERR_KEY_REJECTED, STR(""));
         return;
     case KEY_MISS:
         op->key_query_running = true;
@@ -297,7 +322,7 @@ static void handle_envelope(struct http_call *call)
     a->body = http_body_bytes(call);
     (void)http_client_address(call, a->addr); /* its text is not needed here */
     if (!str_to_u64(call->params[0], &a->project_id)) {
-        http_answer_error(call, -ERR_BAD_PROJECT, STR(""));
+        refuse(op, -ERR_BAD_PROJECT, STR(""));
         return;
     }
     int r = read_credentials(call, &a->credentials);
@@ -317,17 +342,44 @@ static const struct http_route routes[] = {
     {HTTP_POST, "/api/{project}/envelope/", HTTP_INGEST, HTTP_NO_BODY, handle_envelope},
 };
 
+static void on_telling(uv_timer_t *timer)
+{
+    tally_tell(container_of(timer, struct ingest, telling)->tally);
+}
+
 static int worker_start(void *ctx, struct http_worker *w)
 {
     struct ingest *i = ctx;
     assert(w->index < i->config.threads);
-    return spool_port_open(i->config.spool, w->loop, &i->ports[w->index]);
+    int r = spool_port_open(i->config.spool, w->loop, &i->ports[w->index]);
+    if (r == 0 && w->index == 0) {
+        uv_timer_init(w->loop, &i->telling);
+        uv_timer_start(&i->telling, on_telling, TELLING_MS, TELLING_MS);
+    }
+    return r;
+}
+
+static void on_telling_closed(uv_handle_t *handle)
+{
+    struct ingest *i = container_of((uv_timer_t *)handle, struct ingest, telling);
+    i->stopped(i->stopped_arg);
+}
+
+static void on_first_port_closed(void *arg)
+{
+    uv_close((uv_handle_t *)&((struct ingest *)arg)->telling, on_telling_closed);
 }
 
 static void worker_stop(void *ctx, struct http_worker *w, void (*stopped)(void *arg), void *arg)
 {
     struct ingest *i = ctx;
-    spool_port_close(TAKE_PTR(i->ports[w->index]), stopped, arg);
+    if (w->index > 0) {
+        spool_port_close(TAKE_PTR(i->ports[w->index]), stopped, arg);
+        return;
+    }
+    i->stopped = stopped;
+    i->stopped_arg = arg;
+    spool_port_close(TAKE_PTR(i->ports[0]), on_first_port_closed, i);
 }
 
 int ingest_open(const struct ingest_config *config, struct ingest **ret)
@@ -336,6 +388,7 @@ int ingest_open(const struct ingest_config *config, struct ingest **ret)
     if (!i)
         return -ENOMEM;
     i->config = *config;
+    i->tally = tally_new();
     i->module = (struct http_module){
         .routes = routes, .n_routes = ARRAY_LEN(routes), .ctx = i, .worker_start = worker_start, .worker_stop = worker_stop};
     *ret = i;
@@ -344,6 +397,8 @@ int ingest_open(const struct ingest_config *config, struct ingest **ret)
 
 void ingest_free(struct ingest *i)
 {
+    if (i)
+        tally_free(i->tally);
     free(i);
 }
 
@@ -359,6 +414,8 @@ void ingest_stats(const struct ingest *i, struct ingest_stats *ret)
         .accepted_events = atomic_load(&i->accepted_events),
         .dropped_broken = atomic_load(&i->dropped_broken),
         .dropped_large = atomic_load(&i->dropped_large),
+        .dropped_surplus = atomic_load(&i->dropped_surplus),
+        .refused_requests = atomic_load(&i->refused_requests),
         .skipped_items = atomic_load(&i->skipped_items),
     };
 }

@@ -105,3 +105,20 @@ def test_stop_with_expensive_bodies_in_line(make_picket, bomb):
             stack.enter_context(wire.Connection(project.port)).send(wire.request("POST", project.ingest_path, headers, bomb))
         project.api.read("/auth/me")
         picket.stop()
+
+
+def test_refusals_are_told_and_do_not_flood(make_picket):
+    """Why no events arrive stands in the log: each reason at once, then counted. Keys never do."""
+    picket = make_picket().start()
+    project = picket.new_project()
+    key = secrets.token_hex(16)
+    for _ in range(40):
+        assert project.post(wire.event_envelope(wire.error_event()), auth=False, query=f"?sentry_key={key}&sentry_client=probe/1").status_code == 403
+    project.post(wire.envelope({}, wire.item("event", b"{broken"), wire.item("event", {"message": "whole"})))
+    picket.stop()
+    lines = [line for line in picket.log().splitlines() if "refused or left out" in line]
+    rejected = [line for line in lines if "reason=KEY_REJECTED" in line]
+    assert [re.search(r"count=(\d+)", line).group(1) for line in rejected] == ["1", "39"]
+    assert all(f"last_project={project.id} " in line and 'last_client="probe/1"' in line for line in rejected)
+    assert len([line for line in lines if "reason=BAD_JSON count=1" in line]) == 1
+    assert key not in picket.log() and project.key not in picket.log()
