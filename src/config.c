@@ -68,12 +68,12 @@ static const struct row rows[] = {
     {"ALLOW_REGISTRATION", FLAG, FIELD(allow_registration), "false", 0, 0, "anyone may create an account through POST /auth/register"},
     {"CREATE_SUPERUSER", SECRET, FIELD(create_superuser), NULL, 0, 0,
      "email:password of the first administrator; unset: admin@picket.local with a random password"},
+    {"CORE_DUMPS", FLAG, FIELD(core_dumps), "false", 0, 0,
+     "allow core dumps, and debuggers of the user that Picket runs as; its memory holds secrets"},
     {"LOG_LEVEL", LEVEL, FIELD(log_level), "info", 0, 0, "debug, info, warn or error"},
 };
 
 static void *field(struct config *c, const struct row *row)
-    {"CORE_DUMPS", FLAG, FIELD(core_dumps), "false", 0, 0,
-     "allow core dumps, and debuggers of the user that Picket runs as; its memory holds secrets"},
 {
     return (char *)c + row->at;
 }
@@ -200,11 +200,11 @@ static void explain(const struct row *row, const char *value, char *why, size_t 
         (void)snprintf(why, size, "%s=%s: debug, info, warn or error is allowed", row->name, value);
         break;
     case TEXT:
+    case SECRET:
         (void)snprintf(why, size, "%s: not allowed", row->name);
         break;
     }
 }
-    case SECRET:
 
 static const char *default_data_dir(struct config *c, char *(*getenv_fn)(const char *))
 {
@@ -263,11 +263,6 @@ static int derive(struct config *c, char *(*getenv_fn)(const char *), char *why,
     return check_superuser(c->create_superuser, why, why_size);
 }
 
-int config_read(struct config *c, char *(*getenv_fn)(const char *name), char *why, size_t why_size)
-{
-    *c = (struct config){0};
-    arena_init(&c->arena);
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 /* The bytes of the file, without the newline at its end. <0: -errno; -EINVAL when they are no secret. */
 static ssize_t read_secret(const char *path, char dst[SECRET_MAX])
 {
@@ -308,22 +303,22 @@ static int take_secret_file(struct config *c, const struct row *row, char *(*get
     return 0;
 }
 
+int config_read(struct config *c, char *(*getenv_fn)(const char *name), char *why, size_t why_size)
+{
+    *c = (struct config){0};
+    arena_init(&c->arena);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (rows[i].kind == SECRET && take_secret_file(c, &rows[i], getenv_fn, why, why_size) < 0)
+            return -EINVAL;
         const char *value = getenv_fn(rows[i].name);
         if (!value || !value[0])
             value = rows[i].unset;
         if (value && !take(c, &rows[i], str_from(value))) {
             explain(&rows[i], value, why, why_size);
-        if (rows[i].kind == SECRET && take_secret_file(c, &rows[i], getenv_fn, why, why_size) < 0)
-            return -EINVAL;
             return -EINVAL;
         }
     }
     return derive(c, getenv_fn, why, why_size);
-}
-
-void config_done(struct config *c)
-{
-    arena_done(&c->arena);
 }
 
 void config_forget(char *secret)
@@ -339,11 +334,16 @@ void config_forget_environment(void)
             config_forget(getenv(rows[i].name));
 }
 
-void config_help(FILE *out)
+void config_done(struct config *c)
 {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         if (rows[i].kind == SECRET)
             config_forget(*(char **)field(c, &rows[i]));
+    arena_done(&c->arena);
+}
+
+void config_help(FILE *out)
+{
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         (void)fprintf(out, "  %-30s %s%s%s%s%s\n", rows[i].name, rows[i].help, rows[i].unset ? " (default: " : "",
                       rows[i].unset ? rows[i].unset : "", rows[i].unset ? ")" : "",
