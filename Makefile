@@ -9,11 +9,12 @@ define configure
 @test -z "$$(find sql tests/unit/sql -type d -newer $(1)/build.ninja)" || meson setup --reconfigure $(1)
 endef
 .DEFAULT_GOAL := help
-.PHONY: help run test build format format-check lint fuzz clean
+.PHONY: help run test bench build format format-check lint fuzz clean
 
 help:
 	@echo 'make run [ARGS=…]  install what is missing, build, start picket serve on 127.0.0.1:8080 (try ARGS=--help)'
 	@echo 'make test          install what is missing, build, run every test on real parts'
+	@echo 'make bench         measure this machine: accepted and digested per second, memory, time until an event shows'
 	@echo 'make build         build $(BUILD)/picket and everything else'
 	@echo 'make lint          check the layers and the rules of style; make format: lay out the C files'
 	@echo 'make fuzz          fuzz every parser of foreign bytes for FUZZ_SECONDS each (3600)'
@@ -35,6 +36,11 @@ test:
 	@$(NINJA) picket
 	@ninja -C $(BUILD)-test --quiet
 	@BUILD=$(BUILD)-test PICKET_BINARY=$(BUILD)/picket tests/run
+
+bench:
+	@docker/setup.sh build database bench
+	$(call configure,$(BUILD))
+	@python3 tests/bench/measure.py $(ARGS) $(BUILD)
 
 build:
 	@echo 'make build: install missing Debian packages, build $(BUILD)/picket'

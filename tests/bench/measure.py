@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures a release build on this machine and prints what the README quotes; --json prints it as JSON instead.
+"""Measures a release build on this machine and says for each figure whether its bar is met (exit status 1 when one is not); --json prints JSON.
 
   visible    time from the 200 of an event until the API shows it, one event at a time on an idle server
   memory     anonymous memory of an idle Picket (RssAnon; file pages beside it)
@@ -151,6 +151,14 @@ def measure_load(picket, build, directory, seconds, rounds):
             "rows_equal_200s": honest, "rounds": rounds}
 
 
+def bars(results):
+    """What must hold on 2 cores: [(sentence, met)]. A machine with a slow disk need not take 15,000/s, only its share of what it can."""
+    v, m, l = results["visible"], results["memory"], results["load"]
+    return [("visible within 100 ms (median)", v["median_ms"] < 100), ("idle below 20 MB", m["RssAnon"] * 1.048576 < 20),
+            ("15,000 accepted/s, or 0.4 of the bare server", l["accepted_per_second"] >= 15000 or l["share_of_floor"] >= 0.4),
+            ("5,000 digested/s", l["digested_per_second"] >= 5000), ("rows = 200s", l["rows_equal_200s"])]
+
+
 def report(results):
     v, m, l = results["visible"], results["memory"], results["load"]
     print(f"visible   {v['median_ms']:.1f} ms median, {v['p95_ms']:.1f} ms p95 from the 200 to the API ({v['events']} events, idle server)")
@@ -159,6 +167,8 @@ def report(results):
           f"share {l['share_of_floor']:.2f} (medians of {l['rounds']} rounds)")
     figure = f"{l['digested_per_second']:,.0f}/s" if l["rows_equal_200s"] else "FAILED: rows differ from the 200s"
     print(f"digest    {figure}, while accepting and after; rows = 200s")
+    for sentence, met in bars(results):
+        print(f"{'met' if met else 'NOT MET':9} {sentence}")
 
 
 def main():
@@ -180,10 +190,10 @@ def main():
         picket.stop()
         shutil.rmtree(directory)
     if arguments.json:
-        print(json.dumps(results, indent=1))
+        print(json.dumps({**results, "bars": dict(bars(results))}, indent=1))
     else:
         report(results)
-    return 0 if results["load"]["rows_equal_200s"] else 1
+    return 0 if all(met for _, met in bars(results)) else 1
 
 
 if __name__ == "__main__":
