@@ -17,6 +17,7 @@ int cmd_user(const struct config *config, int argc, char **argv);
 int cmd_project(const struct config *config, int argc, char **argv);
 int cmd_token(const struct config *config, int argc, char **argv);
 int cmd_send(const struct config *config, int argc, char **argv);
+int cmd_dlq(const struct config *config, int argc, char **argv);
 int cmd_retention(const struct config *config, int argc, char **argv);
 
 /* "picket: …" on stderr, with what to do about it; returns EXIT_FAILED. */

@@ -20,6 +20,7 @@
 
 #include "catch_up.h"
 #include "cmd.h"
+#include "figures.h"
 #include "first_start.h"
 #include "picket/api/api.h"
 #include "picket/auth/keys.h"
@@ -68,6 +69,7 @@ struct serve {
     struct api *api;
     struct http_server *http;
     struct digest *digest;
+    struct figures figures;
     struct retain retain;
     struct first_start first;
     bool stopping;
@@ -119,6 +121,7 @@ static int open_spool(struct serve *s)
     if (recovery.records || recovery.torn_bytes || recovery.quarantined_bytes)
         log_line(LOG_INFO, "spool recovered", "segments=%" PRIu64 " records=%" PRIu64 " torn_bytes=%" PRIu64 " quarantined_bytes=%" PRIu64,
                  recovery.segments, recovery.records, recovery.torn_bytes, recovery.quarantined_bytes);
+    figures_open(&s->figures, &s->loop, c, s->spool);
     return EXIT_OK;
 }
 
@@ -139,8 +142,13 @@ static int open_digest(struct serve *s)
                                    .db = database_config(s, "picket digest", 1, DIGEST_QUERY_MS),
                                    .workers = (unsigned)s->config->digest_workers,
                                    .batch_records = (unsigned)s->config->digest_batch_records,
-                                   .batch_bytes = BATCH_BYTES};
+                                   .batch_bytes = BATCH_BYTES,
+                                   .letters = {.spill_dir = s->config->dead_letters_dir,
+                                               .spill_max_bytes = s->config->dead_letters_max_bytes,
+                                               .max_rows = s->config->dead_letters_max}};
     int r = digest_open(&digest, &s->digest);
+    if (r == 0)
+        figures_set_digest(&s->figures, s->digest);
     if (r == 0)
         r = retain_open(&s->retain, &s->loop, &digest.db, (unsigned)s->config->retention_days,
                         (unsigned)s->config->retention_events_per_issue);
@@ -165,7 +173,10 @@ static int open_http(struct serve *s)
                                    .threads = (unsigned)c->http_threads,
                                    .envelope_max_bytes = c->max_envelope_bytes,
                                    .event_max_bytes = c->max_event_bytes};
-    struct api_config api = {.public_url = c->public_url, .allow_registration = c->allow_registration, .throttle = s->throttle};
+    struct api_config api = {.public_url = c->public_url,
+                             .allow_registration = c->allow_registration,
+                             .throttle = s->throttle,
+                             .insight = figures_insight(&s->figures)};
     struct http_config http = {.host = c->host,
                                .port = (unsigned)c->port,
                                .threads = (unsigned)c->http_threads,
@@ -281,10 +292,10 @@ static int open_all(struct serve *s)
         code = open_keys(s);
     if (code == EXIT_OK && !away)
         code = first_start_prepare(&s->first, s->config, s->db);
+    config_forget(s->config->create_superuser);
     if (code == EXIT_OK)
         code = open_spool(s);
     if (code == EXIT_OK)
-    config_forget(s->config->create_superuser);
         code = away ? open_later(s) : open_digest(s);
     return code == EXIT_OK ? open_http(s) : code;
 }
@@ -337,6 +348,7 @@ static void close_all(struct serve *s)
     work_pool_close(s->work);
     first_start_done(&s->first);
     bool caught_up = catch_up_stop(&s->catch_up, CATCH_UP_GRACE_MS);
+    figures_close(&s->figures);
     digest_close(s->digest, DIGEST_GRACE_MS);
     spool_close(s->spool);
     ingest_free(s->ingest);

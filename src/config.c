@@ -55,6 +55,10 @@ static const struct row rows[] = {
     {"HTTP_THREADS", NUMBER, FIELD(http_threads), "0", 0, 64, "0: one per processor, at most 8"},
     {"DIGEST_WORKERS", NUMBER, FIELD(digest_workers), "2", 1, 32, "batches that are digested side by side; each has a database connection"},
     {"DIGEST_BATCH_RECORDS", NUMBER, FIELD(digest_batch_records), "1000", 1, 10000, "events in one statement at most"},
+    {"DEAD_LETTERS_MAX", NUMBER, FIELD(dead_letters_max), "10000", 1, 1000000,
+     "events that cannot be stored and are kept in the database; beyond it the oldest go to files in DATA_DIR/dead-letters"},
+    {"DEAD_LETTERS_MAX_BYTES", BYTES, FIELD(dead_letters_max_bytes), "1G", 16 * M, 1024 * G,
+     "those files together; beyond it the oldest are removed"},
     {"MAX_CONNECTIONS", NUMBER, FIELD(max_connections), "10000", 16, 1000000, "open HTTP connections"},
     {"MAX_BODY_BYTES", BYTES, FIELD(max_body_bytes), "20M", 64 * K, G, "one request's body as sent; beyond it 413"},
     {"MAX_ENVELOPE_BYTES", BYTES, FIELD(max_envelope_bytes), "100M", 64 * K, G, "an envelope when decompressed; beyond it 413"},
@@ -246,6 +250,7 @@ static int derive(struct config *c, char *(*getenv_fn)(const char *), char *why,
                        data ? c->data_dir : c->spool_dir);
         return -EINVAL;
     }
+    c->dead_letters_dir = arena_printf(&c->arena, "%s/dead-letters", c->data_dir).p;
     c->cluster_dir = arena_printf(&c->arena, "%s/postgres", c->data_dir).p;
     if (!c->public_url)
         c->public_url = arena_printf(&c->arena, "http://127.0.0.1:%u", (unsigned)c->port).p;

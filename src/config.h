@@ -19,9 +19,10 @@ struct config {
     const char *public_origin;                    /* its scheme://host[:port] */
     const char *path_prefix;                      /* its path, "" or "/errors" */
     const char *dashboard_url, *dashboard_origin; /* "" when unset */
-    const char *data_dir, *spool_dir, *cluster_dir;
+    const char *data_dir, *spool_dir, *cluster_dir, *dead_letters_dir;
     uint64_t http_threads, digest_workers, digest_batch_records;
     uint64_t spool_max_bytes, spool_free_floor_bytes, spool_pending_bytes;
+    uint64_t dead_letters_max, dead_letters_max_bytes;
     uint64_t max_connections, max_body_bytes, max_envelope_bytes, max_event_bytes, max_bodies_bytes;
     uint64_t retention_days, retention_events_per_issue;
     uint64_t session_idle_hours, session_max_hours;
@@ -35,9 +36,9 @@ struct config {
  * returned. `getenv_fn` is getenv, or a test's. config_done() afterwards, also on failure. */
 MUST_CHECK int config_read(struct config *c, char *(*getenv_fn)(const char *name), char *why, size_t why_size);
 void config_done(struct config *c);
-/* Every variable with its default and meaning. */
 /* Overwrites what nobody needs any more. NULL is fine. */
 void config_forget(char *secret);
 /* The same for the secrets in the process's environment, where /proc and children would find them: after config_read, before threads. */
 void config_forget_environment(void);
+/* Every variable with its default and meaning. */
 void config_help(FILE *out);

@@ -26,6 +26,7 @@ static const struct command commands[] = {
     {"token", "add, list or revoke API tokens", cmd_token},
     {"send", "send a sample event, or a file, to a DSN", cmd_send},
     {"retention", "drop events that are too old or too many, now", cmd_retention},
+    {"dlq", "list, show, retry or drop events that could not be stored", cmd_dlq},
     {"version", "print the version", cmd_version},
 };
 
@@ -89,8 +90,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "picket: %s\n", why);
         code = EXIT_USAGE;
     } else {
-        log_set_level(config.log_level);
         config_forget_environment();
+        log_set_level(config.log_level);
         code = command->run(&config, argc - 1, argv + 1);
     }
     config_done(&config);

@@ -2,4 +2,4 @@
 DELETE FROM dead_letters
  WHERE ($1::bigint[] IS NOT NULL OR status <> 'stored') AND ($1::bigint[] IS NULL OR id = ANY ($1::bigint[]))
    AND ($2::bigint IS NULL OR project_id = $2::bigint)
-RETURNING id, status, project_id, event_id
+RETURNING id, record_id

@@ -1,9 +1,10 @@
--- Letters ($1; null: all that are dead, of project $2 or of all) are to be tried again. Rows: what they were before; no row, no such letter.
+-- Letters ($1; null: all that are dead or marked, of project $2 or of all) are to be tried again. Rows: what they were before; no row, no
+-- such letter.
 WITH asked AS (
-    SELECT id, status, project_id, event_id, stored_at FROM dead_letters
-     WHERE ($1::bigint[] IS NOT NULL OR status = 'dead') AND ($1::bigint[] IS NULL OR id = ANY ($1::bigint[]))
+    SELECT id, status, stored_at FROM dead_letters
+     WHERE ($1::bigint[] IS NOT NULL OR status <> 'stored') AND ($1::bigint[] IS NULL OR id = ANY ($1::bigint[]))
        AND ($2::bigint IS NULL OR project_id = $2::bigint)
      ORDER BY id FOR UPDATE),
 marked AS (
     UPDATE dead_letters d SET status = 'retry' FROM asked a WHERE d.id = a.id AND a.status = 'dead')
-SELECT id, status, project_id, event_id, stored_at FROM asked ORDER BY id
+SELECT id, status, stored_at FROM asked ORDER BY id

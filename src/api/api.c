@@ -27,6 +27,12 @@ static const struct http_route routes[] = {
     {HTTP_GET, "/api/tokens", HTTP_USER, HTTP_NO_BODY, token_list},
     {HTTP_POST, "/api/tokens", HTTP_USER, HTTP_JSON_BODY, token_create},
     {HTTP_DELETE, "/api/tokens/{token}", HTTP_USER, HTTP_NO_BODY, token_delete},
+    {HTTP_GET, "/api/dead-letters", HTTP_ADMIN, HTTP_NO_BODY, dead_letter_list},
+    {HTTP_GET, "/api/dead-letters/{letter}", HTTP_ADMIN, HTTP_NO_BODY, dead_letter_show},
+    {HTTP_DELETE, "/api/dead-letters/{letter}", HTTP_ADMIN, HTTP_NO_BODY, dead_letter_drop},
+    {HTTP_GET, "/api/dead-letters/{letter}/payload", HTTP_ADMIN, HTTP_NO_BODY, dead_letter_payload},
+    {HTTP_POST, "/api/dead-letters/{letter}/retry", HTTP_ADMIN, HTTP_NO_BODY, dead_letter_retry},
+    {HTTP_GET, "/api/status", HTTP_PUBLIC, HTTP_NO_BODY, status_show},
 };
 
 int api_open(const struct api_config *config, struct api **ret)

@@ -1,4 +1,5 @@
-/* health.c: R1 and R2 (contract §1.9). Ready means that a statement came back within a second. */
+/* health.c: R1 and R2 (contract §1.9). Ready means that a statement came back within a second. Beside the contract's members R2 tells how many dead
+ * letters there are: from the server's memory, because what balancers poll must not count rows. */
 #include "internal.h"
 
 void health_live(struct http_call *call)
@@ -29,6 +30,7 @@ static void answer(struct readiness *op, bool ok)
 {
     AUTO_BUF struct buf out = {0};
     struct json_writer w;
+    const struct api_insight *insight = &api_of(op->call)->config.insight;
     json_writer_init(&w, &out);
     json_begin_object(&w);
     json_field_str(&w, STR("status"), ok ? STR("ready") : STR("not_ready"));
@@ -36,6 +38,10 @@ static void answer(struct readiness *op, bool ok)
     json_begin_object(&w);
     json_field_str(&w, STR("database"), ok ? STR("ok") : STR("error"));
     json_end_object(&w);
+    if (insight->put_dead_letters) {
+        json_key(&w, STR("dead_letters"));
+        insight->put_dead_letters(insight->arg, &w);
+    }
     json_end_object(&w);
     http_answer_json(op->call, ok ? 200 : 503, &out);
 }

@@ -8,11 +8,9 @@
  * Batches fill themselves: while one is stored the next records pile up. When there are few, a worker lingers some milliseconds before it
  * claims, so that a trickle costs a statement per LINGER_MS and not one per event.
  *
- * Failures of a statement, by SQLSTATE: classes 22, 23 and 54 are lasting: some record cannot be stored. The slice is halved until that
- * record stands alone and goes to the dead letters; its neighbours are stored. Everything else (no connection, lock, disk full, a schema that
- * is being migrated) is passing: the same slice again after a pause that doubles up to BACKOFF_MAX_MS, for ever. A project that is deleted
- * meanwhile shows as a foreign key's violation (23503): that is passing too, because the next attempt no longer finds the project. XX
- * (internal error) is tried XX_ATTEMPTS times before it counts as lasting.
+ * Failures of a statement (failure.c) are lasting or passing. Lasting: some record cannot be stored; the slice is halved until that record
+ * stands alone and goes to the dead letters, its neighbours are stored. Passing: the same slice again after a pause that doubles up to
+ * BACKOFF_MAX_MS, for ever. XX (internal error) is tried XX_ATTEMPTS times before it counts as lasting. What becomes of dead letters: letters.c.
  *
  * An id that was sent before midnight and again after it is found in yesterday's partition, which is only sure when yesterday's batch is
  * committed. So receipt days go one after the other, in the order of the spool: a batch waits while one of another day is being stored,
@@ -26,6 +24,8 @@
 #include <stdlib.h>
 
 #include "batch.h"
+#include "failure.h"
+#include "letters.h"
 #include "picket/base/clock.h"
 #include "picket/base/error.h"
 #include "picket/base/log.h"
@@ -66,8 +66,8 @@ struct worker {
     bool stopping, closing;
 
     struct batch batch;
-    enum holding holding; /* this and the next two: written by the worker under day_lock, read by the others under it */
-    int64_t day;
+    enum holding holding; /* this and the next three: written by the worker under day_lock, read by the others under it */
+    int64_t day, oldest_us;
     struct spool_pos from;
     struct slice slices[SLICES_MAX]; /* what is left to store; the last is next */
     unsigned n_slices;
@@ -81,6 +81,7 @@ struct worker {
 struct digest {
     struct digest_config config;
     struct id128 node;
+    struct letters *letters;  /* NULL: nobody looks after them */
     pthread_mutex_t day_lock; /* guards day, closing and what the workers hold */
     int64_t day;              /* whose turn it is or was last */
     bool closing;             /* no more turns: an earlier range may have been given back */
@@ -109,6 +110,7 @@ static void wait_for_turn(struct worker *w)
     pthread_mutex_lock(&d->day_lock);
     w->holding = HOLDS_WAITING;
     w->day = w->batch.n_records ? batch_day(&w->batch) : d->day;
+    w->oldest_us = w->batch.n_records ? w->batch.records[0].received_us : 0;
     w->from = (struct spool_pos){w->batch.range.segment, w->batch.range.from};
     pthread_mutex_unlock(&d->day_lock);
 }
@@ -217,14 +219,15 @@ static void give_back(struct worker *w)
 
 static bool is_lasting(const struct worker *w, int r, const struct db_query *q)
 {
-    if (r == -ERR_DB_AWAY || r == -ERR_DB_BUSY || r == -ERR_DB_TIMEOUT || r == -ERR_DB_TRANSIENT)
-        return false;
-    struct str state = str_from(q->sqlstate), class = str_take(state, 2);
-    if (str_eq(state, STR("23503")))
-        return false;
-    if (str_eq(class, STR("XX")))
+    switch (failure_of(r, q)) {
+    case FAILURE_PASSING:
+        break;
+    case FAILURE_LASTING:
+        return true;
+    case FAILURE_INTERNAL:
         return w->attempts >= XX_ATTEMPTS;
-    return str_eq(class, STR("22")) || str_eq(class, STR("23")) || str_eq(class, STR("54"));
+    }
+    return false;
 }
 
 /* Up to half of `ms`, so that workers which failed together do not come back together. */
@@ -265,10 +268,7 @@ static void isolate(struct worker *w, int r)
     w->attempts = 0;
     w->backoff_ms = 0;
     if (s.to - s.from == 1) {
-        struct batch_item *item = &w->batch.items[s.from];
-        item->outcome = OUTCOME_DEAD;
-        item->reason = r;
-        memcpy(item->sqlstate, w->query.sqlstate, sizeof item->sqlstate);
+        batch_give_up(&w->batch, &w->batch.items[s.from], r, &w->query);
     } else {
         unsigned half = s.from + (s.to - s.from) / 2;
         assert(w->n_slices + 2 <= SLICES_MAX);
@@ -284,10 +284,12 @@ static void on_dead_kept(struct db_query *q, int r, const struct db_rows *rows)
 {
     (void)rows;
     struct worker *w = container_of(q, struct worker, query);
-    if (r < 0)
+    if (r < 0) {
         back_off(w, r); /* a dead letter that cannot be kept is kept trying: nothing acknowledged is dropped */
-    else
-        settle_batch(w);
+        return;
+    }
+    digest_retry(w->digest);
+    settle_batch(w);
 }
 
 static void on_stored(struct db_query *q, int r, const struct db_rows *rows)
@@ -561,6 +563,8 @@ int digest_open(const struct digest_config *config, struct digest **ret)
         r = open_worker(d, d->n_workers);
     if (r < 0)
         d->n_workers--;
+    if (r == 0 && config->letters.spill_dir)
+        r = letters_open(&config->letters, &config->db, &d->letters);
     for (unsigned i = 0; i < d->n_workers && r == 0; i++) {
         r = -pthread_create(&d->workers[i].thread, NULL, run_worker, &d->workers[i]);
         d->workers[i].started = r == 0;
@@ -595,11 +599,26 @@ void digest_close(struct digest *d, unsigned grace_ms)
         int r = uv_loop_close(&w->loop);
         assert(r == 0);
     }
+    letters_close(d->letters); /* after the workers, which wake it */
     pthread_mutex_destroy(&d->day_lock);
     free(d);
 }
 
-void digest_stats(const struct digest *d, struct digest_stats *ret)
+static int64_t oldest_us(struct digest *d)
+{
+    int64_t oldest = 0;
+    pthread_mutex_lock(&d->day_lock);
+    for (unsigned i = 0; i < d->n_workers; i++) {
+        const struct worker *w = &d->workers[i];
+        bool holds = w->holding == HOLDS_WAITING || w->holding == HOLDS_TURN;
+        if (holds && w->oldest_us && (oldest == 0 || w->oldest_us < oldest))
+            oldest = w->oldest_us;
+    }
+    pthread_mutex_unlock(&d->day_lock);
+    return oldest;
+}
+
+void digest_stats(struct digest *d, struct digest_stats *ret)
 {
     *ret = (struct digest_stats){
         .batches = atomic_load(&d->batches),
@@ -608,5 +627,20 @@ void digest_stats(const struct digest *d, struct digest_stats *ret)
         .duplicates = atomic_load(&d->duplicates),
         .orphans = atomic_load(&d->orphans),
         .dead = atomic_load(&d->dead),
+        .oldest_us = oldest_us(d),
+        .claims = atomic_load(&d->ready),
     };
+}
+
+void digest_letters(struct digest *d, struct digest_letters_stats *ret)
+{
+    *ret = (struct digest_letters_stats){0};
+    if (d->letters)
+        letters_stats(d->letters, ret);
+}
+
+void digest_retry(struct digest *d)
+{
+    if (d->letters)
+        letters_wake(d->letters);
 }

@@ -5,11 +5,20 @@
 #include "picket/auth/throttle.h"
 #include "picket/http/http.h"
 
+/* What the server knows about itself. Called on the HTTP threads; each may be NULL. */
+struct api_insight {
+    void *arg;
+    void (*put_status)(void *arg, struct json_writer *w);       /* members of the object of GET /api/status */
+    void (*put_dead_letters)(void *arg, struct json_writer *w); /* the value of `dead_letters` in GET /health/ready */
+    void (*retry_asked)(void *arg);                             /* dead letters were marked for a retry */
+};
+
 struct api;
 struct api_config {
     const char *public_url;    /* base of DSNs; without a final slash */
     bool allow_registration;   /* POST /auth/register; otherwise it answers 403 */
     struct throttle *throttle; /* of logins */
+    struct api_insight insight;
 };
 
 /* `config` is copied; its strings and the throttle outlive the server that the module is registered with. */

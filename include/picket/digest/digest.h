@@ -6,12 +6,18 @@
 #include "picket/spool/spool.h"
 
 struct digest;
+struct digest_letters_config {
+    const char *spill_dir;    /* where dead letters above the bound go; borrowed. NULL: nobody looks after dead letters */
+    uint64_t spill_max_bytes; /* of its files together */
+    uint64_t max_rows;        /* of dead letters in the database */
+};
 struct digest_config {
     struct spool *spool; /* outlives the digest */
     struct db_config db; /* of each worker's pool; connections is 1 in effect: a worker has one statement in flight */
     unsigned workers;
     unsigned batch_records; /* a batch ends at so many records … */
     uint64_t batch_bytes;   /* … or about so many spool bytes */
+    struct digest_letters_config letters;
 };
 
 MUST_CHECK int digest_open(const struct digest_config *config, struct digest **ret);
@@ -20,5 +26,17 @@ void digest_close(struct digest *d, unsigned grace_ms);
 
 struct digest_stats {
     uint64_t batches, records, stored, duplicates, orphans, dead; /* orphans: their project is gone */
+    int64_t oldest_us; /* receipt of the oldest record that a worker has in hand; 0: none has any */
+    bool claims;       /* what is spooled is claimed soon: the database has answered once */
 };
-void digest_stats(const struct digest *d, struct digest_stats *ret);
+void digest_stats(struct digest *d, struct digest_stats *ret); /* any thread, while it is open */
+
+/* As of the last look, which is never older than some seconds while the database answers. */
+struct digest_letters_stats {
+    bool known;            /* the first look succeeded: */
+    uint64_t dead, marked; /* rows that are dead, and that are to be tried again */
+    uint64_t spilled, spilled_bytes;
+    uint64_t spilled_lost; /* files that had to go */
+};
+void digest_letters(struct digest *d, struct digest_letters_stats *ret); /* any thread, while it is open */
+void digest_retry(struct digest *d);                                     /* marks were set: look soon. Any thread, while it is open */

@@ -1,0 +1,38 @@
+/* spill.h: dead letters beyond the table's bound, as files: <dir>/<number>-<record id>.envelope. Each is an envelope that `picket send` takes.
+ * Design: src/digest/spill.c. One thread writes; commands may list, read and delete beside it. */
+#pragma once
+
+#include "picket/digest/dead_letter.h"
+
+struct spill;
+struct spill_config {
+    const char *dir;    /* made 0700 when the first letter comes; its parent is there. Copied */
+    uint64_t max_bytes; /* beyond it the oldest files go */
+};
+struct spill_stats {
+    uint64_t files, bytes;
+    uint64_t removed; /* lost to the bound since the opening */
+};
+MUST_CHECK int spill_open(const struct spill_config *config, struct spill **ret);
+void spill_close(struct spill *s); /* NULL is fine */
+/* Durable when it returns 0. An error leaves nothing behind. A letter of the same number and record is replaced. */
+MUST_CHECK int spill_write(struct spill *s, const struct dead_letter *letter, struct str payload);
+void spill_take_back(struct spill *s, int64_t number, const struct id128 *record); /* what was just written */
+void spill_refresh(struct spill *s); /* looks at what others deleted, if anything has changed */
+void spill_stats(const struct spill *s, struct spill_stats *ret);
+
+/* ---- for commands */
+struct spill_name {
+    int64_t number;
+    struct id128 record;
+};
+/* Ascending by number; *ret is the caller's to free. No directory: no letters. */
+MUST_CHECK int spill_list(const char *dir, struct spill_name **ret, size_t *ret_n);
+/* The file's name, without its directory. */
+enum { SPILL_NAME_MAX = 80 };
+void spill_file(const struct spill_name *name, char dst[SPILL_NAME_MAX]);
+/* A letter as JSON: its file's first line, with what dead_letter_put_whole writes under "dead_letter". Borrows `buf`, which is filled. */
+MUST_CHECK int spill_read_head(const char *dir, const struct spill_name *name, struct buf *buf, struct str *ret);
+/* Its payload as it came. Borrows `buf`. */
+MUST_CHECK int spill_read_payload(const char *dir, const struct spill_name *name, struct buf *buf, struct str *ret);
+MUST_CHECK int spill_delete(const char *dir, const struct spill_name *name);

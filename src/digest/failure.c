@@ -1,0 +1,19 @@
+/* failure.c: by SQLSTATE: classes 22, 23 and 54 are lasting. Everything else (no connection, lock, disk full, a schema that is being migrated) is
+ * passing. A project that is deleted meanwhile shows as a foreign key's violation (23503): that is passing too, because the next attempt no
+ * longer finds the project. */
+#include "failure.h"
+
+#include "picket/base/error.h"
+
+enum failure failure_of(int r, const struct db_query *q)
+{
+    if (r == -ERR_DB_AWAY || r == -ERR_DB_BUSY || r == -ERR_DB_TIMEOUT || r == -ERR_DB_TRANSIENT)
+        return FAILURE_PASSING;
+    struct str state = str_from(q->sqlstate), class = str_take(state, 2);
+    if (str_eq(state, STR("23503")))
+        return FAILURE_PASSING;
+    if (str_eq(class, STR("XX")))
+        return FAILURE_INTERNAL;
+    bool lasting = str_eq(class, STR("22")) || str_eq(class, STR("23")) || str_eq(class, STR("54"));
+    return lasting ? FAILURE_LASTING : FAILURE_PASSING;
+}

@@ -1,0 +1,11 @@
+/* failure.h: what a failed statement says about its record. Private to digest. */
+#pragma once
+
+#include "picket/db/db.h"
+
+enum failure {
+    FAILURE_PASSING,  /* the same again, later */
+    FAILURE_LASTING,  /* some record can never be stored */
+    FAILURE_INTERNAL, /* class XX: one or the other; whoever has tried often enough takes it for lasting */
+};
+enum failure failure_of(int r, const struct db_query *q);

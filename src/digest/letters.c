@@ -1,0 +1,343 @@
+/* letters.c: a thread with a loop and one connection that goes round: look → retry what is marked → spill what is too much → rest. It looks
+ * every LOOK_MS, because a command or another server may have set marks, and at once when it is woken: by a worker that kept a letter, or by
+ * the API. Own thread and own connection: a batch never waits for a retry or for a file to be synced.
+ *
+ * The bound: at most `max` rows. What is above it leaves, the oldest first: letters that a retry has stored are forgotten, dead ones go to
+ * files (spill.c), those that are to be tried again stay. A letter's file is durable before its row goes. If the row was changed meanwhile
+ * (marked, dropped, or spilled by another server), the row counts and the file is taken back; a cut between the two leaves both, and whoever
+ * lists believes the row. While files cannot be written, rows stay, above the bound: nothing is lost for want of room. */
+#include "letters.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+
+#include "picket/base/error.h"
+#include "picket/base/log.h"
+#include "picket/digest/retry.h"
+#include "picket/digest/spill.h"
+#include "picket/protocol/encoding.h"
+
+enum { LOOK_MS = 10 * 1000 };
+
+enum state { RESTING, LOOKING, RETRYING, SPILLING };
+
+struct letters {
+    struct digest_letters_config config;
+    uv_loop_t loop;
+    uv_async_t wake, stop;
+    uv_timer_t timer;
+    pthread_t thread;
+    bool closing;
+    enum state state;
+    bool again;   /* woken while it was busy */
+    bool recount; /* the look under way only counts: marks that are left were tried just now */
+    struct db *db;
+    struct db_query query;
+    struct retry *retry;
+    struct spill *spill;
+    int64_t excess; /* rows above the bound */
+    int64_t number; /* this and the next: the letter that is being spilled */
+    struct id128 record;
+    int told; /* the failure of spilling that was logged last */
+    struct buf payload;
+    uint64_t n_retried, n_failed;
+    pthread_mutex_t lock; /* guards stats */
+    struct digest_letters_stats stats;
+};
+
+static void look(struct letters *l);
+
+static void publish(struct letters *l, const struct digest_letters_stats *rows)
+{
+    struct spill_stats files;
+    spill_stats(l->spill, &files);
+    pthread_mutex_lock(&l->lock);
+    if (rows) {
+        l->stats.known = true;
+        l->stats.dead = rows->dead;
+        l->stats.marked = rows->marked;
+    }
+    l->stats.spilled = files.files;
+    l->stats.spilled_bytes = files.bytes;
+    l->stats.spilled_lost = files.removed;
+    pthread_mutex_unlock(&l->lock);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    look(container_of(timer, struct letters, timer));
+}
+
+static void rest(struct letters *l)
+{
+    bool again = l->again;
+    l->again = false;
+    l->state = RESTING;
+    if (!l->closing)
+        uv_timer_start(&l->timer, on_timer, again ? 0 : LOOK_MS, 0);
+}
+
+/* ---- spilling */
+
+static void ask_oldest(struct letters *l);
+
+static void tell_failure(struct letters *l, int r)
+{
+    if (r != l->told)
+        log_line(LOG_ERROR, "dead letters cannot be spilled: rows stay above their bound", "error=%s dir=%s", err_name(r),
+                 l->config.spill_dir);
+    l->told = r;
+}
+
+static void on_spilled(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct letters *l = container_of(q, struct letters, query);
+    if (r == 0 && db_count(rows) == 0)
+        spill_take_back(l->spill, l->number, &l->record);
+    publish(l, NULL);
+    if (r < 0 || --l->excess <= 0)
+        rest(l); /* when it is not known whether the row is gone, both may stay: the next round writes the file again */
+    else
+        ask_oldest(l);
+}
+
+static int write_letter(struct letters *l, const struct dead_letter *letter, struct str stored)
+{
+    buf_clear(&l->payload);
+    if (encoding_decode(ENCODING_ZSTD, stored, SPOOL_MAX_RECORD, &l->payload) == 0)
+        return spill_write(l->spill, letter, buf_str(&l->payload));
+    return spill_write(l->spill, letter, stored); /* as it is: better than nothing */
+}
+
+static void tell_loss(const struct letters *l, uint64_t before)
+{
+    struct spill_stats files;
+    spill_stats(l->spill, &files);
+    if (files.removed > before)
+        log_line(LOG_WARN, "the oldest spilled dead letters were removed: DEAD_LETTERS_MAX_BYTES", "count=%" PRIu64 " bytes=%" PRIu64,
+                 files.removed - before, files.bytes);
+}
+
+static void on_oldest(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct letters *l = container_of(q, struct letters, query);
+    if (r < 0 || db_count(rows) == 0) {
+        rest(l);
+        return;
+    }
+    struct spill_stats before;
+    struct dead_letter letter;
+    struct str payload;
+    spill_stats(l->spill, &before);
+    dead_letter_whole(rows, &letter, &payload);
+    l->number = letter.number;
+    l->record = letter.record;
+    r = write_letter(l, &letter, payload);
+    tell_loss(l, before.removed);
+    if (r < 0) {
+        tell_failure(l, r);
+        publish(l, NULL);
+        rest(l);
+        return;
+    }
+    l->told = 0;
+    db_query_init(&l->query, STMT_DEAD_LETTER_SPILLED, on_spilled);
+    db_bind_i64(&l->query, l->number);
+    db_bind_i32(&l->query, (int32_t)letter.attempts);
+    db_submit(l->db, &l->query);
+}
+
+static void ask_oldest(struct letters *l)
+{
+    l->state = SPILLING;
+    db_query_init(&l->query, STMT_DEAD_LETTER_OLDEST, on_oldest);
+    db_submit(l->db, &l->query);
+}
+
+static void spill_excess(struct letters *l)
+{
+    if (l->excess > 0)
+        ask_oldest(l);
+    else
+        rest(l);
+}
+
+/* ---- retrying */
+
+static void on_tried(void *arg, const struct retry_outcome *o)
+{
+    struct letters *l = arg;
+    bool done = o->result == RETRY_STORED || o->result == RETRY_DUPLICATE;
+    if (o->result == RETRY_ELSEWHERE)
+        return;
+    l->n_retried += done;
+    l->n_failed += !done;
+    if (o->result == RETRY_FAILED)
+        log_line(LOG_WARN, "a dead letter failed again", "letter=%" PRId64 " error=%s sqlstate=%s", o->letter, err_name(o->error),
+                 o->sqlstate[0] ? o->sqlstate : "-");
+}
+
+static void on_retried(void *arg, int r)
+{
+    struct letters *l = arg;
+    if (l->n_retried || l->n_failed)
+        log_line(LOG_INFO, "dead letters were tried again", "stored=%" PRIu64 " not_stored=%" PRIu64, l->n_retried, l->n_failed);
+    l->n_retried = l->n_failed = 0;
+    if (r < 0) {
+        rest(l);
+        return;
+    }
+    l->recount = true;
+    look(l);
+}
+
+/* ---- looking */
+
+/* Columns: rows that are dead, marked, stored. */
+static void on_looked(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct letters *l = container_of(q, struct letters, query);
+    if (r < 0) {
+        l->recount = false;
+        rest(l); /* the workers say that the database is away */
+        return;
+    }
+    struct digest_letters_stats now = {.dead = (uint64_t)db_i64(rows, 0, 0), .marked = (uint64_t)db_i64(rows, 0, 1)};
+    l->excess = (int64_t)now.dead + (int64_t)now.marked + db_i64(rows, 0, 2) - (int64_t)l->config.max_rows;
+    bool only_counted = l->recount;
+    l->recount = false;
+    spill_refresh(l->spill);
+    publish(l, &now);
+    if (now.marked == 0 || only_counted) {
+        spill_excess(l);
+        return;
+    }
+    l->state = RETRYING;
+    retry_start(l->retry, 0, INT64_MAX);
+}
+
+static void look(struct letters *l)
+{
+    l->state = LOOKING;
+    db_query_init(&l->query, STMT_DEAD_LETTER_LOOK, on_looked);
+    db_bind_i64(&l->query, (int64_t)l->config.max_rows);
+    db_submit(l->db, &l->query);
+}
+
+static void on_wake(uv_async_t *async)
+{
+    struct letters *l = container_of(async, struct letters, wake);
+    if (l->closing)
+        return;
+    if (l->state != RESTING)
+        l->again = true;
+    else
+        uv_timer_start(&l->timer, on_timer, 0, 0);
+}
+
+/* ---- the thread */
+
+static void on_db_closed(void *arg)
+{
+    struct letters *l = arg;
+    uv_close((uv_handle_t *)&l->wake, NULL);
+    uv_close((uv_handle_t *)&l->stop, NULL);
+    uv_close((uv_handle_t *)&l->timer, NULL);
+}
+
+/* A statement under way runs on: what it does is whole or not at all. */
+static void on_stop(uv_async_t *async)
+{
+    struct letters *l = container_of(async, struct letters, stop);
+    if (l->closing)
+        return;
+    l->closing = true;
+    uv_timer_stop(&l->timer);
+    db_cancel(&l->query);
+    retry_free(TAKE_PTR(l->retry));
+    db_close(l->db, on_db_closed, l);
+}
+
+static void *run(void *arg)
+{
+    struct letters *l = arg;
+    uv_run(&l->loop, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+static void release(struct letters *l)
+{
+    int r = uv_loop_close(&l->loop);
+    assert(r == 0);
+    retry_free(l->retry);
+    spill_close(l->spill);
+    buf_done(&l->payload);
+    pthread_mutex_destroy(&l->lock);
+    free(l);
+}
+
+int letters_open(const struct digest_letters_config *config, const struct db_config *db, struct letters **ret)
+{
+    struct letters *l = calloc(1, sizeof *l);
+    if (!l)
+        return -ENOMEM;
+    struct retry_events events = {.tried = on_tried, .over = on_retried, .arg = l};
+    struct spill_config spill = {.dir = config->spill_dir, .max_bytes = config->spill_max_bytes};
+    struct db_config own = *db;
+    l->config = *config;
+    own.application = "picket dead letters";
+    own.connections = 1;
+    pthread_mutex_init(&l->lock, NULL);
+    db_query_init(&l->query, STMT_PING, NULL);
+    int r = uv_loop_init(&l->loop);
+    assert(r == 0);
+    r = spill_open(&spill, &l->spill);
+    if (r < 0) {
+        log_line(LOG_ERROR, "the directory of spilled dead letters cannot be read", "error=%s dir=%s", err_name(r), config->spill_dir);
+        release(l);
+        return r;
+    }
+    publish(l, NULL);
+    uv_async_init(&l->loop, &l->wake, on_wake);
+    uv_async_init(&l->loop, &l->stop, on_stop);
+    uv_timer_init(&l->loop, &l->timer);
+    uv_timer_start(&l->timer, on_timer, 0, 0);
+    r = db_open(&l->loop, &own, &l->db);
+    if (r == 0) {
+        l->retry = retry_new(l->db, &events);
+        r = -pthread_create(&l->thread, NULL, run, l);
+    }
+    if (r < 0) {
+        if (l->db)
+            on_stop(&l->stop);
+        else
+            on_db_closed(l);
+        (void)run(l);
+        release(l);
+        return r;
+    }
+    *ret = l;
+    return 0;
+}
+
+void letters_close(struct letters *l)
+{
+    if (!l)
+        return;
+    uv_async_send(&l->stop);
+    pthread_join(l->thread, NULL);
+    release(l);
+}
+
+void letters_wake(struct letters *l)
+{
+    uv_async_send(&l->wake);
+}
+
+void letters_stats(struct letters *l, struct digest_letters_stats *ret)
+{
+    pthread_mutex_lock(&l->lock);
+    *ret = l->stats;
+    pthread_mutex_unlock(&l->lock);
+}

@@ -1,0 +1,38 @@
+/* figures.h: what the running server tells about itself: /api/status, the dead letters of /health/ready. Main thread, but for the callbacks of
+ * the API, which any HTTP thread calls. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "config.h"
+#include "picket/api/api.h"
+#include "picket/digest/digest.h"
+#include "picket/spool/spool.h"
+
+enum { FIGURES_SAMPLES = 12 };
+
+struct figures_sample {
+    int64_t at_us; /* monotonic; 0: none yet */
+    uint64_t accepted, digested;
+};
+
+struct figures { /* zeroed: never opened */
+    const struct config *config;
+    struct spool *spool;
+    struct digest *_Atomic digest; /* NULL: not started yet */
+    int64_t started_us;
+    uv_timer_t timer;
+    bool opened;
+    pthread_mutex_t lock; /* guards the samples */
+    struct figures_sample samples[FIGURES_SAMPLES];
+    unsigned next;
+};
+
+/* The spool and `config` outlive it. */
+void figures_open(struct figures *f, uv_loop_t *loop, const struct config *config, struct spool *spool);
+void figures_set_digest(struct figures *f, struct digest *digest);
+/* The callbacks of the API that speak for `f`. */
+struct api_insight figures_insight(struct figures *f);
+/* After the HTTP threads, before the digest; the loop runs on until the timer is closed. Fine on one that was never opened. */
+void figures_close(struct figures *f);

@@ -1,0 +1,434 @@
+"""Dead letters: kept with their reason, shown, retried once, dropped, bounded (architecture "Digest"; src/digest/retry.c, letters.c, spill.c).
+
+A record that the database refuses for a lasting reason is made by a constraint that exists only in the test's database."""
+import contextlib
+import datetime
+import glob
+import json
+import os
+import stat
+import uuid
+
+import psycopg
+import pytest
+
+import server
+import wire
+from client import Api
+from test_digest import check_counters
+from waiting import until
+
+
+@pytest.fixture(scope="module")
+def one(cluster):
+    """A Picket of this file's own: its constraints and bounds concern nobody else."""
+    picket = server.Picket(server.Directory(), DATABASE_URL=cluster.new_database(), CREATE_SUPERUSER=":".join(server.ADMIN))
+    try:
+        yield picket.start()
+    finally:
+        picket.end()
+
+
+@pytest.fixture
+def project(one):
+    return one.new_project()
+
+
+@contextlib.contextmanager
+def refusing(picket, word):
+    """While it lasts, the database takes no issue with that word in its title."""
+    name = f"refuse_{uuid.uuid4().hex[:8]}"
+    picket.sql(f"ALTER TABLE issues ADD CONSTRAINT {name} CHECK (title NOT LIKE '%{word}%') NOT VALID")
+    try:
+        yield name
+    finally:
+        picket.sql(f"ALTER TABLE issues DROP CONSTRAINT IF EXISTS {name}")
+
+
+def rows(picket, project):
+    return picket.sql("SELECT id, status, attempts, reason, sqlstate, detail FROM dead_letters WHERE project_id = %s ORDER BY id", project.id)
+
+
+def poison(picket, project, n=1, word="poison", **fields):
+    """n events that became dead letters: their ids and their numbers."""
+    before = len(rows(picket, project))
+    events = [wire.error_event("E", f"{word} {uuid.uuid4().hex}", **fields) for _ in range(n)]
+    project.send(*events)
+    until(lambda: len(rows(picket, project)) == before + n, lambda: rows(picket, project))
+    return events, [row[0] for row in rows(picket, project)[before:]]
+
+
+def listed(picket, *arguments):
+    return json.loads(picket.command("dlq", "list", "--json", *arguments))
+
+
+def shown(picket, number):
+    return json.loads(picket.command("dlq", "show", number, "--json"))
+
+
+def raw_zstd(payload):
+    """A zstd frame with one uncompressed block (RFC 8878 §3.1.1): for rows that a test writes itself."""
+    assert len(payload) < 256
+    return bytes.fromhex("28b52ffd20") + bytes([len(payload)]) + (len(payload) << 3 | 1).to_bytes(3, "little") + payload
+
+
+def insert_letter(picket, project, payload, **columns):
+    """A dead letter that an earlier release could have left."""
+    received = datetime.datetime(2026, 3, 4, 5, 6, 7, tzinfo=datetime.timezone.utc)
+    record = int(received.timestamp() * 1000) << 80 | 7 << 76 | 2 << 62 | uuid.uuid4().int & (1 << 62) - 1  # RFC 9562 §5.7
+    values = {"record_id": uuid.UUID(int=record), "project_id": project.id, "event_id": uuid.uuid4(), "received_at": received, "reason": "DB_FAILED",
+              "meta": b"{}", "payload": raw_zstd(payload), **columns}
+    names, marks = ", ".join(values), ", ".join(["%s"] * len(values))
+    (number,), = picket.sql(f"INSERT INTO dead_letters ({names}) VALUES ({marks}) RETURNING id", *values.values())
+    return number
+
+
+# ---- kept and shown
+
+def test_kept_with_everything(one, project):
+    with refusing(one, "poison") as constraint:
+        (event,), (number,) = poison(one, project, environment="test")
+    row, = [row for row in listed(one) if row["id"] == number]
+    assert row == {**row, "project_id": project.id, "event_id": str(uuid.UUID(event["event_id"])), "status": "dead", "reason": "DB_FAILED", "sqlstate": "23514",
+                   "position": None, "attempts": 1}
+    letter = shown(one, number)
+    assert letter["detail"] == constraint and letter["remote_addr"] == "127.0.0.1" and letter["first_failed_at"] == letter["last_failed_at"]
+    assert json.loads(letter["meta"])["event_id"] == event["event_id"]
+    assert json.loads(one.command("dlq", "show", number, "--payload")) == event
+    text = one.command("dlq", "show", number)
+    assert all(f"{name} " in text for name in letter) and constraint in text
+    assert "23514" in one.command("dlq", "list")
+
+
+def test_parser_position(one, project):
+    """A payload that the parser refuses says where; retried, it fails again with the parser's reason."""
+    number = insert_letter(one, project, b'{"message": "cut", ')
+    done = one.run("dlq", "retry", number)
+    assert done.returncode == 1 and "failed again" in done.stderr and "JSON" in done.stderr
+    letter = shown(one, number)
+    assert (letter["reason"], letter["position"], letter["attempts"], letter["status"], letter["sqlstate"]) == ("BAD_JSON", 19, 2, "dead", None)
+
+
+# ---- retried
+
+def test_retry_stores_once(one, project):
+    with refusing(one, "poison"):
+        (event,), (number,) = poison(one, project)
+        done = one.run("dlq", "retry", number)  # not mended yet
+        assert done.returncode == 1 and "23514" in done.stderr and "failed again" in done.stderr
+    (_, status, attempts, *_), = rows(one, project)
+    letter = shown(one, number)
+    assert (status, attempts) == ("dead", 2) and letter["last_failed_at"] > letter["first_failed_at"]
+    assert one.command("dlq", "retry", number) == f"Dead letter {number} is stored.\n"
+    detail = project.find(event["event_id"])
+    assert project.count() == 1 and detail["ingested_at"] == letter["received_at"]
+    assert "nothing to do" in one.command("dlq", "retry", number)
+    assert "nothing to do" in one.command("dlq", "retry", number, number)
+    assert project.count() == 1 and shown(one, number)["status"] == "stored"
+    assert one.run("dlq", "show", number, "--payload").returncode == 1
+    assert one.sql("SELECT remote_addr::text, count(*) FROM events WHERE project_id = %s GROUP BY 1", project.id) == [("127.0.0.1/32", 1)]
+    check_counters(one, project.id)
+
+
+def test_retry_of_an_event_that_came_again(one, project):
+    """The SDK sent it once more after the mend: the letter is a duplicate of it."""
+    with refusing(one, "poison"):
+        (event,), (number,) = poison(one, project)
+    project.send(event)
+    project.wait_count(1)
+    assert "stored already" in one.command("dlq", "retry", number)
+    assert project.count() == 1
+    check_counters(one, project.id)
+
+
+def test_retry_all_of_a_project(one, project):
+    other = one.new_project()
+    with refusing(one, "poison"):
+        poison(one, project, 5)
+        poison(one, other, 1)
+    said = one.command("dlq", "retry", "--all", "--project", project.id)
+    assert "5 of 5 dead letters stored" in said
+    assert project.count() == 5 and other.count() == 0
+    assert [row[1] for row in rows(one, other)] == ["dead"]
+    check_counters(one, project.id)
+
+
+def test_retry_of_long_ago(one, project):
+    """Its day has no partition any more: it gets one, and the event does not end in the default partition."""
+    number = insert_letter(one, project, b'{"message":"long ago"}')
+    assert "is stored" in one.command("dlq", "retry", number)
+    assert one.sql("SELECT tableoid::regclass::text FROM events WHERE project_id = %s", project.id) == [("events_20260304",)]
+    check_counters(one, project.id)
+
+
+def test_retry_for_a_project_that_is_gone(one):
+    gone = one.new_project()
+    with refusing(one, "poison"):
+        _, (number,) = poison(one, gone)
+    one.sql("DELETE FROM projects WHERE id = %s", gone.id)
+    done = one.run("dlq", "retry", number)
+    assert done.returncode == 1 and "project" in done.stderr
+    letter = shown(one, number)
+    assert (letter["reason"], letter["status"], letter["attempts"]) == ("NO_PROJECT", "dead", 2)
+    one.command("dlq", "drop", number)
+
+
+def test_two_retries_at_once(one, project):
+    """Commands and the server on the same letters: each is stored once, and all of them tell so."""
+    with refusing(one, "poison"):
+        events, numbers = poison(one, project, 30)
+    running = [server.subprocess.Popen([server.BINARY, "dlq", "retry", *map(str, order)], stdout=server.subprocess.PIPE, stderr=server.subprocess.PIPE, text=True,
+                                       cwd="/", env=server.environment(**one.settings)) for order in (numbers, numbers[::-1], numbers)]
+    for number in numbers:
+        assert one.api.post(f"/api/dead-letters/{number}/retry").status_code in (200, 202)
+    for process in running:
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, out + err
+    until(lambda: {row[1] for row in rows(one, project)} == {"stored"}, lambda: rows(one, project))
+    assert project.count() == len(events)
+    check_counters(one, project.id)
+
+
+def test_a_mark_outlives_the_server(make_picket):
+    """The API only marks; who starts next does it."""
+    picket = make_picket().start()
+    project = picket.new_project()
+    with refusing(picket, "poison"):
+        (event,), (number,) = poison(picket, project)
+    picket.stop()
+    picket.sql("UPDATE dead_letters SET status = 'retry' WHERE id = %s", number)
+    picket.start()
+    assert project.find(event["event_id"])
+    assert project.count() == 1
+
+
+def test_retry_without_a_server(make_picket):
+    picket = make_picket().start()
+    project = picket.new_project()
+    with refusing(picket, "poison"):
+        (event,), (number,) = poison(picket, project)
+    picket.stop()
+    assert "is stored" in picket.command("dlq", "retry", "--all")
+    picket.start()
+    assert project.find(event["event_id"]) and project.count() == 1
+    check_counters(picket)
+
+
+# ---- dropped
+
+def test_drop(one, project):
+    with refusing(one, "poison"):
+        _, numbers = poison(one, project, 4)
+    assert one.command("dlq", "drop", numbers[0], numbers[1]) == f"Dropped dead letter {numbers[0]}.\nDropped dead letter {numbers[1]}.\n"
+    done = one.run("dlq", "drop", numbers[0])
+    assert done.returncode == 1 and "picket dlq list" in done.stderr
+    done = one.run("dlq", "retry", numbers[0], numbers[2])
+    assert done.returncode == 1 and "is stored" in done.stdout and f"no dead letter {numbers[0]}" in done.stderr
+    assert "Dropped 1 dead letters" in one.command("dlq", "drop", "--all", "--project", project.id)
+    assert [row[1] for row in rows(one, project)] == ["stored"]
+    assert project.count() == 1
+
+
+# ---- lists
+
+def test_pages(one, project):
+    with refusing(one, "poison"):
+        _, numbers = poison(one, project, 5)
+    only = ["--project", project.id]
+    first = one.run("dlq", "list", *only, "--limit", 2, "--json")
+    assert [row["id"] for row in json.loads(first.stdout)] == numbers[:-3:-1] and f"--before {numbers[3]}" in first.stderr
+    assert [row["id"] for row in listed(one, *only, "--before", numbers[3], "--limit", 2)] == [numbers[2], numbers[1]]
+    assert [row["id"] for row in listed(one, *only, "--before", numbers[1])] == [numbers[0]]
+    assert listed(one, *only, "--before", numbers[0]) == []
+    page = one.api.read("/api/dead-letters", params={"project": project.id, "per_page": 2, "page": 3})
+    assert (page["total_count"], page["total_pages"], [item["id"] for item in page["items"]]) == (5, 3, [numbers[0]])
+    assert one.api.read("/api/dead-letters", params={"project": project.id, "page": 9})["items"] == []
+
+
+@pytest.mark.parametrize("arguments", [["list", "--limit", "0"], ["list", "--limit", "x"], ["list", "--before", "-1"], ["list", "--project", "0"], ["list", "5"],
+                                       ["show"], ["show", "x"], ["show", "1", "2"], ["show", "1", "--json", "--payload"], ["retry"], ["retry", "0"],
+                                       ["retry", "1", "--all"], ["retry", "1", "--project", "1"], ["drop"], ["drop", "all"], ["nonsense"], []])
+def test_wrong_calls(arguments):
+    done = server.run("dlq", *arguments, DATABASE_URL="postgresql://nobody@127.0.0.1:1/x", DATABASE_WAIT_SECS=0)
+    assert done.returncode == 2 and done.stdout == "" and "picket" in done.stderr, done
+
+
+def test_nothing_there(one):
+    for arguments in (["show", 999999999], ["retry", 999999999], ["drop", 999999999]):
+        done = one.run("dlq", *arguments)
+        assert done.returncode == 1 and "picket dlq list" in done.stderr
+
+
+def test_no_database():
+    done = server.run("dlq", "list", DATABASE_URL="postgresql://me:secret-word@127.0.0.1:1/x", DATABASE_WAIT_SECS=0)
+    assert done.returncode == 1 and "DATABASE_URL" in done.stderr and "secret-word" not in done.stderr
+
+
+# ---- API
+
+def test_api(one, project):
+    with refusing(one, "poison") as constraint:
+        (event,), (number,) = poison(one, project)
+        path = f"/api/dead-letters/{number}"
+        item, = one.api.read("/api/dead-letters", params={"project": project.id})["items"]
+        assert item["id"] == number and item["reason"] == "DB_FAILED" and item["sqlstate"] == "23514" and item["status"] == "dead"
+        letter = one.api.read(path)
+        assert {**item, **letter} == letter and letter["detail"] == constraint and letter["meta"]["event_id"] == event["event_id"]
+        answer = one.api.get(path + "/payload")
+        assert answer.json() == event and answer.headers["Content-Type"] == "application/octet-stream"
+        answer = one.api.post(path + "/retry")
+        assert answer.status_code == 202 and answer.json() == {"id": number, "status": "retry"}
+        until(lambda: one.api.read(path)["attempts"] == 2, lambda: one.api.read(path))
+        assert one.api.read(path)["status"] == "dead"
+    assert one.api.post(path + "/retry").status_code == 202
+    assert project.find(event["event_id"])
+    until(lambda: one.api.read(path)["status"] == "stored", lambda: one.api.read(path))
+    answer = one.api.post(path + "/retry")
+    assert answer.status_code == 200 and answer.json() == {"id": number, "status": "stored"}
+    assert one.api.get(path + "/payload").status_code == 404
+    assert one.api.read("/api/dead-letters", params={"project": project.id, "status": "dead"})["items"] == []
+    assert one.api.delete(path).status_code == 204
+    assert one.api.delete(path).status_code == 404 == one.api.get(path).status_code == one.api.post(path + "/retry").status_code
+    assert project.count() == 1
+
+
+def test_api_large_payload(one, project):
+    with refusing(one, "poison"):
+        (event,), (number,) = poison(one, project, extra={"blob": os.urandom(300000).hex()})
+    assert one.api.get(f"/api/dead-letters/{number}/payload").json() == event
+    assert json.loads(one.command("dlq", "show", number, "--payload")) == event
+
+
+@pytest.mark.parametrize("method, path", [("GET", ""), ("GET", "/1"), ("GET", "/1/payload"), ("POST", "/1/retry"), ("DELETE", "/1")])
+def test_rights(one, method, path):
+    """decisions.md: owner and administrators only."""
+    one.run("user", "add", "member@example.com")
+    member = one.command("token", "add", "--user", "member@example.com").strip()
+    assert Api(one.url).request(method, "/api/dead-letters" + path).status_code == 401
+    assert Api(one.url, token="0" * 40).request(method, "/api/dead-letters" + path).status_code == 401
+    assert Api(one.url, token=member).request(method, "/api/dead-letters" + path).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/0", "/x", "/99999999999999999999", "/1x/payload"])
+def test_no_such_letter(one, path):
+    assert one.api.get("/api/dead-letters" + path).status_code == 404
+
+
+@pytest.mark.parametrize("query", ["project=x", "status=gone", "page=x", "per_page=x"])
+def test_bad_queries(one, query):
+    assert one.api.get(f"/api/dead-letters?{query}").status_code == 400
+
+
+# ---- the bound
+
+def spill_dir(picket):
+    return os.path.join(picket.settings["DATA_DIR"], "dead-letters")
+
+
+def files(picket):
+    return sorted(glob.glob(os.path.join(spill_dir(picket), "*.envelope")))
+
+
+def test_spilled(make_picket):
+    """Above DEAD_LETTERS_MAX the oldest rows become files: 0600, listed, shown, sent again, dropped."""
+    picket = make_picket(DEAD_LETTERS_MAX=3).start()
+    project = picket.new_project()
+    with refusing(picket, "poison"):
+        events = [wire.error_event("E", f"poison {i}") for i in range(10)]
+        project.send(*events)
+        until(lambda: len(files(picket)) == 7, lambda: (files(picket), rows(picket, project)))
+        until(lambda: len(rows(picket, project)) == 3, lambda: rows(picket, project))
+    assert stat.S_IMODE(os.stat(spill_dir(picket)).st_mode) == 0o700
+    assert {stat.S_IMODE(os.stat(path).st_mode) for path in files(picket)} == {0o600}
+    letters = listed(picket)
+    assert [letter["status"] for letter in letters] == ["dead"] * 3 + ["spilled"] * 7
+    assert {letter["event_id"] for letter in letters} == {str(uuid.UUID(event["event_id"])) for event in events}
+    assert [letter["id"] for letter in letters] == sorted((letter["id"] for letter in letters), reverse=True)
+    number = letters[-1]["id"]
+    letter = shown(picket, number)
+    event = next(event for event in events if str(uuid.UUID(event["event_id"])) == letter["event_id"])
+    assert letter["file"] == files(picket)[0] and letter["sqlstate"] == "23514" and letter["remote_addr"] == "127.0.0.1"
+    assert json.loads(picket.command("dlq", "show", number, "--payload")) == event
+    assert listed(picket, "--before", number) == [] and len(listed(picket, "--limit", 4)) == 4
+    assert listed(picket, "--project", project.id + 1) == []
+
+    done = picket.run("dlq", "retry", number)
+    assert done.returncode == 1 and "picket send" in done.stderr and letter["file"] in done.stderr
+    assert event["event_id"] in picket.command("send", project.dsn, letter["file"])
+    assert project.find(event["event_id"])
+    assert f"Dropped dead letter {number}" in picket.command("dlq", "drop", number)
+    assert letter["file"] not in files(picket)
+    until(lambda: health(picket)["dead_letters"] == {"waiting": 3, "retrying": 0, "spilled": 6}, lambda: health(picket), 30)
+    assert "Dropped 9 dead letters" in picket.command("dlq", "drop", "--all") and files(picket) == []
+
+
+def health(picket):
+    return picket.http.get(picket.url + "/health/ready", timeout=10).json()
+
+
+def test_spilled_bytes_are_bounded(make_picket):
+    """DEAD_LETTERS_MAX_BYTES: the oldest files go, and that is told."""
+    picket = make_picket(DEAD_LETTERS_MAX=1, DEAD_LETTERS_MAX_BYTES="16M").start()
+    project = picket.new_project()
+    with refusing(picket, "poison"):
+        for i in range(24):
+            project.send(wire.error_event("E", f"poison {i}", extra={"blob": "x" * 950000}))
+        until(lambda: picket.sql("SELECT max(id), count(*) FROM dead_letters") == [(24, 1)], lambda: picket.sql("SELECT id FROM dead_letters"), 60)
+    assert sum(os.stat(path).st_size for path in files(picket)) <= 16 << 20
+    kept = [int(os.path.basename(path)[:19]) for path in files(picket)]
+    assert kept == list(range(kept[0], 24)) and 10 <= len(kept) < 20
+    assert "the oldest spilled dead letters were removed" in picket.log()
+
+
+def test_what_cannot_be_spilled_stays(make_picket):
+    """No directory can be made: the rows stay above their bound, nothing is lost, and everything else goes on."""
+    picket = make_picket(DEAD_LETTERS_MAX=1).start()
+    project = picket.new_project()
+    with open(spill_dir(picket), "w", encoding="ascii"):
+        pass
+    with refusing(picket, "poison"):
+        poison(picket, project, 4)
+        until(lambda: "dead letters cannot be spilled" in picket.log(), picket.log)
+    assert len(rows(picket, project)) == 4
+    project.send(wire.error_event())
+    project.wait_count(1)
+    os.unlink(spill_dir(picket))
+    with refusing(picket, "poison"):
+        project.send(wire.error_event("E", "poison 5"))
+        until(lambda: len(rows(picket, project)) == 1 and len(files(picket)) == 4, lambda: files(picket))
+
+
+def test_a_cut_between_file_and_row(make_picket):
+    """A file whose row is still there is listed once, as the row, and is written again when its turn comes."""
+    picket = make_picket(DEAD_LETTERS_MAX=2).start()
+    project = picket.new_project()
+    with refusing(picket, "poison"):
+        poison(picket, project, 2)
+    (number, record), *_ = picket.sql("SELECT id, record_id FROM dead_letters ORDER BY id")
+    os.makedirs(spill_dir(picket), mode=0o700)
+    os.chown(spill_dir(picket), os.stat(picket.settings["DATA_DIR"]).st_uid, -1)
+    path = os.path.join(spill_dir(picket), f"{number:019d}-{record.hex}.envelope")
+    with open(path, "wb") as f:
+        f.write(b'{"dead_letter":{"id":%d,"project_id":%d}}\n{}\n\n' % (number, project.id))
+    assert [letter["status"] for letter in listed(picket)] == ["dead", "dead"]
+    with refusing(picket, "poison"):
+        project.send(wire.error_event("E", "poison 3"))
+        until(lambda: number not in [row[0] for row in rows(picket, project)], lambda: rows(picket, project))
+    assert [letter["status"] for letter in listed(picket)] == ["dead", "dead", "spilled"]
+    assert shown(picket, number)["reason"] == "DB_FAILED"
+
+
+# ---- beside the digest
+
+def test_letters_do_not_hold_up_others(one, project):
+    """While a letter's row is locked by somebody, a retry of it says so and others go on."""
+    with refusing(one, "poison"):
+        events, numbers = poison(one, project, 2)
+    one.sql("UPDATE dead_letters SET status = 'retry' WHERE id = %s", numbers[1])
+    until(lambda: dict((row[0], row[1]) for row in rows(one, project))[numbers[1]] == "stored", lambda: rows(one, project), 30)
+    with psycopg.connect(one.conninfo()) as blocker:
+        blocker.execute("UPDATE dead_letters SET status = 'retry' WHERE id = %s", (numbers[0],))
+        project.send(wire.error_event())
+        project.wait_count(2)
+    until(lambda: project.count() == 3, lambda: rows(one, project), 30)
+    check_counters(one, project.id)
