@@ -6,6 +6,8 @@
 #include "picket/base/clock.h"
 #include "picket/base/log.h"
 
+enum { SMALL_ANSWER = 4096 };
+
 static const struct {
     int status;
     const char *reason;
@@ -66,12 +68,26 @@ void answer_common_headers(h2o_req_t *req, enum http_access access)
     add_static(req, STR("x-content-type-options"), STR("nosniff"));
 }
 
+/* Whoever asks and does not read must not fill the memory with answers: beyond their share large ones become a 503. */
+static bool answer_fits(struct call *c, size_t bytes)
+{
+    struct http_server *s = c->pub.worker->server;
+    if (bytes <= SMALL_ANSWER)
+        return true;
+    c->answer_bytes = bytes;
+    return atomic_fetch_add(&s->answer_bytes, bytes) + bytes <= s->config.bodies_max_bytes / ANSWERS_SHARE;
+}
+
 void http_answer(struct http_call *call, int status, struct str content_type, struct str body)
 {
     struct call *c = call_of(call);
     h2o_req_t *req = call->req;
     if (c->answered)
         return;
+    if (!answer_fits(c, body.n)) {
+        http_answer_error(call, -ERR_BUSY, STR("too many answers wait to be read"));
+        return;
+    }
     c->answered = true;
     if (worker_of(call)->state != WORKER_SERVING)
         req->http1_is_persistent = 0;

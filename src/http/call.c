@@ -1,6 +1,6 @@
 /* call.c: the way of a request through the preamble that no handler repeats:
  *
- *   head (guard.c) → route → preflight, 404, 405 → bytes in flight → foreign origin? → authenticate.c → JSON body → handler
+ *   head (guard.c) → route → preflight, 404, 405 → foreign origin? → authenticate.c → JSON body → handler
  *
  * and what handlers ask about a request. A call lives in req->pool; its dispose callback runs after those of everything that the handler
  * allocated later, because libh2o releases shared chunks newest first, so an operation may use its call while it cancels itself. */
@@ -34,6 +34,7 @@ static void call_dispose(void *memory)
     log_access(c);
     list_remove(&c->link);
     atomic_fetch_sub(&c->pub.worker->server->body_bytes, c->charged);
+    atomic_fetch_sub(&c->pub.worker->server->answer_bytes, c->answer_bytes);
     json_free(c->pub.body);
     arena_done(&c->pub.arena);
 }
@@ -46,6 +47,8 @@ static struct call *call_new(h2o_req_t *req)
     c->is_head = str_eq(str_of_iovec(req->input.method), STR("HEAD"));
     list_push_back(&w->calls, &c->link);
     arena_init(&c->pub.arena);
+    conn_of(req)->req = req;
+    conn_set_phase(conn_of(req), CONN_WORKING);
     return c;
 }
 
@@ -114,11 +117,6 @@ static void enter_admin(struct http_call *call)
 
 static void admit(struct http_call *call)
 {
-    int r = http_charge_body(call, call->req->entity.len);
-    if (r < 0) {
-        http_answer_error(call, r, STR(""));
-        return;
-    }
     if (call->route->access != HTTP_INGEST && call->route->method != HTTP_GET && !cors_own_origin(call)) {
         http_answer_error(call, -ERR_FORBIDDEN, STR("requests from that origin are not accepted"));
         return;
@@ -199,6 +197,7 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
         take_match(call, &match); /* says in which shape errors are answered */
     int r = check_head(req, &why);
     if (r < 0) {
+        conn_of(req)->lingers = true;
         req->http1_is_persistent = 0; /* whatever follows cannot be trusted to be a request */
         http_answer_error(call, r, why);
     } else {

@@ -8,7 +8,8 @@
 
 #include "picket/base/arena.h"
 
-enum { HTTP_JSON_MAX = 2 << 20, HTTP_RETRY_AFTER_S = 10 };
+#define HTTP_RETRY_AFTER "10" /* HTTP_RETRY_AFTER_S */
+enum { HTTP_JSON_MAX = 2 << 20, HTTP_RETRY_AFTER_S = 10, ANSWERS_SHARE = 4 /* answers may hold this part of bodies_max_bytes */ };
 
 /* STARTING → SERVING → DRAINING (no new connections) → STOPPING (modules, then the database pool) → STOPPED. A failed start goes to DRAINING too. */
 enum worker_state { WORKER_STARTING, WORKER_SERVING, WORKER_DRAINING, WORKER_STOPPING, WORKER_STOPPED };
@@ -29,6 +30,11 @@ struct worker {
     uv_timer_t grace;
     struct list conns;           /* struct conn.link: open ones */
     unsigned n_conns, conns_max; /* until their handles are closed */
+    uv_timer_t watch;            /* conn.c */
+    struct list growing;         /* struct conn.growing: input beyond the first buffer, those that began earlier first */
+    struct list lingerings;      /* struct lingering.link */
+    unsigned n_lingerings, shed; /* shed: refused or cut since it was last said */
+    char thrown_away[16 << 10];  /* what lingering sockets receive */
     struct list calls;           /* struct call.link: requests that are not over */
     unsigned jobs;               /* submitted and not home */
     unsigned modules_started;
@@ -45,10 +51,32 @@ struct http_server {
     struct route_table *routes;
     h2o_globalconf_t h2o;
     unsigned port;
-    unsigned grace_ms;        /* set before the workers are told to drain */
-    atomic_size_t body_bytes; /* charged by requests under way */
-    unsigned n_workers;       /* whose threads run */
+    unsigned grace_ms;          /* set before the workers are told to drain */
+    atomic_size_t body_bytes;   /* charged by requests that are arriving or under way */
+    atomic_size_t memory_bytes; /* the part of the arriving ones that is not in files */
+    atomic_size_t body_files;
+    atomic_size_t answer_bytes; /* of requests that are not over */
+    size_t body_files_max;
+    h2o_buffer_mmap_settings_t memory_buffers, file_buffers; /* what libh2o is told for a buffer that grows (intake.c) */
+    unsigned n_workers;                                      /* whose threads run */
     struct worker *workers;
+};
+
+enum conn_phase { CONN_IDLE, CONN_READING, CONN_WORKING };
+
+struct conn {
+    uv_tcp_t tcp;
+    struct worker *worker;
+    h2o_socket_t *sock;
+    h2o_req_t *req;        /* libh2o's, the same for all requests of the connection; NULL until it is known */
+    struct list link;      /* worker->conns while libh2o has the socket open */
+    enum conn_phase phase; /* changed by conn_set_phase only */
+    uint64_t since_ms;     /* loop's time when the phase began, or when an answer made progress */
+    size_t unsent;         /* of the answer, at since_ms */
+    struct list growing;   /* worker->growing while something is charged */
+    size_t charged;        /* input beyond the first buffer */
+    bool in_file;          /* … which is a file */
+    bool lingers;          /* is closed with bytes of the client unread */
 };
 
 /* A request: the public part and what only this layer touches. In req->pool. */
@@ -56,7 +84,7 @@ struct call {
     struct http_call pub;
     struct list link; /* worker->calls */
     struct str path;
-    size_t charged;
+    size_t charged, answer_bytes;
     int64_t began_mono_us;
     bool answered, is_head;
 };
@@ -70,12 +98,31 @@ static inline struct worker *worker_of(const struct http_call *pub)
     return container_of(pub->worker, struct worker, pub);
 }
 
+static inline struct conn *conn_of(const h2o_req_t *req)
+{
+    return req->conn->callbacks->get_socket(req->conn)->on_close.data;
+}
+
 /* bind.c: `n` sockets bound to the same address, not yet listening. -errno; *ret_port is the real one. */
 MUST_CHECK int bind_sockets(const char *host, unsigned port, unsigned n, int *ret_fds, unsigned *ret_port);
 
 /* worker.c */
 void *worker_main(void *worker);
-void worker_drain(void *worker); /* on its loop */
+void worker_drain(void *worker);             /* on its loop */
+void worker_drained_maybe(struct worker *w); /* something ended that draining waits for */
+
+/* conn.c */
+void conns_on_connection(uv_stream_t *listener, int status);
+void conns_watch(struct worker *w); /* starts the timer */
+void conns_end_lingering(struct worker *w);
+void conn_set_phase(struct conn *c, enum conn_phase to);
+void conn_cut(struct conn *c, int how); /* shutdown(2): its end then comes through the loop */
+void conn_drop(struct conn *c);         /* closes it, now if libh2o waits for bytes: *c is not to be touched any more */
+
+/* intake.c */
+void intake_open(struct http_server *s);
+void intake_release(struct conn *c);
+void intake_refuse(struct conn *c, int status); /* READING: answers (or drops, when there is no head) and closes */
 
 /* call.c: the one handler that libh2o knows. */
 void call_register(h2o_pathconf_t *path);

@@ -1,5 +1,5 @@
-/* refusal.c: what libh2o refuses by itself – a malformed head, a body over the limit – it answers in plain text before any handler runs, by way
- * of the host's fallback path. A filter there puts our error body and headers in place of that text. */
+/* refusal.c: what libh2o refuses by itself – a malformed head, a body over the limit – and what intake.c refuses through it: libh2o answers in plain
+ * text before any handler runs, by way of the host's fallback path. A filter there puts our error body and headers in place of that text. */
 #include "internal.h"
 
 struct refusal_filter {
@@ -15,8 +15,12 @@ struct refusal_stream {
 static int error_of(int status)
 {
     switch (status) {
+    case 408:
+        return -ERR_TOO_SLOW;
     case 413:
         return -ERR_TOO_LARGE;
+    case 503:
+        return -ERR_BUSY;
     case 404:
         return -ERR_NOT_FOUND;
     default:
@@ -52,7 +56,10 @@ static void on_setup_ostream(h2o_filter_t *super, h2o_req_t *req, h2o_ostream_t 
     h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, H2O_STRLIT("application/json"));
     if (access == HTTP_INGEST)
         h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("x-sentry-error"), 1, NULL, err_text(r), strlen(err_text(r)));
+    if (req->res.status == 503)
+        h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("retry-after"), 1, NULL, H2O_STRLIT(HTTP_RETRY_AFTER));
     answer_common_headers(req, access);
+    conn_of(req)->lingers = true; /* its body has not been read, or not all of it */
     req->res.content_length = out.n;
     req->http1_is_persistent = 0;
     struct refusal_stream *stream = (void *)h2o_add_ostream(req, sizeof *stream, slot);

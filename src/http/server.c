@@ -4,22 +4,23 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "picket/base/log.h"
 #include "picket/http/chunked.h"
 
-enum { BODY_FILE_THRESHOLD = 256 << 10 };
+enum { H2O_TIMEOUT_MS = 3600 * 1000, OTHER_DESCRIPTORS = 128, BODY_FILES_MIN = 64 };
 
-/* libh2o's buffers: from this capacity on they are unlinked files (library-facts). The setting is the library's and process-wide. */
+/* Where libh2o's buffers lie that are files. The setting is the library's and process-wide; which ones are files: intake.c. */
 static int set_body_dir(const char *dir)
 {
     h2o_buffer_mmap_settings_t *settings = &h2o_socket_buffer_mmap_settings;
     int n = snprintf(settings->fn_template, sizeof settings->fn_template, "%s/picket-body-XXXXXX", dir ? dir : "/tmp");
     if (n < 0 || (size_t)n >= sizeof settings->fn_template)
         return -ENAMETOOLONG;
-    settings->threshold = BODY_FILE_THRESHOLD;
     return 0;
 }
 
@@ -30,11 +31,27 @@ static void configure_h2o(struct http_server *s)
     h2o_config_init(&s->h2o);
     s->h2o.server_name = h2o_iovec_init(H2O_STRLIT(""));
     s->h2o.max_request_entity_size = config->body_max_bytes;
-    s->h2o.http1.req_timeout = config->idle_ms > config->request_ms ? config->idle_ms : config->request_ms;
+    s->h2o.http1.req_timeout = H2O_TIMEOUT_MS; /* conn.c is stricter */
     s->h2o.http1.upgrade_to_http2 = 0;
     h2o_hostconf_t *host = h2o_config_register_host(&s->h2o, h2o_iovec_init(H2O_STRLIT("default")), 65535);
     call_register(h2o_config_register_path(host, "/", 0));
     refusal_register(&host->fallback_path, s);
+}
+
+/* A body in a file keeps a descriptor. Connections come first; if there are not even enough for those, fewer are taken. */
+static void share_descriptors(struct http_server *s)
+{
+    struct rlimit limit;
+    unsigned max = s->config.connections_max;
+    uint64_t all = getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ? UINT32_MAX : limit.rlim_cur;
+    uint64_t ours = all > OTHER_DESCRIPTORS + 2 * BODY_FILES_MIN ? all - OTHER_DESCRIPTORS : 2 * BODY_FILES_MIN;
+    if (max > ours - BODY_FILES_MIN) {
+        max = (unsigned)(ours - BODY_FILES_MIN);
+        log_line(LOG_WARN, "the limit of open files allows fewer connections", "limit=%" PRIu64 " wanted=%u connections=%u", all,
+                 s->config.connections_max, max);
+    }
+    s->config.connections_max = max;
+    s->body_files_max = (size_t)(ours - max);
 }
 
 static void copy_modules(struct http_server *s, const struct http_module *modules, unsigned n)
@@ -59,6 +76,8 @@ static void worker_init(struct http_server *s, unsigned index, int listen_fd)
     unsigned share = s->config.connections_max / s->config.threads;
     w->conns_max = share ? share : 1;
     list_init(&w->conns);
+    list_init(&w->growing);
+    list_init(&w->lingerings);
     list_init(&w->calls);
     list_init(&w->posts);
     list_init(&w->jobs_done);
@@ -127,6 +146,8 @@ int http_server_open(const struct http_config *config, const struct http_module 
         return r;
     }
     s->config = *config;
+    share_descriptors(s);
+    intake_open(s);
     copy_modules(s, modules, n_modules);
     configure_h2o(s);
     for (unsigned i = 0; i < config->threads; i++)

@@ -1,7 +1,4 @@
-/* worker.c: one thread of the server: its loop, libh2o's context, the listener, the connections, and how all of that ends.
- *
- * Connections. Each worker takes its share of connections_max; beyond it a new connection is left in libuv's hands, which stops polling the
- * listener until uv_accept is called again. TCP_USER_TIMEOUT ends connections whose peer takes no bytes of an answer.
+/* worker.c: one thread of the server: its loop, libh2o's context, the listener, and how all of that ends. Its connections: conn.c.
  *
  * The end. Draining closes the listener and the idle connections; what is under way is finished, for grace_ms. Then open requests are
  * answered 503 and their connections cut. When no connection and no job is left, modules stop in reverse order, then the database pool,
@@ -9,19 +6,11 @@
 #include "internal.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #include "picket/base/log.h"
 
-enum { LISTEN_BACKLOG = 4096, STALLED_WRITE_MS = 30000 };
-
-struct conn {
-    uv_tcp_t tcp; /* first: libuv hands back its address */
-    struct worker *worker;
-    h2o_socket_t *sock;
-    struct list link; /* worker->conns while libh2o has the socket open */
-};
+enum { LISTEN_BACKLOG = 4096 };
 
 struct post {
     struct list link;
@@ -50,6 +39,7 @@ static void pool_closed(void *arg)
     worker_set_state(w, WORKER_STOPPED);
     uv_close((uv_handle_t *)&w->wake, NULL);
     uv_close((uv_handle_t *)&w->grace, NULL);
+    uv_close((uv_handle_t *)&w->watch, NULL);
     uv_stop(&w->loop);
 }
 
@@ -70,7 +60,7 @@ static void stop_next(void *arg)
 }
 
 /* Called whenever something ended that draining waits for. */
-static void drained_maybe(struct worker *w)
+void worker_drained_maybe(struct worker *w)
 {
     if (w->state != WORKER_DRAINING || w->n_conns > 0 || w->jobs > 0)
         return;
@@ -79,20 +69,13 @@ static void drained_maybe(struct worker *w)
     stop_next(w);
 }
 
-static void cut(struct conn *c, int how)
-{
-    uv_os_fd_t fd;
-    if (uv_fileno((uv_handle_t *)&c->tcp, &fd) == 0)
-        (void)shutdown(fd, how); /* ENOTCONN: the peer was faster */
-}
-
 static void grace_over(uv_timer_t *timer)
 {
     struct worker *w = container_of(timer, struct worker, grace);
     LIST_EACH_SAFE(&w->calls, it)
         http_answer_error(&container_of(it, struct call, link)->pub, -ERR_BUSY, STR("the server is shutting down"));
     LIST_EACH_SAFE(&w->conns, it)
-        cut(container_of(it, struct conn, link), SHUT_RDWR);
+        conn_cut(container_of(it, struct conn, link), SHUT_RDWR);
 }
 
 void worker_drain(void *worker)
@@ -101,78 +84,15 @@ void worker_drain(void *worker)
     worker_set_state(w, WORKER_DRAINING);
     if (w->listening)
         uv_close((uv_handle_t *)&w->listener, NULL);
+    conns_end_lingering(w);
     w->h2o.shutdown_requested = 1; /* h2o_context_request_shutdown would also start an HTTP/2 timer that outlives the context */
     uv_timer_start(&w->grace, grace_over, w->pub.server->grace_ms, 0);
     LIST_EACH_SAFE(&w->conns, it) {
         struct conn *c = container_of(it, struct conn, link);
         if (c->sock->input->size == 0) /* between requests; what the kernel has received is still read before the end of file */
-            cut(c, SHUT_RD);
+            conn_cut(c, SHUT_RD);
     }
-    drained_maybe(w);
-}
-
-/* ---- connections */
-
-static void accept_one(struct worker *w);
-
-static void conn_closed(uv_handle_t *handle)
-{
-    struct conn *c = container_of(handle, struct conn, tcp);
-    struct worker *w = c->worker;
-    list_remove(&c->link);
-    free(c);
-    w->n_conns--;
-    if (w->accept_waits && w->state == WORKER_SERVING) {
-        w->accept_waits = false;
-        accept_one(w);
-    }
-    drained_maybe(w);
-}
-
-static void conn_closing(void *arg)
-{
-    list_remove(&((struct conn *)arg)->link);
-}
-
-static void accept_one(struct worker *w)
-{
-    struct conn *c = calloc(1, sizeof *c);
-    if (!c)
-        abort();
-    c->worker = w;
-    list_init(&c->link);
-    w->n_conns++;
-    int r = uv_tcp_init(&w->loop, &c->tcp);
-    assert(r == 0);
-    if (uv_accept((uv_stream_t *)&w->listener, (uv_stream_t *)&c->tcp) != 0) {
-        uv_close((uv_handle_t *)&c->tcp, conn_closed);
-        return;
-    }
-    uv_os_fd_t fd;
-    unsigned stalled_ms = STALLED_WRITE_MS;
-    if (uv_fileno((uv_handle_t *)&c->tcp, &fd) == 0) {
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &stalled_ms, sizeof stalled_ms); /* a defence in depth, no more */
-        (void)uv_tcp_nodelay(&c->tcp, 1);
-    }
-    c->sock = h2o_uv_socket_create((uv_stream_t *)&c->tcp, conn_closed);
-    c->sock->on_close.cb = conn_closing;
-    c->sock->on_close.data = c;
-    list_push_back(&w->conns, &c->link);
-    struct sockaddr_storage peer;
-    (void)h2o_socket_getpeername(c->sock,
-                                 (struct sockaddr *)&peer); /* remembered by libh2o: a peer that has reset by then would be unknown */
-    h2o_accept(&w->accept, c->sock);
-}
-
-static void on_connection(uv_stream_t *listener, int status)
-{
-    struct worker *w = container_of((uv_tcp_t *)listener, struct worker, listener);
-    if (status != 0)
-        return;
-    if (w->n_conns >= w->conns_max)
-        w->accept_waits = true;
-    else
-        accept_one(w);
+    worker_drained_maybe(w);
 }
 
 /* ---- posts and jobs */
@@ -239,7 +159,7 @@ static void on_wake(uv_async_t *async)
         post->fn(post->arg);
         free(post);
     }
-    drained_maybe(w);
+    worker_drained_maybe(w);
 }
 
 /* ---- starting */
@@ -265,7 +185,7 @@ static int start_listening(struct worker *w)
     if (r < 0)
         return r;
     w->listen_fd = -1;
-    return uv_listen((uv_stream_t *)&w->listener, LISTEN_BACKLOG, on_connection);
+    return uv_listen((uv_stream_t *)&w->listener, LISTEN_BACKLOG, conns_on_connection);
 }
 
 static int worker_start(struct worker *w)
@@ -286,6 +206,8 @@ void *worker_main(void *worker)
     r = uv_async_init(&w->loop, &w->wake, on_wake);
     assert(r == 0);
     uv_timer_init(&w->loop, &w->grace);
+    uv_timer_init(&w->loop, &w->watch);
+    conns_watch(w);
     h2o_context_init(&w->h2o, &w->loop, &w->pub.server->h2o);
     w->accept = (h2o_accept_ctx_t){.ctx = &w->h2o, .hosts = w->pub.server->h2o.hosts};
     w->start_result = worker_start(w);

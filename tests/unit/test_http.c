@@ -18,7 +18,7 @@
 
 #include "picket/http/http.h"
 
-enum { BODY_MAX = 1 << 20, BODIES_MAX = 1 << 20, CLIENT_LIMIT_S = 20, LONG_GRACE_MS = 20000 };
+enum { BODY_MAX = 1 << 20, BODIES_MAX = 4 << 20, CLIENT_LIMIT_S = 20, LARGE_ANSWER = 400 << 10, LONG_GRACE_MS = 20000 };
 
 /* ---- the module under the server */
 
@@ -122,11 +122,20 @@ static void hold(struct http_call *call)
         sem_post(&op->world->entered);
 }
 
+static void large(struct http_call *call)
+{
+    op_new(call);
+    AUTO_BUF struct buf out = {0};
+    for (int i = 0; i < LARGE_ANSWER; i++)
+        buf_append_char(&out, 'x');
+    http_answer(call, 200, STR("text/plain"), buf_str(&out));
+}
+
 static const struct http_route routes[] = {
     {HTTP_GET, "/echo/{x}", HTTP_PUBLIC, HTTP_NO_BODY, echo},    {HTTP_POST, "/json", HTTP_PUBLIC, HTTP_JSON_BODY, echo},
     {HTTP_POST, "/api/{p}/x/", HTTP_INGEST, HTTP_NO_BODY, echo}, {HTTP_GET, "/later", HTTP_PUBLIC, HTTP_NO_BODY, later},
     {HTTP_GET, "/never", HTTP_PUBLIC, HTTP_NO_BODY, never},      {HTTP_GET, "/hold", HTTP_PUBLIC, HTTP_NO_BODY, hold},
-    {HTTP_GET, "/user", HTTP_USER, HTTP_NO_BODY, echo},
+    {HTTP_GET, "/large", HTTP_PUBLIC, HTTP_NO_BODY, large},      {HTTP_GET, "/user", HTTP_USER, HTTP_NO_BODY, echo},
 };
 
 static int on_worker_start(void *ctx, struct http_worker *w)
@@ -143,7 +152,11 @@ static void on_worker_stop(void *ctx, struct http_worker *w, void (*stopped)(voi
     stopped(arg);
 }
 
-static int open_server(struct world *world, unsigned threads, unsigned connections, unsigned port)
+struct deadlines {
+    unsigned request_ms, idle_ms;
+};
+
+static int open_server_with(struct world *world, unsigned threads, unsigned connections, unsigned port, const struct deadlines *deadlines)
 {
     struct http_module module = {
         .routes = routes, .n_routes = ARRAY_LEN(routes), .ctx = world, .worker_start = on_worker_start, .worker_stop = on_worker_stop};
@@ -154,8 +167,8 @@ static int open_server(struct world *world, unsigned threads, unsigned connectio
         .connections_max = connections,
         .body_max_bytes = BODY_MAX,
         .bodies_max_bytes = BODIES_MAX,
-        .request_ms = 60000,
-        .idle_ms = 60000,
+        .request_ms = deadlines->request_ms,
+        .idle_ms = deadlines->idle_ms,
         .path_prefix = "",
         .dashboard_origin = "",
         .public_origin = "",
@@ -170,6 +183,12 @@ static int open_server(struct world *world, unsigned threads, unsigned connectio
                .query_ms = 1000},
     };
     return http_server_open(&config, &module, 1, &world->server);
+}
+
+static int open_server(struct world *world, unsigned threads, unsigned connections, unsigned port)
+{
+    static const struct deadlines long_ones = {.request_ms = 60000, .idle_ms = 60000};
+    return open_server_with(world, threads, connections, port, &long_ones);
 }
 
 static void world_init(struct world *world)
@@ -428,23 +447,125 @@ static void clients_may_leave(void **state)
     world_close(&world);
 }
 
+static void say_post(int fd, size_t announced, size_t sent)
+{
+    AUTO_BUF struct buf text = {0};
+    buf_printf(&text, "POST /api/1/x/ HTTP/1.1\r\n" HOST "Content-Length: %zu\r\n\r\n", announced);
+    for (size_t i = 0; i < sent; i++)
+        buf_append_char(&text, 'x');
+    say(fd, buf_str(&text));
+}
+
+/* What a handler holds leaves no room for a large body; a small one lies in the connection's first buffer. */
 static void bytes_in_flight_are_bounded(void **state)
 {
     (void)state;
     struct world world;
-    AUTO_BUF struct buf rest = {0};
     world_open(&world, 1, 100);
     AUTO_CLOSE int holder = dial(&world);
-    AUTO_CLOSE int fd = dial(&world);
     say(holder, GET("/hold"));
     sem_wait(&world.entered);
-    say(fd, STR("POST /api/1/x/ HTTP/1.1\r\n" HOST "Content-Length: 1\r\n\r\na"));
-    expect(fd, &rest, 503, "\"detail\":");
-    say(fd, GET("/echo/x")); /* no body: nothing to charge */
-    expect(fd, &rest, 200, "\"bytes\":0");
+    for (int large = 0; large < 2; large++) {
+        AUTO_BUF struct buf rest = {0};
+        AUTO_CLOSE int fd = dial(&world);
+        size_t n = large ? 100 << 10 : 1000;
+        say_post(fd, n, n);
+        expect(fd, &rest, large ? 503 : 200, large ? "\"detail\":" : "\"bytes\":1000");
+    }
     http_server_close(world.server, 0);
     assert_int_equal(world.handled, world.disposed);
     world_done(&world);
+}
+
+static bool has_ended(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, 0) <= 0;
+}
+
+/* Bodies that began and stop fill the budget: the oldest goes with an answer, however much it still wants to send, and who comes later is served. */
+static void stalled_bodies_make_room(void **state)
+{
+    (void)state;
+    enum { N = 12, PART = 500 << 10, WHOLE = 1000 << 10 };
+    struct world world;
+    AUTO_BUF struct buf rest = {0};
+    int fds[N];
+    world_open(&world, 1, 100);
+    for (int i = 0; i < N; i++) {
+        fds[i] = dial(&world);
+        say_post(fds[i], WHOLE, PART);
+    }
+    /* Each takes 512 KiB beyond its first buffer, so 8 fit; those behind them are refused, until the first ones are old enough to go. */
+    unsigned refused = 0;
+    for (int i = N - 1; i >= 8; i--, refused++) {
+        AUTO_BUF struct buf other_rest = {0};
+        expect(fds[i], &other_rest, 503, "\"detail\":");
+        assert_true(has_ended(fds[i]));
+    }
+    int status = 0;
+    for (int tries = 0; status != 200 && tries < 10000; tries++) {
+        AUTO_BUF struct buf body = {0}, other_rest = {0};
+        AUTO_CLOSE int fd = dial(&world);
+        say_post(fd, PART, PART);
+        status = hear(fd, &other_rest, &body);
+    }
+    assert_int_equal(status, 200);
+    expect(fds[0], &rest, 503, "\"detail\":");
+    for (int i = 0; i < N; i++)
+        close(fds[i]);
+    world_close(&world);
+}
+
+/* request_ms bounds a head, a body and an answer; idle_ms what comes between. */
+static void late_clients_are_dropped(void **state)
+{
+    (void)state;
+    struct world world;
+    AUTO_BUF struct buf rest = {0}, late = {0};
+    world_init(&world);
+    struct deadlines short_ones = {.request_ms = 300, .idle_ms = 300};
+    assert_int_equal(open_server_with(&world, 1, 100, 0, &short_ones), 0);
+    AUTO_CLOSE int head = dial(&world), body = dial(&world), idle = dial(&world), answer = dial(&world);
+    say(head, STR("GET /echo/x HTT"));
+    say_post(body, 20000, 19999);
+    say(answer, GET("/never"));
+    assert_true(has_ended(head));
+    expect(body, &rest, 408, "\"detail\":");
+    assert_true(has_ended(idle));
+    expect(answer, &late, 503, "\"error\":");
+    world_close(&world);
+}
+
+/* Answers that nobody reads hold no more than their share, and not for longer than request_ms. */
+static void unread_answers_are_bounded(void **state)
+{
+    (void)state;
+    enum { N = 20 };
+    struct world world;
+    int fds[N];
+    int small = 4096;
+    world_init(&world);
+    struct deadlines deadlines = {.request_ms = 400, .idle_ms = 60000};
+    assert_int_equal(open_server_with(&world, 1, 100, 0, &deadlines), 0);
+    for (int i = 0; i < N; i++) {
+        fds[i] = dial(&world);
+        assert_int_equal(setsockopt(fds[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+        for (int k = 0; k < 20; k++)
+            say(fds[i], GET("/large"));
+    }
+    AUTO_CLOSE int fd = dial(&world);
+    int status = 0;
+    for (int tries = 0; status != 200 && tries < 100000; tries++) { /* their time is over at some moment */
+        AUTO_BUF struct buf body = {0}, rest = {0};
+        say(fd, GET("/large"));
+        status = hear(fd, &rest, &body);
+        assert_true(status == 200 || status == 503);
+    }
+    assert_int_equal(status, 200);
+    for (int i = 0; i < N; i++)
+        close(fds[i]);
+    world_close(&world);
 }
 
 /* Beyond connections_max a connection is not taken until another one ends. */
@@ -563,6 +684,9 @@ int main(void)
         cmocka_unit_test(jobs_come_home),
         cmocka_unit_test(clients_may_leave),
         cmocka_unit_test(bytes_in_flight_are_bounded),
+        cmocka_unit_test(stalled_bodies_make_room),
+        cmocka_unit_test(late_clients_are_dropped),
+        cmocka_unit_test(unread_answers_are_bounded),
         cmocka_unit_test(connections_are_bounded),
         cmocka_unit_test(closing_finishes_requests),
         cmocka_unit_test(closing_ends_what_does_not_finish),

@@ -51,6 +51,7 @@ enum error_fate {
     X(SPOOL_CLOSED,         2403, 503, FATE_RETRY, "Unavailable",     "the server is shutting down: try again later")             \
     X(SPOOL_CORRUPT,        2404, 500, FATE_DEAD,  "InternalError",   "a spool record failed its checksum")                       \
     X(SPOOL_LOCKED,         2405, 500, FATE_NONE,  "InternalError",   "another Picket uses this data directory")                  \
+    X(SPOOL_SHARE,          2406, 429, FATE_NONE,  "RateLimited",     "the project sends more than its share of what can be digested now: try again later") \
     /* database */                                                                                                               \
     X(DB_AWAY,              2501, 503, FATE_RETRY, "Unavailable",     "the database is not reachable: try again later")           \
     X(DB_BUSY,              2502, 503, FATE_RETRY, "Unavailable",     "too many queries are waiting for the database: try again later") \
@@ -69,7 +70,8 @@ enum error_fate {
     X(THROTTLED,            2607, 429, FATE_NONE,  "RateLimited",     "too many failed logins: try again later")                  \
     X(BUSY,                 2608, 503, FATE_NONE,  "Unavailable",     "the server is busy: try again later")                      \
     X(BAD_REQUEST,          2609, 400, FATE_NONE,  "ValidationError", "malformed HTTP request")                                   \
-    X(HEAD_TOO_LARGE,       2610, 431, FATE_NONE,  "ValidationError", "the request's headers are too large")
+    X(HEAD_TOO_LARGE,       2610, 431, FATE_NONE,  "ValidationError", "the request's headers are too large")                     \
+    X(TOO_SLOW,             2611, 408, FATE_NONE,  "Timeout",         "the request took too long to arrive")
 /* clang-format on */
 
 enum {
