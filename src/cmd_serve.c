@@ -4,7 +4,8 @@
  *   digest → HTTP threads → (first start: a sample event through the front door) → SIGTERM or SIGINT
  *
  * A database that does not answer a restart is not waited for when the copy of the key cache is there: known keys are accepted from the start,
- * and migrations and the digest follow when it comes back (catch_up.c). A private cluster is Picket's own and always started first.
+ * and migrations and the digest follow when it comes back (catch_up.c). A private cluster is Picket's own and always started first,
+ * and again when it ends (watch.c).
  *
  * The main thread's loop carries the signals, the key cache's listener and the first start's questions to the database; everything else has
  * threads of its own. Stopping: no new connections, requests under way finish, the spool syncs and answers, the statements under way commit;
@@ -33,6 +34,7 @@
 #include "privileges.h"
 #include "retain.h"
 #include "version.h"
+#include "watch.h"
 
 enum {
     REQUEST_GRACE_MS = 4000,
@@ -71,6 +73,7 @@ struct serve {
     struct digest *digest;
     struct figures figures;
     struct retain retain;
+    struct watch watch;
     struct first_start first;
     bool stopping;
     int code; /* of the exit */
@@ -262,6 +265,12 @@ static int open_later(struct serve *s)
     return r < 0 ? cmd_fail("the server cannot be started: %s", err_text(r)) : EXIT_OK;
 }
 
+static void open_watch(struct serve *s)
+{
+    s->watch = (struct watch){.cluster = s->cluster, .db = s->db, .spool = s->spool};
+    watch_start(&s->watch, &s->loop);
+}
+
 static int open_all(struct serve *s)
 {
     const char *why = "";
@@ -297,7 +306,11 @@ static int open_all(struct serve *s)
         code = open_spool(s);
     if (code == EXIT_OK)
         code = away ? open_later(s) : open_digest(s);
-    return code == EXIT_OK ? open_http(s) : code;
+    if (code == EXIT_OK)
+        code = open_http(s);
+    if (code == EXIT_OK)
+        open_watch(s);
+    return code;
 }
 
 static void on_closed(void *arg)
@@ -344,6 +357,7 @@ static void close_signals(struct serve *s)
 
 static void close_all(struct serve *s)
 {
+    watch_stop(&s->watch);
     http_server_close(s->http, REQUEST_GRACE_MS);
     work_pool_close(s->work);
     first_start_done(&s->first);

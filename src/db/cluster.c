@@ -16,6 +16,10 @@
  * Whether a process is ours is read from /proc: a server and all its children have the data directory as their working directory. A number in
  * postmaster.pid alone says little: after a crash of the machine it may belong to anything, another PostgreSQL included.
  *
+ * A server that ends while it is used (killed for want of memory, say) is started again by whoever uses it and notices: all of them may try, one
+ * gets start.lock first, and the others find its server running. db_cluster_restart() forks in a process that has threads: its child calls nothing
+ * but what is safe then, because privileges were dropped long before and there are no groups to look up.
+ *
  * Blocking, for start-up: waiting is done in steps of STEP_MS with PQping, libpq's own question for this. */
 #include "picket/db/cluster.h"
 
@@ -26,6 +30,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
@@ -46,6 +51,7 @@ enum {
     SOCKET_DIR_MAX = 90, /* a socket's address has 107 bytes, /.s.PGSQL.5432.lock takes its part */
     LOG_MAX_BYTES = 8 << 20,
     MAJOR_MIN = 15,
+    CONNECTIONS_MIN = 60,
     EXIT_UNREACHABLE = 126, /* of a child that could not become what it should */
 };
 
@@ -57,8 +63,9 @@ struct db_cluster {
     pid_t child;      /* of this process; 0: taken over */
     pid_t server;
     bool created;
-    unsigned stop_ms;
-    int users_fd; /* users.lock */
+    unsigned connections, stop_ms;
+    atomic_bool give_up; /* set by any thread: what waits is late */
+    int users_fd;        /* users.lock */
 };
 
 static void pause_ms(unsigned ms)
@@ -77,9 +84,9 @@ static void cluster_free(struct db_cluster *c)
     free(c);
 }
 
-static bool is_late(int64_t until_us)
+static bool is_late(const struct db_cluster *c, int64_t until_us)
 {
-    return clock_mono_us() > until_us;
+    return clock_mono_us() > until_us || atomic_load(&c->give_up);
 }
 
 /* ---- where the server's programs are */
@@ -189,7 +196,7 @@ static int lock_start(const struct db_cluster *c, int64_t until_us)
     while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         if (errno != EWOULDBLOCK && errno != EINTR)
             return -errno;
-        if (is_late(until_us))
+        if (is_late(c, until_us))
             return -ETIMEDOUT;
         pause_ms(STEP_MS);
     }
@@ -324,6 +331,9 @@ static _Noreturn void become(const struct db_cluster *c, const char *log, const 
     int null = open("/dev/null", O_RDONLY), out = open(log, O_CREAT | O_APPEND | O_WRONLY, 0600);
     if (null < 0 || out < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 || chdir("/") < 0)
         _exit(EXIT_UNREACHABLE);
+    if (close_range(3, ~0U, 0) < 0 &&
+        errno != ENOSYS) /* a listener that is inherited would keep its port; all are made close-on-exec, too */
+        _exit(EXIT_UNREACHABLE);
     (void)signal(SIGPIPE, SIG_DFL);
     sigset_t none;
     sigemptyset(&none);
@@ -380,7 +390,7 @@ static int run_initdb(struct db_cluster *c)
 static int make_cluster(struct db_cluster *c, int64_t until_us, const char **ret_why)
 {
     *ret_why = "an unfinished cluster (data.new) cannot be removed from the directory of the private PostgreSQL";
-    while (anyone_lives_in(buf_cstr(&c->data_new)) && !is_late(until_us))
+    while (anyone_lives_in(buf_cstr(&c->data_new)) && !is_late(c, until_us))
         pause_ms(STEP_MS); /* children of an initdb that was killed with its Picket: they end by themselves */
     int r = remove_tree(buf_cstr(&c->data_new));
     if (r < 0)
@@ -407,15 +417,15 @@ static bool answers(struct db_cluster *c)
 
 static int spawn_server(struct db_cluster *c)
 {
-    AUTO_BUF struct buf program = {0}, sockets = {0};
+    AUTO_BUF struct buf program = {0}, sockets = {0}, connections = {0};
     buf_printf(&program, "%s/postgres", buf_cstr(&c->bin));
+    buf_printf(&connections, "max_connections=%u", c->connections);
     buf_printf(&sockets, "unix_socket_directories=%s", buf_cstr(&c->run));
     /* What it logs about failed statements never shows values: an error tracker stores other people's secrets. */
     static const char *const settings[] = {
         "listen_addresses=",
         "port=5432",
         "fsync=on",
-        "max_connections=60",
         "shared_buffers=128MB",
         "max_wal_size=2GB",
         "wal_compression=on",
@@ -426,10 +436,12 @@ static int spawn_server(struct db_cluster *c)
         "log_error_verbosity=terse",
         "log_min_error_statement=panic",
     };
-    const char *argv[3 + 2 * (ARRAY_LEN(settings) + 1) + 1] = {buf_cstr(&program), "-D", buf_cstr(&c->data)};
+    const char *argv[3 + 2 * (ARRAY_LEN(settings) + 2) + 1] = {buf_cstr(&program), "-D", buf_cstr(&c->data)};
     size_t n = 3;
     argv[n++] = "-c";
     argv[n++] = buf_cstr(&sockets);
+    argv[n++] = "-c";
+    argv[n++] = buf_cstr(&connections);
     for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
         argv[n++] = "-c";
         argv[n++] = settings[i];
@@ -467,7 +479,7 @@ static int start_server(struct db_cluster *c, int64_t until_us, const char **ret
                 c->child = 0; /* none, or one that lost: lost_child() */
             return 0;
         }
-        if (is_late(until_us)) {
+        if (is_late(c, until_us)) {
             *ret_why = "the private PostgreSQL does not answer: see its log in the data directory (postgres/log)";
             r = -ETIMEDOUT;
         } else if (c->child && has_ended(c, c->child, &status)) {
@@ -489,7 +501,7 @@ static void stop_server(struct db_cluster *c, pid_t server)
     int64_t until_us = clock_mono_us() + c->stop_ms * INT64_C(1000);
     int status;
     (void)kill(server, SIGINT); /* gone already is fine */
-    while (!has_ended(c, server, &status) && !is_late(until_us))
+    while (!has_ended(c, server, &status) && !is_late(c, until_us))
         pause_ms(STEP_MS);
 }
 
@@ -527,6 +539,7 @@ static void name_paths(struct db_cluster *c, const char *dir)
     buf_printf(&c->data, "%s/data", dir);
     buf_printf(&c->data_new, "%s/data.new", dir);
     buf_printf(&c->log, "%s/log", dir);
+    (void)buf_cstr(&c->log);
     buf_printf(&c->run, "%s/run", dir);
     if (!is_plain(buf_str(&c->run))) {
         buf_clear(&c->run);
@@ -580,6 +593,7 @@ int db_cluster_start(const struct db_cluster_config *config, struct db_cluster *
         return -ENOMEM;
     c->users_fd = -1;
     c->stop_ms = config->stop_ms ? config->stop_ms : STOP_MS;
+    c->connections = config->connections > CONNECTIONS_MIN ? config->connections : CONNECTIONS_MIN;
     *ret_why = "";
     int r = start(c, config, ret_why);
     if (r < 0) {
@@ -608,6 +622,37 @@ bool db_cluster_started(const struct db_cluster *c)
     return c->child != 0;
 }
 
+const char *db_cluster_log(const struct db_cluster *c)
+{
+    return c->log.p; /* NUL-terminated by name_paths */
+}
+
+bool db_cluster_runs(struct db_cluster *c)
+{
+    return running_server(c) != 0;
+}
+
+int db_cluster_restart(struct db_cluster *c, unsigned wait_ms, const char **ret_why)
+{
+    int64_t until_us = clock_mono_us() + wait_ms * INT64_C(1000);
+    int status;
+    *ret_why = "another Picket starts or stops the private PostgreSQL and does not get done";
+    AUTO_CLOSE int lock = lock_start(c, until_us);
+    if (lock < 0)
+        return lock;
+    if (c->child && has_ended(c, c->child, &status))
+        c->child = 0;
+    *ret_why = "the directory of the private PostgreSQL has no cluster any more";
+    if (major_of(c) == 0)
+        return -ENOENT;
+    return start_server(c, until_us, ret_why);
+}
+
+void db_cluster_give_up(struct db_cluster *c)
+{
+    atomic_store(&c->give_up, true);
+}
+
 /* Nobody can begin to use it while start.lock is held, and nobody uses it if users.lock can be had alone. */
 static bool is_last_user(struct db_cluster *c)
 {
@@ -618,6 +663,7 @@ void db_cluster_stop(struct db_cluster *c)
 {
     if (!c)
         return;
+    atomic_store(&c->give_up, false); /* what it meant is over */
     AUTO_CLOSE int lock = lock_start(c, clock_mono_us() + c->stop_ms * INT64_C(1000));
     pid_t server = running_server(c); /* it may be another than at the start */
     if (lock >= 0 && is_last_user(c))

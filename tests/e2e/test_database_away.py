@@ -1,6 +1,7 @@
-"""A restart while the database is away (architecture, "Spool": the copy of the key cache): known keys go on, unknown ones are 503, and everything
-follows when the database comes back."""
+"""A database that goes away while Picket runs, the private one too; and a restart while it is away (architecture, "Spool": the copy of the key
+cache): known keys go on, unknown ones are 503, and everything follows when the database comes back."""
 import os
+import re
 import secrets
 import signal
 
@@ -80,6 +81,83 @@ def copied_keys(picket):
             return f.read().hex()
     except FileNotFoundError:
         return ""
+
+
+def private_server(picket):
+    with open(os.path.join(picket.settings["DATA_DIR"], "postgres", "data", "postmaster.pid"), encoding="ascii") as f:
+        return int(f.readline())
+
+
+def test_private_server_that_is_killed_is_started_again(make_picket):
+    """As the kernel does when memory runs out. What was accepted is digested, and the log says what happened and where to read more."""
+    picket = make_picket(private=True).start()
+    project = picket.new_project()
+    project.send(wire.error_event())
+    project.wait_count(1)
+    for i in range(2):  # the second time after a pause
+        old = private_server(picket)
+        os.kill(old, signal.SIGKILL)
+        event = wire.error_event(value=f"while it is away {i}")
+        project.send(event)
+        until(lambda n=i: picket.log().count("the private PostgreSQL runs again") == n + 1, picket.log, 60)
+        until(picket.is_ready, picket.log, 60)
+        assert private_server(picket) != old
+        assert project.find(event["event_id"])
+    project.wait_count(3)
+    line = next(line for line in picket.log().splitlines() if "the private PostgreSQL has ended" in line)
+    assert "level=error" in line and os.path.join(picket.settings["DATA_DIR"], "postgres", "log") in line
+    assert "up to date" in picket.command("migrate")
+    server_pid = private_server(picket)
+    picket.stop()
+    assert not os.path.exists(f"/proc/{server_pid}")
+
+
+def test_two_users_of_a_killed_private_server(make_picket):
+    """Another Picket on the same cluster (its own spool and port): both notice, one server runs afterwards, and it stays while one of them does."""
+    picket = make_picket(private=True).start()
+    other = make_picket(private=True, DATA_DIR=picket.settings["DATA_DIR"], INGEST_DIR=picket.directory.join("other-spool")).start()
+    os.kill(private_server(picket), signal.SIGKILL)
+    for one in (picket, other):
+        until(lambda p=one: "the private PostgreSQL runs again" in p.log() or "database is back" in p.log(), one.log, 60)
+        until(one.is_ready, one.log, 60)
+    project = picket.new_project()
+    event = wire.error_event()
+    project.send(event)
+    assert project.find(event["event_id"])
+    picket.stop()
+    assert other.is_ready()
+    other.stop()
+    assert not os.path.exists(os.path.join(picket.settings["DATA_DIR"], "postgres", "data", "postmaster.pid"))
+
+
+def test_private_server_that_cannot_be_started_again(make_picket):
+    """Told at error with the reason and tried again, less and less often; stopping is not delayed by it."""
+    picket = make_picket(private=True).start()
+    data = os.path.join(picket.settings["DATA_DIR"], "postgres", "data")
+    with open(os.path.join(data, "postgresql.auto.conf"), "a", encoding="ascii") as f:
+        f.write("no_such_setting = on\n")
+    os.kill(private_server(picket), signal.SIGKILL)
+    until(lambda: picket.log().count("does not come back") >= 2, picket.log, 60)
+    line = next(line for line in picket.log().splitlines() if "does not come back" in line)
+    assert "level=error" in line and "ended at once" in line
+    assert picket.http.get(picket.url + "/health", timeout=10).status_code == 200
+    with open(os.path.join(data, "postgresql.auto.conf"), "w", encoding="ascii") as f:
+        f.write("")
+    until(picket.is_ready, picket.log, 60)
+    picket.stop()
+
+
+def test_away_is_mentioned_while_it_lasts(picket, own_cluster):
+    project = picket.new_project()
+    event = wire.error_event()
+    project.send(event)
+    project.find(event["event_id"])
+    own_cluster.stop(signal.SIGQUIT)
+    project.send(wire.error_event())
+    line = until(lambda: re.search(r'msg="database is still away" seconds=\d+ spooled_bytes=(\d+)', picket.log()), picket.log, 40)
+    assert int(line.group(1)) > 0
+    own_cluster.start()
+    until(picket.is_ready, picket.log, 30)
 
 
 def test_stop_in_the_dark(picket, own_cluster):

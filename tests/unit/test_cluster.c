@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -306,6 +307,70 @@ static void starts_anew_after_its_server_was_killed(void **state)
     }
 }
 
+static int restart(struct db_cluster *c, unsigned wait_ms)
+{
+    const char *why = "";
+    return db_cluster_restart(c, wait_ms, &why);
+}
+
+/* Killed for want of memory while two Pickets use it: one starts it again, the other takes that one over. */
+static void is_started_again_while_it_is_used(void **state)
+{
+    struct cluster_fixture *f = *state;
+    struct db_cluster *second = must_start(f->dir);
+    for (int i = 0; i < 2; i++) {
+        pid_t server = server_of(f->cluster);
+        int ends[2];
+        assert_true(db_cluster_runs(f->cluster) && db_cluster_runs(second));
+        assert_int_equal(pipe(ends), 0); /* inherited by what is forked, unlike ours */
+        assert_int_equal(kill(server, SIGKILL), 0);
+        UNTIL(!db_cluster_runs(f->cluster));
+        assert_false(db_cluster_runs(second));
+        assert_int_equal(restart(i ? second : f->cluster, FIXTURE_START_MS), 0);
+        assert_true(db_cluster_runs(second));
+        assert_int_equal(restart(i ? f->cluster : second, FIXTURE_START_MS), 0);
+        assert_true(server_of(f->cluster) != server);
+        assert_int_equal(server_of(second), server_of(f->cluster));
+        struct pollfd end = {.fd = ends[0], .events = POLLIN};
+        assert_int_equal(close(ends[1]), 0);
+        assert_int_equal(poll(&end, 1, KIT_LIMIT_MS), 1);
+        assert_true(end.revents & POLLHUP); /* the server has not kept it */
+        assert_int_equal(close(ends[0]), 0);
+    }
+    db_cluster_stop(second);
+    assert_true(db_cluster_runs(f->cluster));
+    fixture_stop(f);
+    assert_false(exists(f, "data/postmaster.pid"));
+}
+
+static void a_restart_can_be_given_up_and_never_makes_a_cluster(void **state)
+{
+    struct cluster_fixture *f = *state;
+    char path[FIXTURE_PATH_MAX * 2], away[FIXTURE_PATH_MAX * 2];
+    path_in(f, "start.lock", path);
+    AUTO_CLOSE int fd = open(path, O_RDWR | O_CLOEXEC); /* another Picket is at it */
+    assert_true(fd >= 0);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    assert_int_equal(restart(f->cluster, 1), -ETIMEDOUT);
+    db_cluster_give_up(f->cluster);
+    int64_t began_us = clock_mono_us();
+    assert_int_equal(restart(f->cluster, FIXTURE_START_MS), -ETIMEDOUT);
+    assert_true(clock_mono_us() - began_us < FIXTURE_START_MS * INT64_C(1000) / 2);
+    assert_int_equal(flock(fd, LOCK_UN), 0);
+    fixture_stop(f);
+    fixture_start(f);
+    pid_t server = server_of(f->cluster);
+    assert_int_equal(kill(server, SIGKILL), 0);
+    UNTIL(!db_cluster_runs(f->cluster));
+    path_in(f, "data", path);
+    path_in(f, "data.away", away);
+    assert_int_equal(rename(path, away), 0);
+    assert_int_equal(restart(f->cluster, FIXTURE_START_MS), -ENOENT);
+    assert_false(exists(f, "data"));
+    assert_int_equal(rename(away, path), 0);
+    assert_int_equal(restart(f->cluster, FIXTURE_START_MS), 0);
+}
+
 static void waits_for_a_server_that_is_shutting_down(void **state)
 {
     struct cluster_fixture *f = *state;
@@ -454,6 +519,8 @@ int main(void)
         EMPTY(a_killed_picket_leaves_a_server_to_take_over),
         EMPTY(killed_while_it_is_made_or_started),
         STARTED(starts_anew_after_its_server_was_killed),
+        STARTED(is_started_again_while_it_is_used),
+        STARTED(a_restart_can_be_given_up_and_never_makes_a_cluster),
         STARTED(waits_for_a_server_that_is_shutting_down),
         STARTED(a_stranger_with_the_servers_number_is_no_server),
         EMPTY(two_first_starts_make_one_cluster),
