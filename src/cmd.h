@@ -18,6 +18,7 @@ int cmd_project(const struct config *config, int argc, char **argv);
 int cmd_token(const struct config *config, int argc, char **argv);
 int cmd_send(const struct config *config, int argc, char **argv);
 int cmd_dlq(const struct config *config, int argc, char **argv);
+int cmd_status(const struct config *config, int argc, char **argv);
 int cmd_retention(const struct config *config, int argc, char **argv);
 
 /* "picket: …" on stderr, with what to do about it; returns EXIT_FAILED. */

@@ -26,6 +26,7 @@ static const struct command commands[] = {
     {"token", "add, list or revoke API tokens", cmd_token},
     {"send", "send a sample event, or a file, to a DSN", cmd_send},
     {"retention", "drop events that are too old or too many, now", cmd_retention},
+    {"status", "what the server does and what lies in its database", cmd_status},
     {"dlq", "list, show, retry or drop events that could not be stored", cmd_dlq},
     {"version", "print the version", cmd_version},
 };

@@ -11,7 +11,7 @@ import wire
 from client import Api, Project
 from waiting import until
 
-COMMANDS = ["serve", "migrate", "user", "project", "token", "send", "version"]
+COMMANDS = ["serve", "migrate", "user", "project", "token", "send", "status", "dlq", "version"]
 
 
 @pytest.fixture(scope="module")
