@@ -10,7 +10,8 @@
  *
  * Failures of a statement (failure.c) are lasting or passing. Lasting: some record cannot be stored; the slice is halved until that record
  * stands alone and goes to the dead letters, its neighbours are stored. Passing: the same slice again after a pause that doubles up to
- * BACKOFF_MAX_MS, for ever. XX (internal error) is tried XX_ATTEMPTS times before it counts as lasting. What becomes of dead letters: letters.c.
+ * BACKOFF_MAX_MS, for ever; one that keeps running out of time is halved, too, without giving anything up. XX (internal error) is tried
+ * XX_ATTEMPTS times before it counts as lasting. What becomes of dead letters: letters.c.
  *
  * An id that was sent before midnight and again after it is found in yesterday's partition, which is only sure when yesterday's batch is
  * committed. So receipt days go one after the other, in the order of the spool: a batch waits while one of another day is being stored,
@@ -37,6 +38,7 @@ enum {
     BACKOFF_MIN_MS = 50,
     BACKOFF_MAX_MS = 5000,
     XX_ATTEMPTS = 8,
+    TIMEOUT_ATTEMPTS = 3,
     UPKEEP_MS = 3600 * 1000,
     UPKEEP_RETRY_MS = 60 * 1000,
     SLICES_MAX = 40, /* halving 2^32 records needs 33 */
@@ -261,20 +263,32 @@ static void back_off(struct worker *w, int r)
     uv_timer_start(&w->backoff, on_backoff, w->backoff_ms + jitter(w->backoff_ms), 0);
 }
 
-/* The slice holds a record that the database will not take: halve it, or, when it is that record alone, give it up. */
-static void isolate(struct worker *w, int r)
+/* The slice in two, the first half first. */
+static void halve(struct worker *w)
+{
+    struct slice s = w->slices[--w->n_slices];
+    unsigned half = s.from + (s.to - s.from) / 2;
+    assert(s.to - s.from > 1 && w->n_slices + 2 <= SLICES_MAX);
+    w->slices[w->n_slices++] = (struct slice){half, s.to};
+    w->slices[w->n_slices++] = (struct slice){s.from, half};
+    w->attempts = 0;
+    w->backoff_ms = 0;
+    store_next(w);
+}
+
+static bool is_one_record(const struct worker *w)
+{
+    struct slice s = w->slices[w->n_slices - 1];
+    return s.to - s.from == 1;
+}
+
+/* The record that the database will not take stands alone. */
+static void give_up(struct worker *w, int r)
 {
     struct slice s = w->slices[--w->n_slices];
     w->attempts = 0;
     w->backoff_ms = 0;
-    if (s.to - s.from == 1) {
-        batch_give_up(&w->batch, &w->batch.items[s.from], r, &w->query);
-    } else {
-        unsigned half = s.from + (s.to - s.from) / 2;
-        assert(w->n_slices + 2 <= SLICES_MAX);
-        w->slices[w->n_slices++] = (struct slice){half, s.to};
-        w->slices[w->n_slices++] = (struct slice){s.from, half};
-    }
+    batch_give_up(&w->batch, &w->batch.items[s.from], r, &w->query);
     store_next(w);
 }
 
@@ -295,8 +309,12 @@ static void on_dead_kept(struct db_query *q, int r, const struct db_rows *rows)
 static void on_stored(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct worker *w = container_of(q, struct worker, query);
-    if (r < 0 && is_lasting(w, r, q)) {
-        isolate(w, r);
+    bool too_long =
+        r == -ERR_DB_TIMEOUT && w->attempts + 1 >= TIMEOUT_ATTEMPTS; /* a database that is too slow for it all may store a half */
+    if (r < 0 && is_lasting(w, r, q) && is_one_record(w)) {
+        give_up(w, r);
+    } else if (r < 0 && (too_long || is_lasting(w, r, q)) && !is_one_record(w)) {
+        halve(w);
     } else if (r < 0) {
         back_off(w, r);
     } else {

@@ -1,4 +1,4 @@
-/* failure.c: by SQLSTATE: classes 22, 23 and 54 are lasting. Everything else (no connection, lock, disk full, a schema that is being migrated) is
+/* failure.c: what the error table does not know of an error of the database is decided by its SQLSTATE: classes 22, 23 and 54 are lasting. Everything else (no connection, lock, disk full, a schema that is being migrated) is
  * passing. A project that is deleted meanwhile shows as a foreign key's violation (23503): that is passing too, because the next attempt no
  * longer finds the project. */
 #include "failure.h"
@@ -7,7 +7,7 @@
 
 enum failure failure_of(int r, const struct db_query *q)
 {
-    if (r == -ERR_DB_AWAY || r == -ERR_DB_BUSY || r == -ERR_DB_TIMEOUT || r == -ERR_DB_TRANSIENT)
+    if (err_fate(r) == FATE_RETRY)
         return FAILURE_PASSING;
     struct str state = str_from(q->sqlstate), class = str_take(state, 2);
     if (str_eq(state, STR("23503")))
