@@ -9,7 +9,15 @@
 #include "picket/db/migrate.h"
 #include "privileges.h"
 
-enum { CLUSTER_START_MS = 60000, CLUSTER_STOP_MS = 5000, QUERY_MS = 30000, PATIENCE_S = 10 /* somebody sits before a command */ };
+enum {
+    CLUSTER_START_MS = 60000,
+    CLUSTER_STOP_MS = 5000,
+    QUERY_MS = 30000,
+    PATIENCE_S = 10, /* somebody sits before a command */
+    HOUSE_CONNECTIONS =
+        16, /* of a server beside those that are settings: keys, their listener, retention, dead letters, what is superusers' */
+    COMMAND_CONNECTIONS = 32 /* commands, pg_dump and psql beside it, a second server */
+};
 
 static void complain(const char *fmt, va_list args)
 {
@@ -142,6 +150,8 @@ static int start_cluster(const struct config *config, struct db_cluster **ret)
     struct db_cluster_config cluster = {.dir = config->cluster_dir,
                                         .bin_dir = config->postgres_bin_dir,
                                         .start_ms = CLUSTER_START_MS,
+                                        .connections = (unsigned)(config->database_max_connections + config->digest_workers) +
+                                                       HOUSE_CONNECTIONS + COMMAND_CONNECTIONS,
                                         .stop_ms = CLUSTER_STOP_MS};
     int r = db_cluster_start(&cluster, ret, &why);
     return r < 0 ? cmd_fail("%s (%s; in %s)", why, err_text(r), config->cluster_dir) : EXIT_OK;

@@ -103,6 +103,13 @@ static struct db_config database_config(const struct serve *s, const char *appli
                               .idle_ms = (unsigned)c->database_idle_s * 1000};
 }
 
+static void say_ignored(const char *name, const char *why)
+{
+    char text[128];
+    log_line(LOG_WARN, "a setting that Picket does not have is ignored", "name=%s reason=%s", name,
+             log_quote(str_from(why), text, sizeof text));
+}
+
 static int open_spool(struct serve *s)
 {
     const struct config *c = s->config;
@@ -418,6 +425,7 @@ int cmd_serve(const struct config *config, int argc, char **argv)
     if (uv_loop_init(&s.loop) < 0)
         return cmd_fail("no event loop");
     watch_signals(&s);
+    config_find_ignored(getenv, say_ignored);
     int code = open_all(&s);
     if (code == EXIT_OK) {
         bool six = strchr(config->host, ':') != NULL;

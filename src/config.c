@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <unistd.h>
 
@@ -13,7 +14,7 @@
 #include "picket/base/error.h"
 
 enum kind { TEXT, SECRET, NUMBER, BYTES, FLAG, URL, LEVEL };
-enum { SECRET_MAX = 4096 };
+enum { SECRET_MAX = 4096, THREADS_CHOSEN_MAX = 8 };
 
 struct row {
     const char *name;
@@ -32,7 +33,8 @@ struct row {
 static const struct row rows[] = {
     {"DATABASE_URL", SECRET, FIELD(database_url), NULL, 0, 0,
      "PostgreSQL to use, postgres://user:password@host/db; unset: Picket runs a private one in DATA_DIR"},
-    {"DATABASE_MAX_CONNECTIONS", NUMBER, FIELD(database_max_connections), "10", 2, 1000, "connections of all HTTP threads together"},
+    {"DATABASE_MAX_CONNECTIONS", NUMBER, FIELD(database_max_connections), "10", 2, 1000,
+     "connections of all HTTP threads together; each needs one, so that there are no more threads than this"},
     {"DATABASE_ACQUIRE_TIMEOUT_SECS", NUMBER, FIELD(database_acquire_s), "5", 1, 300, "how long a query may wait for a connection"},
     {"DATABASE_IDLE_TIMEOUT_SECS", NUMBER, FIELD(database_idle_s), "600", 0, 86400,
      "close connections that are unused for so long; 0: never"},
@@ -181,31 +183,52 @@ static void write_bytes(uint64_t v, char *dst, size_t size)
         (void)snprintf(dst, size, "%llu", (unsigned long long)v);
 }
 
-static void explain(const struct row *row, const char *value, char *why, size_t size)
+/* What is wrong with the settings, a line each. */
+struct complaints {
+    char *text; /* the caller's; always terminated, cut if there are very many */
+    size_t size, n;
+    unsigned count;
+};
+
+static void complain(struct complaints *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static void complain(struct complaints *w, const char *fmt, ...)
+{
+    va_list args;
+    if (w->count++ && w->n + 1 < w->size)
+        w->text[w->n++] = '\n';
+    va_start(args, fmt);
+    int n = vsnprintf(w->text + w->n, w->size - w->n, fmt, args);
+    va_end(args);
+    w->n += n > 0 ? (size_t)n : 0;
+    if (w->n >= w->size)
+        w->n = w->size - 1;
+}
+
+static void explain(const struct row *row, const char *value, struct complaints *w)
 {
     char min[32], max[32];
     write_bytes(row->min, min, sizeof min);
     write_bytes(row->max, max, sizeof max);
     switch (row->kind) {
     case NUMBER:
-        (void)snprintf(why, size, "%s=%s: a whole number from %llu to %llu is allowed", row->name, value, (unsigned long long)row->min,
-                       (unsigned long long)row->max);
+        complain(w, "%s=%s: a whole number from %llu to %llu is allowed", row->name, value, (unsigned long long)row->min,
+                 (unsigned long long)row->max);
         break;
     case BYTES:
-        (void)snprintf(why, size, "%s=%s: a size from %s to %s is allowed, such as 512M (suffixes K, M, G)", row->name, value, min, max);
+        complain(w, "%s=%s: a size from %s to %s is allowed, such as 512M (suffixes K, M, G)", row->name, value, min, max);
         break;
     case FLAG:
-        (void)snprintf(why, size, "%s=%s: true or false is allowed", row->name, value);
+        complain(w, "%s=%s: true or false is allowed", row->name, value);
         break;
     case URL:
-        (void)snprintf(why, size, "%s=%s: a URL http(s)://host[:port][/path] without query is allowed", row->name, value);
+        complain(w, "%s=%s: a URL http(s)://host[:port][/path] without query is allowed", row->name, value);
         break;
     case LEVEL:
-        (void)snprintf(why, size, "%s=%s: debug, info, warn or error is allowed", row->name, value);
+        complain(w, "%s=%s: debug, info, warn or error is allowed", row->name, value);
         break;
     case TEXT:
     case SECRET:
-        (void)snprintf(why, size, "%s: not allowed", row->name);
+        complain(w, "%s: not allowed", row->name);
         break;
     }
 }
@@ -222,36 +245,57 @@ static const char *default_data_dir(struct config *c, char *(*getenv_fn)(const c
 }
 
 /* The value is a secret: the message does not repeat it. */
-static int check_superuser(const char *value, char *why, size_t why_size)
+static void check_superuser(const char *value, struct complaints *w)
 {
     struct str password = str_from(value), email = str_trim(str_cut(&password, ':'));
     if (!value)
-        return 0;
+        return;
     if (email_is_valid(email) && str_is_utf8(password) && password.n <= PASSWORD_MAX_BYTES &&
         str_take_code_points(password, PASSWORD_MIN - 1).n < password.n)
-        return 0;
-    (void)snprintf(why, why_size,
-                   "CREATE_SUPERUSER: email:password is allowed, an address like name@host.domain and a password of at least %d characters",
-                   PASSWORD_MIN);
-    return -EINVAL;
+        return;
+    complain(w, "CREATE_SUPERUSER: email:password is allowed, an address like name@host.domain and a password of at least %d characters",
+             PASSWORD_MIN);
+}
+
+/* Each HTTP thread has a connection of its own at least. */
+static void choose_threads(struct config *c, struct complaints *w)
+{
+    if (c->http_threads == 0) {
+        long n = sysconf(_SC_NPROCESSORS_ONLN);
+        c->http_threads = n < 1 ? 1 : n > THREADS_CHOSEN_MAX ? THREADS_CHOSEN_MAX : (uint64_t)n;
+        if (c->http_threads > c->database_max_connections)
+            c->http_threads = c->database_max_connections;
+    } else if (c->http_threads > c->database_max_connections) {
+        complain(
+            w,
+            "HTTP_THREADS=%llu and DATABASE_MAX_CONNECTIONS=%llu: no more threads than connections are allowed, because each needs one: "
+            "raise DATABASE_MAX_CONNECTIONS or lower HTTP_THREADS",
+            (unsigned long long)c->http_threads, (unsigned long long)c->database_max_connections);
+    }
+}
+
+static void find_dirs(struct config *c, char *(*getenv_fn)(const char *), struct complaints *w)
+{
+    c->data_dir_is_set = c->data_dir != NULL;
+    if (!c->data_dir)
+        c->data_dir = default_data_dir(c, getenv_fn);
+    if (c->data_dir[0] != '/')
+        complain(w, "DATA_DIR=%s: an absolute path is allowed", c->data_dir);
+    if (!c->spool_dir)
+        c->spool_dir = arena_printf(&c->arena, "%s/spool", c->data_dir).p;
+    else if (c->spool_dir[0] != '/')
+        complain(w, "INGEST_DIR=%s: an absolute path is allowed", c->spool_dir);
+    c->dead_letters_dir = arena_printf(&c->arena, "%s/dead-letters", c->data_dir).p;
+    c->cluster_dir = arena_printf(&c->arena, "%s/postgres", c->data_dir).p;
 }
 
 /* What follows from other settings. */
-static int derive(struct config *c, char *(*getenv_fn)(const char *), char *why, size_t why_size)
+static void derive(struct config *c, char *(*getenv_fn)(const char *), struct complaints *w)
 {
     struct str origin, path;
-    if (!c->data_dir)
-        c->data_dir = default_data_dir(c, getenv_fn);
-    if (!c->spool_dir)
-        c->spool_dir = arena_printf(&c->arena, "%s/spool", c->data_dir).p;
-    if (c->data_dir[0] != '/' || c->spool_dir[0] != '/') {
-        bool data = c->data_dir[0] != '/';
-        (void)snprintf(why, why_size, "%s=%s: an absolute path is allowed", data ? "DATA_DIR" : "INGEST_DIR",
-                       data ? c->data_dir : c->spool_dir);
-        return -EINVAL;
-    }
-    c->dead_letters_dir = arena_printf(&c->arena, "%s/dead-letters", c->data_dir).p;
-    c->cluster_dir = arena_printf(&c->arena, "%s/postgres", c->data_dir).p;
+    find_dirs(c, getenv_fn, w);
+    const char *port = getenv_fn("PORT");
+    c->address_is_set = c->public_url || (port && port[0]);
     if (!c->public_url)
         c->public_url = arena_printf(&c->arena, "http://127.0.0.1:%u", (unsigned)c->port).p;
     bool ok = split_url(str_from(c->public_url), &origin, &path);
@@ -261,11 +305,8 @@ static int derive(struct config *c, char *(*getenv_fn)(const char *), char *why,
     c->dashboard_origin = "";
     if (c->dashboard_url && split_url(str_from(c->dashboard_url), &origin, &path))
         c->dashboard_origin = arena_cstr(&c->arena, origin);
-    if (c->http_threads == 0) {
-        long n = sysconf(_SC_NPROCESSORS_ONLN);
-        c->http_threads = n < 1 ? 1 : n > 8 ? 8 : (uint64_t)n;
-    }
-    return check_superuser(c->create_superuser, why, why_size);
+    choose_threads(c, w);
+    check_superuser(c->create_superuser, w);
 }
 
 /* The bytes of the file, without the newline at its end. <0: -errno; -EINVAL when they are no secret. */
@@ -285,45 +326,79 @@ static ssize_t read_secret(const char *path, char dst[SECRET_MAX])
 }
 
 /* NAME_FILE, when it is set: the secret stands in that file. */
-static int take_secret_file(struct config *c, const struct row *row, char *(*getenv_fn)(const char *), char *why, size_t why_size)
+static void take_secret_file(struct config *c, const struct row *row, char *(*getenv_fn)(const char *), struct complaints *w)
 {
     char name[64], secret[SECRET_MAX];
     (void)snprintf(name, sizeof name, "%s_FILE", row->name); /* fits: names are short */
     const char *path = getenv_fn(name), *plain = getenv_fn(row->name);
     if (!path || !path[0])
-        return 0;
+        return;
     if (plain && plain[0]) {
-        (void)snprintf(why, why_size, "%s and %s: one of them is allowed", row->name, name);
-        return -EINVAL;
+        complain(w, "%s and %s: one of them is allowed", row->name, name);
+        return;
     }
     ssize_t n = read_secret(path, secret);
     if (n < 0) {
-        (void)snprintf(why, why_size, "%s=%s: %s", name, path,
-                       n == -EINVAL ? "a file with one value of at most 4 KB is allowed" : err_text((int)n));
-        return -EINVAL;
+        complain(w, "%s=%s: %s", name, path, n == -EINVAL ? "a file with one value of at most 4 KB is allowed" : err_text((int)n));
+        return;
     }
     bool taken = take(c, row, str_of(secret, (size_t)n));
     assert(taken); /* any text is one */
     explicit_bzero(secret, sizeof secret);
-    return 0;
+}
+
+static void take_row(struct config *c, const struct row *row, char *(*getenv_fn)(const char *), struct complaints *w)
+{
+    const char *value = getenv_fn(row->name);
+    if (row->kind == SECRET)
+        take_secret_file(c, row, getenv_fn, w);
+    if (value && value[0]) {
+        if (take(c, row, str_from(value)))
+            return;
+        explain(row, value, w);
+    }
+    bool taken = !row->unset || take(c, row, str_from(row->unset)); /* also after a complaint: what follows can rely on it */
+    assert(taken);
 }
 
 int config_read(struct config *c, char *(*getenv_fn)(const char *name), char *why, size_t why_size)
 {
+    struct complaints w = {.text = why, .size = why_size};
+    assert(why_size > 0);
+    why[0] = '\0';
     *c = (struct config){0};
     arena_init(&c->arena);
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if (rows[i].kind == SECRET && take_secret_file(c, &rows[i], getenv_fn, why, why_size) < 0)
-            return -EINVAL;
-        const char *value = getenv_fn(rows[i].name);
-        if (!value || !value[0])
-            value = rows[i].unset;
-        if (value && !take(c, &rows[i], str_from(value))) {
-            explain(&rows[i], value, why, why_size);
-            return -EINVAL;
-        }
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        take_row(c, &rows[i], getenv_fn, &w);
+    derive(c, getenv_fn, &w);
+    return w.count ? -EINVAL : 0;
+}
+
+void config_find_ignored(char *(*getenv_fn)(const char *name), void (*tell)(const char *name, const char *why))
+{
+    static const struct {
+        const char *name, *why;
+    } ignored[] = {
+        {"DATABASE_MIN_CONNECTIONS", "connections are opened as they are needed"},
+        {"DATABASE_MAX_LIFETIME_SECS", "a connection lives until it is unused or lost"},
+        {"MAX_EVENTS_PER_MINUTE", "there are no quotas yet: every event is taken"},
+        {"MAX_EVENTS_PER_HOUR", "there are no quotas yet: every event is taken"},
+        {"MAX_EVENTS_PER_PROJECT_PER_MINUTE", "there are no quotas yet: every event is taken"},
+        {"MAX_EVENTS_PER_PROJECT_PER_HOUR", "there are no quotas yet: every event is taken"},
+        {"SESSION_SECRET_KEY", "sessions are random numbers that the database knows: there is no key"},
+        {"RUSTRAK_BOOTSTRAP_TOKEN", "picket token add makes tokens"},
+        {"SMTP_HOST", "there are no alerts yet"},
+        {"SMTP_PORT", "there are no alerts yet"},
+        {"SMTP_USERNAME", "there are no alerts yet"},
+        {"SMTP_PASSWORD", "there are no alerts yet"},
+        {"SMTP_FROM", "there are no alerts yet"},
+        {"RUST_LOG", "LOG_LEVEL says what is logged"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(ignored); i++) {
+        const char *value = getenv_fn(ignored[i].name);
+        if (value && value[0])
+            tell(ignored[i].name, ignored[i].why);
     }
-    return derive(c, getenv_fn, why, why_size);
 }
 
 void config_forget(char *secret)

@@ -27,18 +27,22 @@ struct config {
     uint64_t retention_days, retention_events_per_issue;
     uint64_t session_idle_hours, session_max_hours;
     bool ssl_proxy, allow_registration, core_dumps;
+    bool data_dir_is_set;   /* by DATA_DIR */
+    bool address_is_set;    /* by PUBLIC_URL or PORT */
     char *create_superuser; /* "email:password" or NULL */
     enum log_level log_level;
     struct arena arena; /* owns the strings above that were made */
 };
 
-/* Reads the environment. On failure a message for people is in `why` (it names the variable, the value and what is allowed) and -EINVAL is
- * returned. `getenv_fn` is getenv, or a test's. config_done() afterwards, also on failure. */
+/* Reads the environment. On failure messages for people are in `why`, a line for each setting that is wrong (the variable, the value and what is
+ * allowed), and -EINVAL is returned. `getenv_fn` is getenv, or a test's. config_done() afterwards, also on failure. */
 MUST_CHECK int config_read(struct config *c, char *(*getenv_fn)(const char *name), char *why, size_t why_size);
 void config_done(struct config *c);
 /* Overwrites what nobody needs any more. NULL is fine. */
 void config_forget(char *secret);
 /* The same for the secrets in the process's environment, where /proc and children would find them: after config_read, before threads. */
 void config_forget_environment(void);
+/* Calls tell() for each variable of Rustrak's server (contract 6.1) that is set and that Picket does not know. */
+void config_find_ignored(char *(*getenv_fn)(const char *name), void (*tell)(const char *name, const char *why));
 /* Every variable with its default and meaning. */
 void config_help(FILE *out);

@@ -85,10 +85,13 @@ int main(int argc, char **argv)
         return run_without_config(command, help_wanted ? 2 : 1, argv);
     signal(SIGPIPE, SIG_IGN);
     struct config config;
-    char why[512];
+    char why[8192];
     int code;
     if (config_read(&config, getenv, why, sizeof why) < 0) {
-        fprintf(stderr, "picket: %s\n", why);
+        for (struct str rest = str_from(why); rest.p && rest.n;) {
+            struct str line = str_cut(&rest, '\n');
+            fprintf(stderr, "picket: %.*s\n", STR_ARG(line));
+        }
         code = EXIT_USAGE;
     } else {
         config_forget_environment();

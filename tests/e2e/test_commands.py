@@ -108,6 +108,27 @@ def test_bad_values(name, value):
         assert value in done.stderr
 
 
+def test_all_bad_values_at_once():
+    done = server.run("serve", PORT="http", LOG_LEVEL="loud", DATABASE_MAX_CONNECTIONS=4, HTTP_THREADS=5)
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert len(lines) == 3 and all(line.startswith("picket: ") for line in lines), done.stderr
+    assert "PORT=http" in lines[0] and "LOG_LEVEL=loud" in lines[1] and "HTTP_THREADS=5" in lines[2] and "DATABASE_MAX_CONNECTIONS=4" in lines[2]
+
+
+def test_settings_that_picket_does_not_have(make_picket):
+    """Contract §6.1: a name that means something elsewhere is not silently ignored, and an empty one is not set."""
+    picket = make_picket(MAX_EVENTS_PER_MINUTE=100, DATABASE_MIN_CONNECTIONS=2, DATABASE_MAX_LIFETIME_SECS="").start()
+    warned = re.findall(r'level=warn msg="a setting that Picket does not have is ignored" name=(\w+) reason=".+"', picket.log())
+    assert sorted(warned) == ["DATABASE_MIN_CONNECTIONS", "MAX_EVENTS_PER_MINUTE"]
+
+
+def test_private_cluster_has_connections_for_all(make_picket):
+    picket = make_picket(private=True, DATABASE_MAX_CONNECTIONS=150, DIGEST_WORKERS=8).start()
+    (limit,), = picket.sql("SELECT setting::int FROM pg_settings WHERE name = 'max_connections'")
+    assert limit >= 150 + 8 + 20
+
+
 def test_empty_means_unset(settings):
     """Compose files pass empty strings."""
     assert good(settings, "project", "list", **{name: "" for name in documented() if name not in ("DATABASE_URL", "DATA_DIR")})

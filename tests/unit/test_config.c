@@ -127,6 +127,81 @@ static void urls_may_name_an_ipv6_address(void **state)
     config_done(&c);
 }
 
+/* One round to mend them all; a value that is wrong does not make others look wrong. */
+static void all_mistakes_are_told_at_once(void **state)
+{
+    (void)state;
+    struct config c;
+    char why[1024], small[40];
+    environment[3] = (struct variable){"CREATE_SUPERUSER", "nobody:geheim"};
+    assert_int_not_equal(read_with(&c, why, sizeof why, (struct variable){"PORT", "http"}, (struct variable){"LOG_LEVEL", "loud"}), 0);
+    struct str rest = str_from(why);
+    static const char *const names[] = {"PORT=http", "LOG_LEVEL=loud", "CREATE_SUPERUSER"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        assert_true(str_starts(str_cut(&rest, '\n'), str_from(names[i])));
+    assert_null(rest.p);
+    assert_null(strstr(why, "geheim"));
+    config_done(&c);
+    assert_int_not_equal(read_with(&c, small, sizeof small, (struct variable){"PORT", "http"}, (struct variable){"LOG_LEVEL", "loud"}), 0);
+    assert_int_equal(strlen(small), sizeof small - 1); /* cut */
+    config_done(&c);
+    environment[3] = (struct variable){0};
+}
+
+static void every_thread_has_a_connection(void **state)
+{
+    (void)state;
+    struct config c;
+    char why[512];
+    assert_int_equal(read_with(&c, why, sizeof why, (struct variable){"DATABASE_MAX_CONNECTIONS", "2"}, (struct variable){0}), 0);
+    assert_true(c.http_threads >= 1 && c.http_threads <= 2);
+    config_done(&c);
+    assert_int_equal(read_with(&c, why, sizeof why, (struct variable){"DATABASE_MAX_CONNECTIONS", "3"},
+                               (struct variable){"HTTP_THREADS", "3"}),
+                     0);
+    config_done(&c);
+    assert_int_not_equal(read_with(&c, why, sizeof why, (struct variable){"DATABASE_MAX_CONNECTIONS", "3"},
+                                   (struct variable){"HTTP_THREADS", "4"}),
+                         0);
+    assert_non_null(strstr(why, "DATABASE_MAX_CONNECTIONS=3"));
+    assert_non_null(strstr(why, "HTTP_THREADS=4"));
+    config_done(&c);
+}
+
+static void what_was_set_is_known(void **state)
+{
+    (void)state;
+    struct config c;
+    char why[512];
+    assert_int_equal(read_with(&c, why, sizeof why, (struct variable){"PORT", ""}, (struct variable){"PUBLIC_URL", ""}), 0);
+    assert_true(c.data_dir_is_set);
+    assert_false(c.address_is_set);
+    config_done(&c);
+    assert_int_equal(read_with(&c, why, sizeof why, (struct variable){"PORT", "8080"}, (struct variable){0}), 0);
+    assert_true(c.address_is_set);
+    config_done(&c);
+    assert_int_equal(read_with(&c, why, sizeof why, (struct variable){"PUBLIC_URL", "http://a"}, (struct variable){0}), 0);
+    assert_true(c.address_is_set);
+    config_done(&c);
+}
+
+static void hear_ignored(const char *name, const char *why)
+{
+    assert_string_equal(name, "MAX_EVENTS_PER_HOUR");
+    assert_non_null(strstr(why, "quotas"));
+    environment[1].name = NULL; /* heard: it would not be found again */
+}
+
+/* Contract §6.1. */
+static void unknown_names_of_the_contract_are_told(void **state)
+{
+    (void)state;
+    environment[0] = (struct variable){"SMTP_HOST", ""};
+    environment[1] = (struct variable){"MAX_EVENTS_PER_HOUR", "100"};
+    config_find_ignored(test_getenv, hear_ignored);
+    assert_null(environment[1].name);
+}
+
 /* Contract §6.2, §7.2: an account that the dashboard cannot log in with would be of no use. */
 static void the_first_administrator_can_log_in(void **state)
 {
@@ -159,6 +234,10 @@ int main(void)
         cmocka_unit_test(bad_values_are_explained),
         cmocka_unit_test(urls_may_name_an_ipv6_address),
         cmocka_unit_test(the_first_administrator_can_log_in),
+        cmocka_unit_test(all_mistakes_are_told_at_once),
+        cmocka_unit_test(every_thread_has_a_connection),
+        cmocka_unit_test(what_was_set_is_known),
+        cmocka_unit_test(unknown_names_of_the_contract_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
