@@ -44,6 +44,7 @@ enum {
     WAITING_MAX = 512,
     WORK_THREADS = 2,
     WORK_QUEUE = 256,
+    PASSWORD_QUEUE = 64,
     REQUEST_MS = 30000,
     KEEP_ALIVE_MS = 75000,
     SEGMENT_BYTES = 64 * 1024 * 1024,
@@ -65,7 +66,7 @@ struct serve {
     struct spool *spool;
     struct key_cache *keys;
     struct key_watch *key_watch;
-    struct work_pool *work;
+    struct work_pool *work, *passwords;
     struct throttle *throttle;
     struct ingest *ingest;
     struct api *api;
@@ -185,6 +186,7 @@ static int open_http(struct serve *s)
                                    .event_max_bytes = c->max_event_bytes};
     struct api_config api = {.public_url = c->public_url,
                              .allow_registration = c->allow_registration,
+                             .passwords = s->passwords,
                              .throttle = s->throttle,
                              .insight = figures_insight(&s->figures)};
     struct http_config http = {.host = c->host,
@@ -199,7 +201,7 @@ static int open_http(struct serve *s)
                                .path_prefix = c->path_prefix,
                                .dashboard_origin = c->dashboard_origin,
                                .public_origin = c->public_origin,
-                               .secure_cookies = c->ssl_proxy,
+                               .secure_cookies = c->ssl_proxy || str_starts(str_from(c->public_url), STR("https://")),
                                .trust_forwarded = c->ssl_proxy,
                                .session_idle_us = (int64_t)c->session_idle_hours * CLOCK_US_PER_HOUR,
                                .session_absolute_us = (int64_t)c->session_max_hours * CLOCK_US_PER_HOUR,
@@ -296,6 +298,8 @@ static int open_all(struct serve *s)
         return explain_listen(s->config, r);
     r = work_pool_open(WORK_THREADS, WORK_QUEUE, &s->work);
     if (r == 0)
+        r = work_pool_open(1, PASSWORD_QUEUE, &s->passwords);
+    if (r == 0)
         r = key_cache_open(&s->keys);
     if (r < 0)
         return cmd_fail("the server cannot be started: %s", err_text(r));
@@ -367,6 +371,7 @@ static void close_all(struct serve *s)
     watch_stop(&s->watch);
     http_server_close(s->http, REQUEST_GRACE_MS);
     work_pool_close(s->work);
+    work_pool_close(s->passwords);
     first_start_done(&s->first);
     bool caught_up = catch_up_stop(&s->catch_up, CATCH_UP_GRACE_MS);
     figures_close(&s->figures);

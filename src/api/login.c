@@ -203,7 +203,10 @@ static void start_job(struct login_op *op, enum login_kind kind)
     struct login_job *job = malloc(sizeof *job + op->password.n);
     if (!job)
         abort();
-    *job = (struct login_job){.job = {.run = job_run, .home = job_home}, .op = op, .kind = kind, .password_bytes = op->password.n};
+    *job = (struct login_job){.job = {.run = job_run, .home = job_home, .pool = api_of(op->call)->config.passwords},
+                              .op = op,
+                              .kind = kind,
+                              .password_bytes = op->password.n};
     memcpy(job->password, op->password.p, op->password.n);
     memcpy(job->phc, op->phc, sizeof job->phc);
     op->job = job;

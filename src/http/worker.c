@@ -133,7 +133,7 @@ int http_job_submit(struct http_worker *pub, struct http_job *job)
     struct worker *w = container_of(pub, struct worker, pub);
     job->work = (struct work_job){.run = job_run, .finished = job_finished};
     job->worker = pub;
-    int r = work_submit(pub->server->config.work, &job->work);
+    int r = work_submit(job->pool ? job->pool : pub->server->config.work, &job->work);
     if (r == 0)
         w->jobs++;
     return r;

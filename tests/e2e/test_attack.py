@@ -122,3 +122,22 @@ def test_refusals_are_told_and_do_not_flood(make_picket):
     assert all(f"last_project={project.id} " in line and 'last_client="probe/1"' in line for line in rejected)
     assert len([line for line in lines if "reason=BAD_JSON count=1" in line]) == 1
     assert key not in picket.log() and project.key not in picket.log()
+
+
+def test_login_does_not_wait_for_expensive_bodies(make_picket, bomb):
+    """Passwords have a thread of their own."""
+    picket = make_picket().start()
+    project = picket.new_project()
+    headers = [*project.auth.items(), ("Content-Encoding", "gzip")]
+    with contextlib.ExitStack() as stack:
+        for _ in range(16):
+            stack.enter_context(wire.Connection(project.port)).send(wire.request("POST", project.ingest_path, headers, bomb))
+        began = time.monotonic()
+        answer = Api(picket.url).post("/auth/login", json={"email": server.ADMIN[0], "password": server.ADMIN[1]})
+        assert answer.status_code == 200 and time.monotonic() - began < (10 if server.SANITIZED else 2)
+
+
+def test_cookie_is_secure_where_the_public_url_is(make_picket):
+    picket = make_picket(PUBLIC_URL="https://errors.example.com").start()
+    answer = Api(picket.url).post("/auth/login", json={"email": server.ADMIN[0], "password": server.ADMIN[1]})
+    assert "; Secure" in answer.headers["Set-Cookie"]

@@ -15,9 +15,10 @@ struct api_insight {
 
 struct api;
 struct api_config {
-    const char *public_url;    /* base of DSNs; without a final slash */
-    bool allow_registration;   /* POST /auth/register; otherwise it answers 403 */
-    struct throttle *throttle; /* of logins */
+    const char *public_url;      /* base of DSNs; without a final slash */
+    bool allow_registration;     /* POST /auth/register; otherwise it answers 403 */
+    struct throttle *throttle;   /* of logins */
+    struct work_pool *passwords; /* Argon2id alone: one thread bounds its memory, and expensive bodies do not keep logins waiting */
     struct api_insight insight;
 };
 
