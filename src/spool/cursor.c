@@ -104,6 +104,11 @@ static struct segment *claim_segment(struct spool *s)
     return NULL;
 }
 
+bool cursor_is_at_end(const struct spool *s, const struct segment *seg)
+{
+    return seg->end > SEGMENT_HEAD_BYTES && s->cursor.segment == seg->number && s->cursor.offset == seg->end;
+}
+
 static uint64_t bytes_between(struct spool *s, struct spool_pos from, struct spool_pos to)
 {
     uint64_t bytes = 0;

@@ -34,6 +34,8 @@ void spool_floor_check(struct spool *s)
     bool low = s->config.free_floor_bytes > 0 && !disk_has(s, s->config.free_floor_bytes);
     (void)pthread_mutex_lock(&s->lock);
     s->disk_low = low;
+    if (low)
+        (void)pthread_cond_signal(&s->has_pending); /* the committer may hold what the disk lacks */
     (void)pthread_mutex_unlock(&s->lock);
 }
 
@@ -88,7 +90,8 @@ static void segments_retire(struct spool *s, struct list *ret)
     (void)pthread_mutex_lock(&s->lock);
     LIST_EACH_SAFE(&s->segments, it) {
         struct segment *seg = container_of(it, struct segment, link);
-        bool needed = seg->number >= s->cursor.segment && seg->end > SEGMENT_HEAD_BYTES;
+        bool passed = seg->number < s->cursor.segment || (s->disk_low && cursor_is_at_end(s, seg));
+        bool needed = !passed && seg->end > SEGMENT_HEAD_BYTES;
         if (needed || seg->state == SEGMENT_OPEN)
             continue;
         list_remove(&seg->link);

@@ -51,20 +51,9 @@ enum { COMMIT_MAX_BYTES = 8 * 1024 * 1024, COMMIT_MAX_BLOCKS = 4096, RETRY_US = 
 
 /* ---- group commit: the committer's thread */
 
-/* Waits for blocks. False: none, and there will be none. */
-static bool pending_wait(struct spool *s)
+/* Under lock. */
+static void current_finish(struct spool *s, enum segment_state state)
 {
-    (void)pthread_mutex_lock(&s->lock);
-    while (list_empty(&s->pending) && !s->closing)
-        (void)pthread_cond_wait(&s->has_pending, &s->lock);
-    bool some = !list_empty(&s->pending);
-    (void)pthread_mutex_unlock(&s->lock);
-    return some;
-}
-
-static void segment_finish(struct spool *s, enum segment_state state)
-{
-    (void)pthread_mutex_lock(&s->lock);
     struct segment *seg = s->current;
     assert(seg->state == SEGMENT_OPEN && state != SEGMENT_OPEN);
     seg->state = state;
@@ -72,7 +61,28 @@ static void segment_finish(struct spool *s, enum segment_state state)
     s->current = NULL;
     s->seals += state == SEGMENT_SEALED;
     keeper_kick(s);
+}
+
+static void segment_finish(struct spool *s, enum segment_state state)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    current_finish(s, state);
     (void)pthread_mutex_unlock(&s->lock);
+}
+
+/* Waits for blocks. False: none, and there will be none. Nothing comes while the disk is low: a current segment that is digested to its end would stay
+ * for ever, and its own bytes may be the room that is lacking. */
+static bool pending_wait(struct spool *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    while (list_empty(&s->pending) && !s->closing) {
+        if (s->disk_low && s->current && cursor_is_at_end(s, s->current))
+            current_finish(s, SEGMENT_CLOSED);
+        (void)pthread_cond_wait(&s->has_pending, &s->lock);
+    }
+    bool some = !list_empty(&s->pending);
+    (void)pthread_mutex_unlock(&s->lock);
+    return some;
 }
 
 static void refuse_for_a_while(struct spool *s)
