@@ -405,6 +405,13 @@ static void wake_all(void *arg)
         uv_async_send(&d->workers[i].wake);
 }
 
+static void tell_damage(void *arg, const struct spool_range *where)
+{
+    (void)arg;
+    log_line(LOG_ERROR, "spool is damaged: records are lost, their bytes are in its quarantine",
+             "segment=%" PRIu64 " offset=%" PRIu64 " bytes=%" PRIu64, where->segment, where->from, where->to - where->from);
+}
+
 /* ---- worker 0: what an earlier run committed, and the hourly upkeep */
 
 static void ask_ranges(uv_timer_t *timer);
@@ -576,6 +583,7 @@ int digest_open(const struct digest_config *config, struct digest **ret)
     d->node = spool_node(config->spool);
     d->day = INT64_MIN; /* none yet */
     pthread_mutex_init(&d->day_lock, NULL);
+    spool_on_damage(config->spool, tell_damage, NULL);
     int r = 0;
     for (; d->n_workers < config->workers && r == 0; d->n_workers++)
         r = open_worker(d, d->n_workers);

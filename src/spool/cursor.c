@@ -271,9 +271,7 @@ static void claim_lost(struct spool *s, uint64_t limit, struct spool_range *rang
     range->to = limit;
     if (claim_take(s, range) == 0)
         return;
-    (void)pthread_mutex_lock(&s->lock);
-    s->quarantined++;
-    (void)pthread_mutex_unlock(&s->lock);
+    quarantine_tell(s, range->segment, range->from, range->to);
     spool_settle(s, range);
 }
 

@@ -134,6 +134,9 @@ struct spool {
     void (*wake)(void *arg);
     void *wake_arg;
 
+    void (*tell)(void *arg, const struct spool_range *where); /* constant once claims are made */
+    void *tell_arg;
+
     pthread_t committer, keeper;
 };
 
@@ -180,6 +183,8 @@ void spool_floor_check(struct spool *s);
 
 /* quarantine.c */
 void quarantine_measure(struct spool *s); /* at open */
+/* The place is counted and told of. */
+void quarantine_tell(struct spool *s, uint64_t segment, uint64_t from, uint64_t to);
 /* Keeps a copy of damaged bytes, once, while there is room. */
 void quarantine_bytes(struct spool *s, uint64_t segment, uint64_t offset, struct str bytes);
 void quarantine_file_part(struct spool *s, struct segment *seg, uint64_t from, uint64_t to);

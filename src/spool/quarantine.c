@@ -57,14 +57,21 @@ static bool keep(struct spool *s, const char *name, struct str bytes)
     return true;
 }
 
+void quarantine_tell(struct spool *s, uint64_t segment, uint64_t from, uint64_t to)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    s->quarantined++;
+    (void)pthread_mutex_unlock(&s->lock);
+    if (s->tell)
+        s->tell(s->tell_arg, &(struct spool_range){.segment = segment, .from = from, .to = to});
+}
+
 void quarantine_bytes(struct spool *s, uint64_t segment, uint64_t offset, struct str bytes)
 {
     char name[64];
     (void)snprintf(name, sizeof name, "%016" PRIx64 "-%010" PRIx64, segment, offset); /* always fits */
-    bool fresh = keep(s, name, bytes);
-    (void)pthread_mutex_lock(&s->lock);
-    s->quarantined += fresh;
-    (void)pthread_mutex_unlock(&s->lock);
+    if (keep(s, name, bytes))
+        quarantine_tell(s, segment, offset, offset + bytes.n);
 }
 
 enum { PART_MAX = 1024 * 1024 };

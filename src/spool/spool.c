@@ -394,6 +394,12 @@ void spool_on_durable(struct spool *s, void (*wake)(void *arg), void *arg)
     (void)pthread_mutex_unlock(&s->wake_lock);
 }
 
+void spool_on_damage(struct spool *s, void (*tell)(void *arg, const struct spool_range *where), void *arg)
+{
+    s->tell = tell;
+    s->tell_arg = arg;
+}
+
 void spool_stats(struct spool *s, struct spool_stats *ret)
 {
     (void)pthread_mutex_lock(&s->lock);

@@ -98,6 +98,9 @@ void spool_skip(struct spool *s, const struct spool_range *range);
 /* wake() is called on the spool's thread whenever records became durable: it only signals (uv_async_send). One per spool; NULL takes it
  * back, and when that returns it is not running and will not run. */
 void spool_on_durable(struct spool *s, void (*wake)(void *arg), void *arg);
+/* tell() is called, on the thread that claims or reads, once for each place whose bytes are damaged or gone: what lay there is lost, and what is left
+ * of it is in quarantine/. Set before the first claim. */
+void spool_on_damage(struct spool *s, void (*tell)(void *arg, const struct spool_range *where), void *arg);
 
 struct spool_stats {
     uint64_t bytes; /* undigested, on disk and pending */
