@@ -28,6 +28,7 @@ struct spill {
     uint64_t max_bytes;
     struct spill_stats stats;
     struct timespec changed; /* the directory, when it was looked at last */
+    bool dir_is_durable;
 };
 
 /* ---- names */
@@ -184,15 +185,19 @@ static int rename_file(int dir_fd, const char *name)
 }
 
 /* The directory's own name is made durable with the first letter. */
-static int make_dir(const char *dir)
+static int make_dir(struct spill *s)
 {
-    if (mkdir(dir, 0700) < 0)
-        return errno == EEXIST ? 0 : -errno;
+    if (s->dir_is_durable)
+        return 0;
+    if (mkdir(s->dir, 0700) < 0 && errno != EEXIST)
+        return -errno;
     AUTO_BUF struct buf parent = {0};
-    const char *slash = strrchr(dir, '/');
-    buf_append(&parent, dir, slash ? (size_t)(slash - dir) : 0);
+    const char *slash = strrchr(s->dir, '/');
+    buf_append(&parent, s->dir, slash ? (size_t)(slash - s->dir) : 0);
     AUTO_CLOSE int fd = open_dir(parent.n ? buf_cstr(&parent) : slash ? "/" : ".");
-    return fd < 0 ? fd : sync_fd(fd);
+    int r = fd < 0 ? fd : sync_fd(fd);
+    s->dir_is_durable = r == 0;
+    return r;
 }
 
 static uint64_t size_of(int dir_fd, const char *name)
@@ -265,10 +270,12 @@ int spill_write(struct spill *s, const struct dead_letter *letter, struct str pa
     char name[SPILL_NAME_MAX];
     spill_file(&spilled, name);
     make_file(letter, payload, &file);
-    int r = make_dir(s->dir);
+    int r = make_dir(s);
     AUTO_CLOSE int dir_fd = r < 0 ? r : open_dir(s->dir);
-    if (dir_fd < 0)
+    if (dir_fd < 0) {
+        s->dir_is_durable = false; /* somebody removed it: made again next time */
         return dir_fd;
+    }
     struct stat st;
     if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) /* left by a cut between the file and the row */
         forget(s, (uint64_t)st.st_size);

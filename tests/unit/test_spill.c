@@ -1,0 +1,170 @@
+/* test_spill.c: dead letters as files (src/digest/spill.c): whole, private, sendable, bounded. */
+#include "spill_kit.h"
+
+#include <fcntl.h>
+
+#include "picket/protocol/envelope.h"
+
+enum { PLENTY = 1 << 20 };
+
+static mode_t mode_of(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_mode & 07777;
+}
+
+static void path_of(const struct kit *k, int64_t number, char dst[KIT_PATH_MAX])
+{
+    struct spill_name name = {number, kit_id(number, 0x10)};
+    char file[SPILL_NAME_MAX];
+    spill_file(&name, file);
+    assert_true(snprintf(dst, KIT_PATH_MAX, "%s/%s", k->dir, file) < KIT_PATH_MAX);
+}
+
+static void a_letter_comes_back(void **state)
+{
+    struct kit k;
+    char path[KIT_PATH_MAX];
+    (void)state;
+    kit_init(&k, PLENTY);
+    assert_int_equal(kit_check(&k), 0); /* no directory yet */
+    for (int64_t i = 1; i <= 20; i++)
+        assert_int_equal(kit_write(&k, i * 1000), 0);
+    assert_int_equal(kit_check(&k), 20);
+    assert_int_equal(kit_stats(&k).files, 20);
+    assert_int_equal(mode_of(k.dir), 0700);
+    path_of(&k, 1000, path);
+    assert_int_equal(mode_of(path), 0600);
+    kit_done(&k);
+}
+
+/* Protocol §2.1: what lies there can be sent; its dsn would bind it to one project (protocol §1.4). */
+static void a_file_is_an_envelope(void **state)
+{
+    struct kit k;
+    char path[KIT_PATH_MAX], text[8192];
+    struct envelope e;
+    struct envelope_item item;
+    struct arena arena;
+    AUTO_BUF struct buf wanted = {0};
+    (void)state;
+    kit_init(&k, PLENTY);
+    assert_int_equal(kit_write(&k, 5), 0);
+    path_of(&k, 5, path);
+    AUTO_CLOSE int fd = open(path, O_RDONLY);
+    ssize_t n = read(fd, text, sizeof text);
+    assert_in_range(n, KIT_PAYLOAD, sizeof text - 1);
+    arena_init(&arena);
+    assert_int_equal(envelope_open(str_of(text, (size_t)n), &arena, &e), 0);
+    struct id128 event = kit_id(5, 0xE0);
+    assert_true(e.header.has_event_id && id_eq(&e.header.event_id, &event));
+    assert_int_equal(e.header.dsn.n, 0);
+    assert_true(strstr(text, "sentry.c") != NULL);
+    assert_int_equal(envelope_next(&e, &item), 1);
+    assert_int_equal(item.type, ITEM_EVENT);
+    kit_payload(5, &wanted);
+    assert_true(str_eq(item.payload, buf_str(&wanted)));
+    assert_int_equal(envelope_next(&e, &item), 0);
+    arena_done(&arena);
+    kit_done(&k);
+}
+
+static void the_oldest_go(void **state)
+{
+    struct kit k;
+    (void)state;
+    kit_init(&k, 20000);
+    for (int64_t i = 1; i <= 100; i++) {
+        assert_int_equal(kit_write(&k, i), 0);
+        assert_true(kit_stats(&k).bytes <= 20000);
+    }
+    AUTO_FREE struct spill_name *names = NULL;
+    size_t n;
+    assert_int_equal(spill_list(k.dir, &names, &n), 0);
+    assert_int_equal(n, kit_stats(&k).files);
+    assert_int_equal(kit_stats(&k).removed, 100 - n);
+    assert_in_range(n, 8, 20);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(names[i].number, 100 - n + 1 + i);
+    assert_int_equal(kit_check(&k), n);
+    kit_done(&k);
+}
+
+static void written_twice_counts_once(void **state)
+{
+    struct kit k;
+    (void)state;
+    kit_init(&k, PLENTY);
+    assert_int_equal(kit_write(&k, 1), 0);
+    struct spill_stats once = kit_stats(&k);
+    assert_int_equal(kit_write(&k, 1), 0);
+    assert_int_equal(kit_stats(&k).files, 1);
+    assert_int_equal(kit_stats(&k).bytes, once.bytes);
+    struct id128 record = kit_id(1, 0x10);
+    spill_take_back(k.s, 1, &record);
+    assert_int_equal(kit_stats(&k).files, 0);
+    assert_int_equal(kit_stats(&k).bytes, 0);
+    assert_int_equal(kit_check(&k), 0);
+    kit_done(&k);
+}
+
+static void others_delete_and_a_start_measures(void **state)
+{
+    struct kit k;
+    (void)state;
+    kit_init(&k, PLENTY);
+    for (int64_t i = 1; i <= 3; i++)
+        assert_int_equal(kit_write(&k, i), 0);
+    struct spill_name name = {2, kit_id(2, 0x10)};
+    assert_int_equal(spill_delete(k.dir, &name), 0);
+    assert_int_equal(spill_delete(k.dir, &name), -ENOENT);
+    assert_int_equal(kit_stats(&k).files, 3);
+    spill_refresh(k.s);
+    struct spill_stats seen = kit_stats(&k);
+    assert_int_equal(seen.files, 2);
+    spill_close(k.s);
+    kit_open(&k, PLENTY);
+    assert_int_equal(kit_stats(&k).files, 2);
+    assert_int_equal(kit_stats(&k).bytes, seen.bytes);
+    kit_done(&k);
+}
+
+/* Names that are not ours are nobody's letter. */
+static void strangers_are_left_alone(void **state)
+{
+    static const char *const names[] = {"0000000000000000005-x.envelope", "README",
+                                        "00000000000000000aa-00000000000000000000000000000000.envelope",
+                                        "0000000000000000005-00000000000000000000000000000000.envelope~"};
+    struct kit k;
+    char path[KIT_PATH_MAX];
+    (void)state;
+    kit_init(&k, 5000);
+    assert_int_equal(kit_write(&k, 1), 0);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        assert_true(snprintf(path, sizeof path, "%s/%s", k.dir, names[i]) < (int)sizeof path);
+        AUTO_CLOSE int fd = open(path, O_CREAT | O_WRONLY, 0600);
+        assert_true(fd >= 0);
+    }
+    for (int64_t i = 2; i < 20; i++)
+        assert_int_equal(kit_write(&k, i), 0);
+    (void)kit_check(&k);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        assert_true(snprintf(path, sizeof path, "%s/%s", k.dir, names[i]) < (int)sizeof path);
+        assert_int_equal(unlink(path), 0);
+    }
+    kit_done(&k);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_letter_comes_back),
+        cmocka_unit_test(a_file_is_an_envelope),
+        cmocka_unit_test(the_oldest_go),
+        cmocka_unit_test(written_twice_counts_once),
+        cmocka_unit_test(others_delete_and_a_start_measures),
+        cmocka_unit_test(strangers_are_left_alone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
