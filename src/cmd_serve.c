@@ -129,9 +129,13 @@ static int open_spool(struct serve *s)
         return cmd_fail("%s: another Picket uses this spool: stop it, or set DATA_DIR or INGEST_DIR", c->spool_dir);
     if (r < 0)
         return cmd_fail("%s: the spool cannot be opened: %s", c->spool_dir, err_text(r));
-    if (recovery.records || recovery.torn_bytes || recovery.quarantined_bytes)
-        log_line(LOG_INFO, "spool recovered", "segments=%" PRIu64 " records=%" PRIu64 " torn_bytes=%" PRIu64 " quarantined_bytes=%" PRIu64,
+    struct spool_stats stats;
+    spool_stats(s->spool, &stats);
+    if (recovery.torn_bytes || recovery.quarantined_bytes)
+        log_line(LOG_WARN, "spool recovered", "segments=%" PRIu64 " records=%" PRIu64 " torn_bytes=%" PRIu64 " quarantined_bytes=%" PRIu64,
                  recovery.segments, recovery.records, recovery.torn_bytes, recovery.quarantined_bytes);
+    else if (stats.bytes)
+        log_line(LOG_INFO, "spool holds undigested events", "bytes=%" PRIu64, stats.bytes);
     figures_open(&s->figures, &s->loop, c, s->spool);
     return EXIT_OK;
 }

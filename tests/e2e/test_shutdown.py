@@ -2,6 +2,7 @@
 the next start."""
 import glob
 import os
+import re
 import signal
 import threading
 
@@ -66,6 +67,31 @@ def test_stop_under_load(make_picket, number):
     assert set(senders.refused) <= {503}
     picket.start()
     check_all_there(picket, project, senders.acknowledged)
+
+
+def test_a_clean_start_speaks_of_no_recovery(make_picket):
+    """What is spooled and digested is no news; what waits is told as such; "recovered" is for what a crash damaged."""
+    picket = make_picket().start()
+    project = picket.new_project()
+    project.send(*[wire.error_event() for _ in range(20)])
+    project.wait_count(20)
+    picket.stop()
+    picket.start()
+    assert "spool" not in re.sub(r"application=\S+", "", picket.log())
+    with psycopg.connect(picket.conninfo()) as blocker:
+        blocker.execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+        project.send(*[wire.error_event() for _ in range(20)])
+        picket.stop()
+    picket.start()
+    assert re.search(r'level=info msg="spool holds undigested events" bytes=[1-9]', picket.log()) and "recovered" not in picket.log()
+    project.wait_count(40)
+    project.send(wire.error_event())
+    project.wait_count(41)
+    picket.kill()
+    with open(max(glob.glob(os.path.join(picket.settings["DATA_DIR"], "spool", "*.seg"))), "ab") as f:
+        f.write(b"torn by a crash")
+    picket.start()
+    assert re.search(r'level=warn msg="spool recovered" .*torn_bytes=[1-9]', picket.log())
 
 
 def test_spooled_is_digested_at_the_next_start(make_picket):
