@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "picket/base/error.h"
+#include "picket/base/log.h"
 #include "picket/db/migrate.h"
 #include "privileges.h"
 
@@ -170,10 +171,22 @@ int cmd_explain_migration(int r, const struct db_migration_report *report)
     return cmd_fail("the schema cannot be brought up to date: %s %s", report->sqlstate, report->message);
 }
 
-int cmd_database_find(const struct config *config, struct db_cluster **ret_cluster, const char **ret_conninfo)
+bool cmd_has_database(const struct config *config)
+{
+    AUTO_BUF struct buf path = {0};
+    buf_printf(&path, "%s/data/PG_VERSION", config->cluster_dir);
+    return config->database_url || access(buf_cstr(&path), F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
+int cmd_database_find(const struct config *config, enum cmd_cluster cluster, struct db_cluster **ret_cluster, const char **ret_conninfo)
 {
     *ret_cluster = NULL;
     *ret_conninfo = config->database_url;
+    if (cluster == CLUSTER_MUST_EXIST && !cmd_has_database(config))
+        return cmd_fail(
+            "there is no Picket data in %s%s: if the server was started with another DATA_DIR or with DATABASE_URL, set the same "
+            "here; else start it first with `picket serve`",
+            config->data_dir, config->data_dir_is_set ? "" : " (DATA_DIR is not set)");
     int code = become_user(config, config->database_url ? NULL : config->data_dir);
     if (code != EXIT_OK || config->database_url)
         return code;
@@ -183,14 +196,25 @@ int cmd_database_find(const struct config *config, struct db_cluster **ret_clust
     return code;
 }
 
-int cmd_database_start(const struct config *config, uv_loop_t *loop, unsigned wait_s, struct db_cluster **ret_cluster,
-                       const char **ret_conninfo, void (*progress)(int number, const char *name))
+int cmd_migrate_schema(uv_loop_t *loop, const char *conninfo, unsigned wait_s, void (*progress)(int number, const char *name),
+                       struct db_migration_report *ret)
 {
-    int code = cmd_database_find(config, ret_cluster, ret_conninfo);
+    char why[300];
+    int r = db_migrate(loop, conninfo, 0, progress, ret);
+    if (r != -ERR_DB_AWAY || wait_s == 0)
+        return r;
+    log_line(LOG_WARN, "waiting for the database", "seconds=%u reason=%s", wait_s, log_quote(str_from(ret->message), why, sizeof why));
+    return db_migrate(loop, conninfo, wait_s * 1000, progress, ret);
+}
+
+int cmd_database_start(const struct config *config, enum cmd_cluster cluster, uv_loop_t *loop, unsigned wait_s,
+                       struct db_cluster **ret_cluster, const char **ret_conninfo, void (*progress)(int number, const char *name))
+{
+    int code = cmd_database_find(config, cluster, ret_cluster, ret_conninfo);
     if (code != EXIT_OK)
         return code;
     struct db_migration_report report;
-    int r = db_migrate(loop, *ret_conninfo, wait_s * 1000, progress, &report);
+    int r = cmd_migrate_schema(loop, *ret_conninfo, wait_s, progress, &report);
     return r < 0 ? cmd_explain_migration(r, &report) : EXIT_OK;
 }
 
@@ -207,7 +231,7 @@ int cmd_db_open_for(struct cmd_db *d, const struct config *config, unsigned quer
         return cmd_fail("no event loop: %s", uv_strerror(r));
     d->opened = true;
     unsigned wait_s = config->database_wait_s < PATIENCE_S ? (unsigned)config->database_wait_s : PATIENCE_S;
-    int code = cmd_database_start(config, &d->loop, wait_s, &d->cluster, &d->conninfo, NULL);
+    int code = cmd_database_start(config, CLUSTER_MUST_EXIST, &d->loop, wait_s, &d->cluster, &d->conninfo, NULL);
     if (code != EXIT_OK) {
         cmd_db_close(d);
         return code;
@@ -247,6 +271,16 @@ void cmd_db_close(struct cmd_db *d)
     d->opened = false;
 }
 
+int cmd_db_run(struct cmd_db *d, struct db_query *q, void (*seen)(void *arg, const struct db_rows *rows), void *arg, const char *conflict)
+{
+    int r = db_wait(d->db, q, seen, arg);
+    if (r == -ERR_DB_CONFLICT && conflict)
+        return cmd_fail("%s", conflict);
+    if (r < 0)
+        return cmd_fail("%s%s%s", err_text(r), q->sqlstate[0] ? ", SQLSTATE " : "", q->sqlstate);
+    return EXIT_OK;
+}
+
 int cmd_db_ask(const struct config *config, struct db_query *q, void (*seen)(void *arg, const struct db_rows *rows), void *arg,
                const char *conflict)
 {
@@ -254,11 +288,25 @@ int cmd_db_ask(const struct config *config, struct db_query *q, void (*seen)(voi
     int code = cmd_db_open(&d, config);
     if (code != EXIT_OK)
         return code;
-    int r = db_wait(d.db, q, seen, arg);
+    code = cmd_db_run(&d, q, seen, arg, conflict);
     cmd_db_close(&d);
-    if (r == -ERR_DB_CONFLICT && conflict)
-        return cmd_fail("%s", conflict);
-    if (r < 0)
-        return cmd_fail("%s%s%s", err_text(r), q->sqlstate[0] ? ", SQLSTATE " : "", q->sqlstate);
-    return EXIT_OK;
+    return code;
+}
+
+static void see_url(void *arg, const struct db_rows *rows)
+{
+    if (db_count(rows) == 1)
+        buf_append_str(arg, db_text(rows, 0, 0));
+}
+
+int cmd_public_url(struct cmd_db *d, const struct config *config, struct buf *ret)
+{
+    struct db_query q;
+    int code = EXIT_OK;
+    db_query_init(&q, STMT_PUBLIC_URL_GET, NULL);
+    if (!config->address_is_set)
+        code = cmd_db_run(d, &q, see_url, ret, NULL);
+    if (code == EXIT_OK && ret->n == 0)
+        buf_append_str(ret, str_from(config->public_url));
+    return code;
 }

@@ -64,16 +64,27 @@ struct cmd_db {
 int cmd_db_open(struct cmd_db *d, const struct config *config);
 int cmd_db_open_for(struct cmd_db *d, const struct config *config, unsigned query_ms); /* for statements that take long */
 void cmd_db_close(struct cmd_db *d);
-/* Opens, asks one question, closes. `conflict` is what to say when the answer is -ERR_DB_CONFLICT; NULL where that cannot be. */
+/* Asks one question; the exit code. `conflict` is what to say when the answer is -ERR_DB_CONFLICT; NULL where that cannot be. */
+int cmd_db_run(struct cmd_db *d, struct db_query *q, void (*seen)(void *arg, const struct db_rows *rows), void *arg, const char *conflict);
+/* The same with opening and closing. */
 int cmd_db_ask(const struct config *config, struct db_query *q, void (*seen)(void *arg, const struct db_rows *rows), void *arg,
                const char *conflict);
+/* What DSNs begin with: PUBLIC_URL and PORT of this environment, else what the server noted, else what it would be by default. Exit code. */
+int cmd_public_url(struct cmd_db *d, const struct config *config, struct buf *ret);
+/* A command in a terminal that lacks the server's DATA_DIR must not find an empty database that it has just made itself. */
+enum cmd_cluster { CLUSTER_MAY_BE_MADE, CLUSTER_MUST_EXIST };
+/* Is there a database that a command could ask: DATABASE_URL, or a private cluster in DATA_DIR? */
+bool cmd_has_database(const struct config *config);
 /* Becomes the right user and finds the database: DATABASE_URL, or the private cluster, started. */
-int cmd_database_find(const struct config *config, struct db_cluster **ret_cluster, const char **ret_conninfo);
+int cmd_database_find(const struct config *config, enum cmd_cluster cluster, struct db_cluster **ret_cluster, const char **ret_conninfo);
+/* db_migrate() for a start: a database that does not answer at once is waited for, and the log says so. */
+MUST_CHECK int cmd_migrate_schema(uv_loop_t *loop, const char *conninfo, unsigned wait_s, void (*progress)(int number, const char *name),
+                                  struct db_migration_report *ret);
 /* Tells what db_migrate met; the exit code for it. */
 int cmd_explain_migration(int r, const struct db_migration_report *report);
 /* Finds or starts the database and brings its schema up to date. */
-int cmd_database_start(const struct config *config, uv_loop_t *loop, unsigned wait_s, struct db_cluster **ret_cluster,
-                       const char **ret_conninfo, void (*progress)(int number, const char *name));
+int cmd_database_start(const struct config *config, enum cmd_cluster cluster, uv_loop_t *loop, unsigned wait_s,
+                       struct db_cluster **ret_cluster, const char **ret_conninfo, void (*progress)(int number, const char *name));
 
 /* ---- tables: for people (aligned columns) or as JSON (an array of objects, with numbers, booleans and nulls) */
 struct cmd_table {

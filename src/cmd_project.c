@@ -20,17 +20,17 @@ static const char usage[] =
 static const char *const columns[] = {"id", "name", "slug", "dsn"};
 
 struct sight {
-    const struct config *config;
+    struct buf url; /* what DSNs begin with */
     struct cmd_table table;
     int n;
 };
 
-static void put_dsn(struct cmd_table *t, const struct config *config, int64_t id, const struct id128 *key)
+static void put_dsn(struct sight *s, int64_t id, const struct id128 *key)
 {
     AUTO_BUF struct buf dsn = {0};
-    if (dsn_format(&dsn, str_from(config->public_url), key, (uint64_t)id) < 0)
-        buf_clear(&dsn); /* config_read has seen to it that PUBLIC_URL is one */
-    cmd_table_text(t, buf_str(&dsn));
+    if (dsn_format(&dsn, buf_str(&s->url), key, (uint64_t)id) < 0)
+        buf_clear(&dsn); /* config_read, the server's or ours, has seen to it that PUBLIC_URL is one */
+    cmd_table_text(&s->table, buf_str(&dsn));
 }
 
 /* Columns: id, name, slug, public_key, … */
@@ -46,15 +46,31 @@ static void see_projects(void *arg, const struct db_rows *rows)
             cmd_table_text(&s->table, (struct str){0});
         } else {
             struct id128 key = db_id(rows, i, 3);
-            put_dsn(&s->table, s->config, id, &key);
+            put_dsn(s, id, &key);
         }
     }
 }
 
+/* cmd_db_ask() for answers that have DSNs. */
+static int ask(const struct config *config, struct db_query *q, void (*seen)(void *arg, const struct db_rows *rows), struct sight *s,
+               const char *conflict)
+{
+    struct cmd_db d;
+    int code = cmd_db_open(&d, config);
+    if (code != EXIT_OK)
+        return code;
+    code = cmd_public_url(&d, config, &s->url);
+    if (code == EXIT_OK)
+        code = cmd_db_run(&d, q, seen, s, conflict);
+    cmd_db_close(&d);
+    buf_done(&s->url);
+    return code;
+}
+
 static int show(const struct config *config, struct db_query *q, bool as_json)
 {
-    struct sight s = {.config = config, .table = {.columns = columns, .n_columns = ARRAY_LEN(columns)}};
-    int code = cmd_db_ask(config, q, see_projects, &s, "there is a project of that name already: picket project list shows all");
+    struct sight s = {.table = {.columns = columns, .n_columns = ARRAY_LEN(columns)}};
+    int code = ask(config, q, see_projects, &s, "there is a project of that name already: picket project list shows all");
     if (code == EXIT_OK)
         cmd_table_print(&s.table, as_json);
     return code;
@@ -107,7 +123,7 @@ static void see_rotated(void *arg, const struct db_rows *rows)
     for (int i = 0; i < s->n; i++) {
         struct id128 key = db_id(rows, i, 1);
         AUTO_BUF struct buf dsn = {0};
-        if (dsn_format(&dsn, str_from(s->config->public_url), &key, (uint64_t)db_i64(rows, i, 0)) == 0)
+        if (dsn_format(&dsn, buf_str(&s->url), &key, (uint64_t)db_i64(rows, i, 0)) == 0)
             puts(buf_cstr(&dsn));
     }
 }
@@ -116,7 +132,7 @@ static int rotate_key(const struct config *config, int argc, char **argv)
 {
     const char *argument = NULL;
     const struct cmd_line line = {.command = "project", .usage = usage, .arguments = &argument, .arguments_max = 1};
-    struct sight s = {.config = config};
+    struct sight s = {0};
     uint64_t id;
     int code;
     if (!cmd_read(&line, argc, argv, &code))
@@ -128,7 +144,7 @@ static int rotate_key(const struct config *config, int argc, char **argv)
     db_query_init(&q, STMT_KEY_ROTATE, NULL);
     db_bind_i32(&q, (int32_t)id);
     db_bind_id(&q, &key);
-    code = cmd_db_ask(config, &q, see_rotated, &s, NULL);
+    code = ask(config, &q, see_rotated, &s, NULL);
     if (code == EXIT_OK && s.n == 0)
         return cmd_fail("there is no project %" PRIu64 ": picket project list shows all", id);
     return code;
@@ -174,7 +190,7 @@ static int set(const struct config *config, int argc, char **argv)
                                          {"--retention-events-per-issue", NULL, &events},
                                          {"--retention-bytes", NULL, &bytes}};
     const struct cmd_line line = {"project", usage, options, ARRAY_LEN(options), &argument, 1};
-    struct sight s = {.config = config, .table = {.columns = rules, .n_columns = ARRAY_LEN(rules)}};
+    struct sight s = {.table = {.columns = rules, .n_columns = ARRAY_LEN(rules)}};
     uint64_t id;
     int code;
     if (!cmd_read(&line, argc, argv, &code))

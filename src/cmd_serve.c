@@ -49,7 +49,7 @@ enum {
     KEEP_ALIVE_MS = 75000,
     SEGMENT_BYTES = 64 * 1024 * 1024,
     BATCH_BYTES = 4 * 1024 * 1024,
-    FIRST_LOOK_MS = 2000, /* for a database that there is another way without */
+    FIRST_LOOK_S = 2, /* for a database that there is another way without */
     CATCH_UP_GRACE_MS = 3000,
 };
 
@@ -63,6 +63,7 @@ struct serve {
     int64_t known_keys;  /* restored from it */
     struct catch_up catch_up;
     struct db *db;
+    struct db_query note; /* of PUBLIC_URL */
     struct spool *spool;
     struct key_cache *keys;
     struct key_watch *key_watch;
@@ -241,16 +242,32 @@ static void raise_descriptors(const struct config *c)
 static int open_schema(struct serve *s, bool *ret_away)
 {
     struct db_migration_report report;
-    unsigned wait_ms = (unsigned)s->config->database_wait_s * 1000;
+    unsigned wait_s = (unsigned)s->config->database_wait_s;
     if (!s->cluster) {
         s->known_keys = key_cache_restore(s->keys, buf_cstr(&s->key_copy));
         if (s->known_keys < 0 && s->known_keys != -ENOENT)
             log_line(LOG_WARN, "the copy of the project keys cannot be used", "error=%s", err_name((int)s->known_keys));
     }
     bool enough = s->known_keys > 0;
-    int r = db_migrate(&s->loop, s->conninfo, enough && wait_ms > FIRST_LOOK_MS ? FIRST_LOOK_MS : wait_ms, say_migration, &report);
+    int r = enough ? db_migrate(&s->loop, s->conninfo, wait_s > FIRST_LOOK_S ? FIRST_LOOK_S * 1000 : wait_s * 1000, say_migration, &report)
+                   : cmd_migrate_schema(&s->loop, s->conninfo, wait_s, say_migration, &report);
     *ret_away = r == -ERR_DB_AWAY && enough;
     return r < 0 && !*ret_away ? cmd_explain_migration(r, &report) : EXIT_OK;
+}
+
+static void on_noted(struct db_query *q, int r, const struct db_rows *rows)
+{
+    (void)rows;
+    if (r < 0)
+        log_line(LOG_WARN, "PUBLIC_URL could not be noted for commands in other terminals: they guess it", "error=%s sqlstate=%s",
+                 err_name(r), q->sqlstate[0] ? q->sqlstate : "-");
+}
+
+/* The DSNs that commands print begin like the ones of this server. */
+static void note_public_url(struct serve *s)
+{
+    db_query_init(&s->note, STMT_PUBLIC_URL_PUT, on_noted);
+    db_bind_text(&s->note, str_from(s->config->public_url));
 }
 
 static void on_caught_up(struct catch_up *c)
@@ -261,6 +278,8 @@ static void on_caught_up(struct catch_up *c)
     s->code = c->result < 0 ? cmd_explain_migration(c->result, &c->report) : open_digest(s);
     if (s->code == EXIT_OK) {
         log_line(LOG_INFO, "the database answers: digesting", "%s", "");
+        note_public_url(s);
+        db_submit(s->db, &s->note);
     } else {
         s->stopping = true;
         uv_stop(&s->loop);
@@ -308,7 +327,7 @@ static int open_all(struct serve *s)
     if (r < 0)
         return cmd_fail("the server cannot be started: %s", err_text(r));
     buf_printf(&s->key_copy, "%s/keys", s->config->spool_dir);
-    int code = cmd_database_find(s->config, &s->cluster, &s->conninfo);
+    int code = cmd_database_find(s->config, CLUSTER_MAY_BE_MADE, &s->cluster, &s->conninfo);
     bool away = false;
     if (code == EXIT_OK)
         code = open_schema(s, &away);
@@ -316,6 +335,10 @@ static int open_all(struct serve *s)
         code = open_keys(s);
     if (code == EXIT_OK && !away)
         code = first_start_prepare(&s->first, s->config, s->db);
+    if (code == EXIT_OK && !away) {
+        note_public_url(s);
+        on_noted(&s->note, db_wait(s->db, &s->note, NULL, NULL), NULL);
+    }
     config_forget(s->config->create_superuser);
     if (code == EXIT_OK)
         code = open_spool(s);

@@ -175,9 +175,11 @@ static const char *ask_database(const struct config *config, struct cmd_db *d, s
         .application = "picket status", .connections = 1, .waiting_max = 4, .acquire_ms = CONNECT_MS, .query_ms = QUERY_MS};
     const char *failure = "it cannot be opened: see the message above";
     int r = -EINVAL;
-    if (!config->database_url && !cluster_runs(config))
+    if (!cmd_has_database(config))
+        failure = "there is none in DATA_DIR: set DATA_DIR or DATABASE_URL as for the server, or start it first with picket serve";
+    else if (!config->database_url && !cluster_runs(config))
         failure = "the private PostgreSQL does not run: picket serve starts it";
-    else if (cmd_database_find(config, &d->cluster, &d->conninfo) == EXIT_OK) {
+    else if (cmd_database_find(config, CLUSTER_MUST_EXIST, &d->cluster, &d->conninfo) == EXIT_OK) {
         db.conninfo = d->conninfo;
         r = db_open(&d->loop, &db, &d->db);
         if (r < 0)

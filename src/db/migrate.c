@@ -9,7 +9,7 @@
 #include "picket/base/error.h"
 #include "stmts_text.h"
 
-enum { RETRY_MS = 200, CONNECT_MS = 10000, STATEMENT_MS = 0 /* a migration may take its time */ };
+enum { RETRY_MS = 200, GRACE_MS = 1000, CONNECT_MS = 10000, STATEMENT_MS = 0 /* a migration may take its time */ };
 
 struct session {
     struct db_io io;
@@ -185,7 +185,7 @@ static int connect_within(struct session *s, const char *conninfo, unsigned wait
     uint64_t until = now_ms(s) + wait;
     for (;;) {
         uint64_t now = now_ms(s), left = until > now ? until - now : 0;
-        int r = try_to_connect(s, conninfo, left < CONNECT_MS ? left + RETRY_MS : CONNECT_MS);
+        int r = try_to_connect(s, conninfo, left + GRACE_MS < CONNECT_MS ? left + GRACE_MS : CONNECT_MS);
         if (r != -ERR_DB_AWAY)
             return r;
         if (now_ms(s) >= until)

@@ -9,6 +9,7 @@ import pytest
 import server
 import wire
 from client import Api, Project
+from postgres import free_port
 from waiting import until
 
 COMMANDS = ["serve", "migrate", "user", "project", "token", "send", "status", "dlq", "version"]
@@ -299,9 +300,52 @@ def test_send_that_fails(picket, project):
     assert done.returncode == 1 and "400" in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("command", [("project", "list"), ("token", "add"), ("user", "add", "ann@example.com"), ("retention", "run"), ("dlq", "list"),
+                                     ("project", "rotate-key", "1")], ids=" ".join)
+def test_a_command_makes_no_cluster(command):
+    """Without the server's DATA_DIR it would find an empty database of its own making."""
+    directory = server.Directory()
+    missing = directory.join("data")
+    done = server.run(*command, DATA_DIR=missing)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith(f"picket: there is no Picket data in {missing}: ") and "DATABASE_URL" in done.stderr and "picket serve" in done.stderr
+    assert "not set" not in done.stderr and not os.path.exists(missing)
+    home = directory.join("home")
+    os.mkdir(home)
+    if os.geteuid() != 0:
+        done = server.run(*command, HOME=home)
+        assert done.returncode == 1 and f"{home}/.local/share/picket (DATA_DIR is not set)" in done.stderr and not os.listdir(home)
+    directory.remove()
+
+
+def test_status_makes_no_cluster():
+    directory = server.Directory()
+    done = server.run("status", DATA_DIR=directory.join("data"), PORT=free_port())
+    assert done.returncode == 1 and "DATA_DIR" in done.stdout + done.stderr
+    assert os.listdir(directory.path) == []
+    directory.remove()
+
+
+def test_dsns_are_the_servers(make_picket):
+    """A command in a terminal without the server's PORT and PUBLIC_URL prints DSNs that reach the server, unless it is told better."""
+    picket = make_picket().start()
+    bare = {"DATABASE_URL": picket.settings["DATABASE_URL"], "DATA_DIR": picket.settings["DATA_DIR"]}
+    dsn = json.loads(good(bare, "project", "list", "--json"))[0]["dsn"]
+    assert f"@127.0.0.1:{picket.port}/" in dsn
+    assert f"@127.0.0.1:{picket.port}/" in good(bare, "project", "add", "Another")
+    assert f"@127.0.0.1:{picket.port}/" in good(bare, "project", "rotate-key", dsn.rsplit("/", 1)[1])
+    assert "@127.0.0.1:7777/" in good(bare, "project", "list", PORT=7777)
+    assert "https://" in good(bare, "project", "list", PUBLIC_URL="https://errors.example.com")
+    picket.stop()
+    picket.settings["PUBLIC_URL"] = "https://other.example.com/errors"
+    picket.start()
+    assert "@other.example.com/errors/" in good(bare, "project", "list")
+
+
 def test_commands_on_a_stopped_private_cluster(make_picket):
     """Without DATABASE_URL and without a server: the private cluster is started for the command and stopped again."""
     picket = make_picket(private=True, CREATE_SUPERUSER=None)
+    picket.command("migrate")
     assert "Offline" in picket.command("project", "add", "Offline")
     assert "Offline" in picket.command("project", "list")
     assert not os.path.exists(os.path.join(picket.settings["DATA_DIR"], "postgres", "data", "postmaster.pid"))

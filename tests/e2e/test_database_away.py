@@ -73,6 +73,13 @@ def test_restart_while_the_database_is_away(picket, own_cluster):
     later.send(event)
     assert later.find(event["event_id"])
     assert "the database answers: digesting" in picket.log()
+    picket.settings["PUBLIC_URL"] = "https://later.example.com"
+    own_cluster.stop(signal.SIGQUIT)
+    picket.stop()
+    start_in_the_dark(picket)
+    own_cluster.start()
+    noted = {"DATABASE_URL": picket.settings["DATABASE_URL"], "DATA_DIR": picket.settings["DATA_DIR"]}
+    until(lambda: "@later.example.com/" in server.run("project", "list", **noted).stdout, picket.log, 30, pause=0.1)
 
 
 def copied_keys(picket):
