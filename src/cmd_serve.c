@@ -123,7 +123,8 @@ static int open_spool(struct serve *s)
                                  .segment_bytes = SEGMENT_BYTES,
                                  .max_bytes = c->spool_max_bytes,
                                  .free_floor_bytes = c->spool_free_floor_bytes,
-                                 .max_pending_bytes = c->spool_pending_bytes};
+                                 .max_pending_bytes = c->spool_pending_bytes,
+                                 .delay_us = (int64_t)c->spool_delay_s * CLOCK_US_PER_S};
     struct spool_recovery recovery;
     r = spool_open(&spool, &s->spool, &recovery);
     if (r == -ERR_SPOOL_LOCKED)
@@ -223,19 +224,16 @@ static int open_http(struct serve *s)
     return r < 0 ? explain_listen(c, r) : EXIT_OK;
 }
 
-/* As many descriptors as connections need; what the system allows is what there is. */
+/* As many descriptors as connections need, and large bodies in files; what the system allows is what there is (http/server.c says what comes of
+ * it). */
 static void raise_descriptors(const struct config *c)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return;
-    rlim_t want = c->max_connections + 256;
-    if (limit.rlim_cur >= want)
-        return;
-    limit.rlim_cur = want < limit.rlim_max ? want : limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < want)
-        log_line(LOG_WARN, "fewer connections than configured", "descriptors=%" PRIu64 " max_connections=%" PRIu64,
-                 (uint64_t)limit.rlim_cur, c->max_connections);
+    rlim_t want = 2 * c->max_connections + 256;
+    limit.rlim_cur = want < limit.rlim_cur ? limit.rlim_cur : want < limit.rlim_max ? want : limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* *ret_away: the database does not answer, and the keys that were known before are good enough to begin with. */
@@ -365,13 +363,13 @@ static void wait_until(struct serve *s, const bool *closed)
 static void close_database(struct serve *s)
 {
     bool closed = false;
-    retain_close(&s->retain, on_closed, &closed);
-    wait_until(s, &closed);
-    closed = false;
-    if (s->key_watch) {
+    if (s->key_watch) { /* before the loop turns again: its timer would hand a job to the pool that is gone */
         key_watch_close(s->key_watch, on_closed, &closed);
         wait_until(s, &closed);
     }
+    closed = false;
+    retain_close(&s->retain, on_closed, &closed);
+    wait_until(s, &closed);
     closed = false;
     if (s->db) {
         db_close(s->db, on_closed, &closed);

@@ -55,6 +55,8 @@ static const struct row rows[] = {
      "free disk space that is left alone; below it new events get 503"},
     {"SPOOL_PENDING_BYTES", BYTES, FIELD(spool_pending_bytes), "16M", M, G,
      "events in memory that wait for the disk; beyond it new ones get 503"},
+    {"SPOOL_DELAY_SECS", NUMBER, FIELD(spool_delay_s), "2", 0, 86400,
+     "how far the digest may fall behind before projects that send more than their share get 429; 0: until the spool is full"},
     {"HTTP_THREADS", NUMBER, FIELD(http_threads), "0", 0, 64, "0: one per processor, at most 8"},
     {"DIGEST_WORKERS", NUMBER, FIELD(digest_workers), "2", 1, 32, "batches that are digested side by side; each has a database connection"},
     {"DIGEST_BATCH_RECORDS", NUMBER, FIELD(digest_batch_records), "1000", 1, 10000, "events in one statement at most"},

@@ -3,7 +3,8 @@
  *   credentials in headers and query, or in the envelope's header → key: cache, or one query on a cold miss → decode and read the envelope
  *   (admit.c) → append to the spool → durable → 200 {"id"}
  *
- * The key comes before the work: who has none costs a look-up and, where the key can only be inside, the decoding of one header.
+ * The key comes before the work: who has none costs a look-up and, where the key can only be inside, the decoding of one header. The
+ * share that its project may bring is asked for before the work, too (spool/door.c): a flood costs little more than its bytes.
  * Small bodies are decoded and read on the loop; a body that is large, or inflates beyond INLINE_DECODED_BYTES, goes to a worker thread
  * with a copy of its bytes, because nothing of a request may be seen by another thread (style M3). Whatever is under way when the
  * client goes away is cancelled by the request's dispose callback; a job that runs on is orphaned: it frees itself when it comes home.
@@ -77,7 +78,15 @@ static void refuse(struct ingest_op *op, int r, struct str detail)
 {
     tally_add(op->ingest->tally, r, 1, op->admit.project_id, op->admit.credentials.client);
     atomic_fetch_add_explicit(&op->ingest->refused_requests, 1, memory_order_relaxed);
-    http_answer_error(op->call, r, detail);
+    if (r != -ERR_SPOOL_SHARE) {
+        http_answer_error(op->call, r, detail);
+        return;
+    }
+    unsigned retry_s = spool_retry_s(op->ingest->config.spool);
+    /* protocol §4.4; the categories are those of what is stored */
+    http_add_header(op->call, STR("x-sentry-rate-limits"),
+                    arena_printf(&op->call->arena, "%u:default;error;security:project:backlog", retry_s));
+    http_answer_retry(op->call, r, detail, retry_s);
 }
 
 /* Items that are gone though nobody was refused. */
@@ -241,7 +250,9 @@ static void admit_elsewhere(struct ingest_op *op)
 static void decode(struct ingest_op *op)
 {
     struct admit *a = &op->admit;
-    if (a->body.n > INLINE_BODY_BYTES || admit_run(a, INLINE_DECODED_BYTES) == 1)
+    if (spool_turns_away(op->ingest->config.spool, a->project_id, a->body.n) < 0)
+        refuse(op, -ERR_SPOOL_SHARE, STR(""));
+    else if (a->body.n > INLINE_BODY_BYTES || admit_run(a, INLINE_DECODED_BYTES) == 1)
         admit_elsewhere(op);
     else
         admitted(op, a);

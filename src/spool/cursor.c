@@ -131,6 +131,7 @@ void cursor_advance(struct spool *s)
     uint64_t passed = bytes_between(s, s->cursor, to);
     assert(passed <= s->bytes);
     s->bytes -= passed;
+    door_gone(&s->door, passed, clock_mono_us());
     if (to.segment != s->cursor.segment || !s->cursor_dirty)
         keeper_kick(s); /* segments to remove, or from now on something to save */
     s->cursor = to;

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "door.h"
 #include "picket/spool/spool.h"
 
 enum {
@@ -70,7 +71,8 @@ struct spool_block { /* heap; owned by spool.pending, then the commit thread, th
     struct list link;
     struct spool_append *append; /* port's thread only; NULL after a cancel */
     struct spool_port *port;
-    size_t bytes; /* of data */
+    unsigned slot; /* of the door, for its project */
+    size_t bytes;  /* of data */
     unsigned n_records;
     int result;
     _Alignas(16) char data[]; /* encoded records, each padded to 8 bytes; offset and head_sum are filled by the commit thread */
@@ -112,6 +114,7 @@ struct spool {
     uint64_t pending_bytes;
     uint64_t bytes; /* pending and on disk, not yet passed by the cursor */
     bool disk_low;
+    struct door door;
     int64_t refuse_until_us; /* monotonic; 0: appends are welcome */
     unsigned n_ports;
 
@@ -127,7 +130,7 @@ struct spool {
     struct list claims, skips; /* ascending */
     unsigned n_released;
 
-    uint64_t records_appended, syncs, refused, quarantined, seals, quarantine_used;
+    uint64_t records_appended, syncs, refused, turned_away, quarantined, seals, quarantine_used;
     int last_error;
 
     pthread_mutex_t wake_lock; /* held while wake() runs, so that it can be taken back */

@@ -87,19 +87,24 @@ void spool_port_close(struct spool_port *port, void (*closed)(void *arg), void *
 }
 
 /* Takes room for `bytes`, or says why not. */
-static int room_take(struct spool *s, uint64_t bytes)
+static int room_take(struct spool *s, uint64_t project_id, uint64_t bytes, unsigned *ret_slot)
 {
     int r = 0;
+    int64_t now_us = clock_mono_us();
     (void)pthread_mutex_lock(&s->lock);
     if (s->closing)
         r = -ERR_SPOOL_CLOSED;
-    else if (s->refuse_until_us != 0 && clock_mono_us() < s->refuse_until_us)
+    else if (s->refuse_until_us != 0 && now_us < s->refuse_until_us)
         r = -ERR_SPOOL_SEALED;
     else if (s->disk_low || s->bytes + bytes > s->config.max_bytes || s->pending_bytes + bytes > s->config.max_pending_bytes)
         r = -ERR_SPOOL_FULL;
+    else if (!door_offer(&s->door, project_id, bytes, s->pending_bytes, now_us))
+        r = -ERR_SPOOL_SHARE;
     if (r < 0) {
         s->refused++;
+        s->turned_away += r == -ERR_SPOOL_SHARE;
     } else {
+        *ret_slot = door_take(&s->door, project_id, bytes, now_us);
         s->bytes += bytes;
         s->pending_bytes += bytes;
     }
@@ -115,7 +120,8 @@ int spool_append(struct spool_port *port, struct spool_append *a, const struct s
         return -ERR_SPOOL_CLOSED;
     if (bytes == 0 || bytes > s->config.max_pending_bytes)
         return -ERR_TOO_LARGE;
-    int r = room_take(s, bytes);
+    unsigned slot = 0;
+    int r = room_take(s, records[0].project_id, bytes, &slot);
     if (r < 0)
         return r;
     struct spool_block *block = malloc(sizeof *block + bytes);
@@ -123,6 +129,7 @@ int spool_append(struct spool_port *port, struct spool_append *a, const struct s
         abort(); /* M4: the size passed a limit */
     block->append = a;
     block->port = port;
+    block->slot = slot;
     block->bytes = bytes;
     block->n_records = n;
     records_encode(records, n, block->data);
@@ -134,6 +141,24 @@ int spool_append(struct spool_port *port, struct spool_append *a, const struct s
     (void)pthread_cond_signal(&s->has_pending);
     (void)pthread_mutex_unlock(&s->lock);
     return 0;
+}
+
+int spool_turns_away(struct spool *s, uint64_t project_id, uint64_t bytes)
+{
+    int64_t now_us = clock_mono_us();
+    (void)pthread_mutex_lock(&s->lock);
+    bool away = door_turns_away(&s->door, project_id, bytes, now_us);
+    s->turned_away += away;
+    (void)pthread_mutex_unlock(&s->lock);
+    return away ? -ERR_SPOOL_SHARE : 0;
+}
+
+unsigned spool_retry_s(struct spool *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    unsigned seconds = door_retry_s(&s->door);
+    (void)pthread_mutex_unlock(&s->lock);
+    return seconds;
 }
 
 void spool_append_cancel(struct spool_append *a)

@@ -1,7 +1,8 @@
 /* spool.c: the durable queue between ingest and digest. This file holds the design, opening and closing, and group commit.
  *
  * Design
- *   Appending threads encode their records into a heap block (one copy, body checksum) and put it on a bounded list (port.c). One thread,
+ *   The door decides who may append (door.c). Appending threads encode their records into a heap block (one copy, body checksum) and put it
+ *   on a bounded list (port.c). One thread,
  *   the committer, takes what is there, gives the records their place (offset, header checksum), writes all blocks with one pwritev per
  *   IOV_MAX of them, calls fdatasync once and answers everybody: one wake per loop. What arrives meanwhile shares the next round.
  *   Digest workers claim ranges in order and settle them in any order (cursor.c). A third thread, the keeper, does what may take its time
@@ -155,8 +156,13 @@ static int commit_write(struct segment *seg, struct commit *c)
 /* S3: the end moves only after a good sync. S1: and only up. */
 static void commit_finish(struct spool *s, const struct commit *c, int r)
 {
+    int64_t now_us = clock_mono_us();
     (void)pthread_mutex_lock(&s->lock);
     s->pending_bytes -= c->bytes;
+    LIST_EACH(&c->blocks, it) {
+        const struct spool_block *b = container_of(it, struct spool_block, link);
+        door_settled(&s->door, b->slot, b->bytes);
+    }
     if (r == 0) {
         s->current->end += c->bytes;
         s->current->n_records += c->n_records;
@@ -165,6 +171,7 @@ static void commit_finish(struct spool *s, const struct commit *c, int r)
         s->refuse_until_us = 0;
     } else {
         s->bytes -= c->bytes;
+        door_gone(&s->door, c->bytes, now_us);
         s->refused += c->n_blocks;
         s->last_error = r;
     }
@@ -356,6 +363,7 @@ int spool_open(const struct spool_config *config, struct spool **ret, struct spo
         r = spool_recover(s, &recovery);
     if (r == 0) {
         quarantine_measure(s);
+        door_init(&s->door, config->delay_us, config->max_bytes, config->max_pending_bytes, s->bytes, clock_mono_us());
         spool_floor_check(s);
         r = threads_start(s);
     }
@@ -410,6 +418,7 @@ void spool_stats(struct spool *s, struct spool_stats *ret)
         .records_appended = s->records_appended,
         .syncs = s->syncs,
         .refused = s->refused,
+        .turned_away = s->turned_away,
         .quarantined = s->quarantined,
         .seals = s->seals,
         .last_error = s->last_error,

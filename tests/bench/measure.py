@@ -45,10 +45,11 @@ def wait_for(what, condition, seconds=60):
 
 
 class Picket:
-    def __init__(self, binary, directory):
+    def __init__(self, binary, directory, **settings):
         self.binary, self.data, self.port = binary, os.path.join(directory, "data"), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.env = {**os.environ, "DATA_DIR": self.data, "PORT": str(self.port), "PUBLIC_URL": self.url, "LOG_LEVEL": "warn"}
+        self.env = {**os.environ, "DATA_DIR": self.data, "PORT": str(self.port), "PUBLIC_URL": self.url, "LOG_LEVEL": "warn",
+                    "SPOOL_DELAY_SECS": "0", **settings}  # 0: what is accepted is measured, not what the door lets in beside the digest
         self.env.pop("DATABASE_URL", None)
         self.process = subprocess.Popen([binary, "serve"], env=self.env, stdout=subprocess.DEVNULL)
         wait_for("Picket", self.ready)
@@ -73,12 +74,14 @@ class Picket:
         return row["id"], re.search(r"//([0-9a-f]{32})@", row["dsn"]).group(1)
 
     def rows(self, project):
-        sql = f"select digested from project_counters where project_id = {int(project)}"
+        return int(self.query(f"select digested from project_counters where project_id = {int(project)}"))
+
+    def query(self, sql):
         sockets = os.path.join(self.data, "postgres", "run")
         if not os.path.isdir(sockets):
             raise SystemExit(f"no private cluster in {self.data}")
-        out = subprocess.run(["psql", "-XtA", "-h", sockets, "-U", "picket", "-d", "postgres", "-c", sql], check=True, capture_output=True, text=True)
-        return int(out.stdout)
+        return subprocess.run(["psql", "-XtA", "-h", sockets, "-U", "picket", "-d", "postgres", "-c", sql], check=True, capture_output=True,
+                              text=True).stdout
 
     def memory(self):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as f:

@@ -21,6 +21,7 @@ struct spool_config {
     uint64_t max_bytes;         /* undigested bytes on disk; beyond: -ERR_SPOOL_FULL */
     uint64_t free_floor_bytes;  /* free disk below this: -ERR_SPOOL_FULL; checked about once a second */
     uint64_t max_pending_bytes; /* queued in memory and not yet written; beyond: -ERR_SPOOL_FULL */
+    int64_t delay_us; /* backlog, in time to digest it, beyond which projects are held to their share: -ERR_SPOOL_SHARE (door.c); 0: none */
 };
 
 struct spool_record {
@@ -74,9 +75,13 @@ struct spool_append {                            /* the caller's, zeroed before 
     struct spool_block *block;                   /* private; NULL: nothing under way */
 };
 /* Copies the records (all of one envelope: all durable or none acknowledged) and queues them; no I/O. <0: nothing was queued and done()
- * will not run: -ERR_SPOOL_FULL, -ERR_SPOOL_CLOSED, -ERR_TOO_LARGE (a record over SPOOL_MAX_RECORD, all over max_pending_bytes, or n is
+ * will not run: -ERR_SPOOL_FULL, -ERR_SPOOL_SHARE (the first record's project brings too much), -ERR_SPOOL_CLOSED, -ERR_TOO_LARGE (a record over SPOOL_MAX_RECORD, all over max_pending_bytes, or n is
  * 0), -ERR_SPOOL_SEALED (no segment can be made; tried again once a second). Port's thread. */
 MUST_CHECK int spool_append(struct spool_port *port, struct spool_append *a, const struct spool_record *records, unsigned n);
+/* 0, or -ERR_SPOOL_SHARE: so many bytes of the project would be refused now, so they need not be looked at. Any thread. */
+MUST_CHECK int spool_turns_away(struct spool *s, uint64_t project_id, uint64_t bytes);
+/* Seconds after which it makes sense to come back for who was refused with -ERR_SPOOL_SHARE. Any thread. */
+unsigned spool_retry_s(struct spool *s);
 /* done() will not run any more; the records are written nevertheless. Idempotent; fine after done(). Port's thread. */
 void spool_append_cancel(struct spool_append *a);
 
@@ -106,6 +111,7 @@ struct spool_stats {
     uint64_t bytes; /* undigested, on disk and pending */
     uint64_t records_appended, syncs;
     uint64_t refused;     /* appends refused or failed */
+    uint64_t turned_away; /* appends and questions before them that were told -ERR_SPOOL_SHARE */
     uint64_t quarantined; /* places with damaged bytes */
     uint64_t seals;       /* segments ended by a failed write or sync (S5) */
     int last_error;       /* of the last failed commit; 0: none */
