@@ -135,11 +135,12 @@ int cmd_verbs(const char *command, const char *usage, const struct cmd_verb *ver
 static int become_user(const struct config *config, const char *data_dir)
 {
     const char *why = "";
-    int r = data_dir ? privileges_prepare_dir(data_dir, &why) : 0;
+    enum privileges_start started = privileges_started();
+    int r = data_dir ? privileges_prepare_dir(data_dir, started, &why) : 0;
     if (r == 0)
         r = privileges_drop(config->core_dumps ? CORES_ALLOWED : CORES_NEVER, &why);
     if (r == 0 && data_dir)
-        r = privileges_prepare_dir(data_dir, &why);
+        r = privileges_prepare_dir(data_dir, started, &why);
     if (r < 0)
         return cmd_fail("%s%s%s (%s)", data_dir ? data_dir : "", data_dir ? ": " : "", why, err_text(r));
     return EXIT_OK;

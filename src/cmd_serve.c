@@ -77,6 +77,7 @@ struct serve {
     struct retain retain;
     struct watch watch;
     struct first_start first;
+    enum privileges_start started;
     bool stopping;
     int code; /* of the exit */
 };
@@ -116,7 +117,7 @@ static int open_spool(struct serve *s)
 {
     const struct config *c = s->config;
     const char *why = "";
-    int r = privileges_prepare_dir(c->spool_dir, &why);
+    int r = privileges_prepare_dir(c->spool_dir, s->started, &why);
     if (r < 0)
         return cmd_fail("%s: %s (%s)", c->spool_dir, why, err_text(r));
     struct spool_config spool = {.dir = c->spool_dir,
@@ -304,10 +305,10 @@ static void open_watch(struct serve *s)
 static int open_all(struct serve *s)
 {
     const char *why = "";
-    int r = privileges_prepare_dir(s->config->data_dir, &why);
+    int r = privileges_prepare_dir(s->config->data_dir, s->started, &why);
     if (r < 0)
         return cmd_fail("%s: %s (%s)", s->config->data_dir, why, err_text(r));
-    r = privileges_prepare_dir(s->config->spool_dir, &why);
+    r = privileges_prepare_dir(s->config->spool_dir, s->started, &why);
     if (r == 0)
         r = privileges_drop(s->config->core_dumps ? CORES_ALLOWED : CORES_NEVER, &why);
     if (r < 0)
@@ -451,7 +452,7 @@ int cmd_serve(const struct config *config, int argc, char **argv)
     /* glibc raises this limit to the largest block that was freed, and then keeps such blocks: 19 MiB after each password. */
     (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
     static struct serve s; /* large, and the only one */
-    s = (struct serve){.config = config};
+    s = (struct serve){.config = config, .started = privileges_started()};
     if (uv_loop_init(&s.loop) < 0)
         return cmd_fail("no event loop");
     watch_signals(&s);

@@ -61,6 +61,15 @@ static void tell(const char *what, const char *email, const struct password *p, 
         printf("%s %s\n", what, email);
 }
 
+/* True: go on. What is looked up need not be a good address. */
+static bool check_name(const char *email, int *ret_code)
+{
+    if (email && str_is_utf8(str_from(email)))
+        return true;
+    *ret_code = cmd_usage("user", "an e-mail address is expected");
+    return false;
+}
+
 /* True: go on. */
 static bool check_email(const char *email, int *ret_code)
 {
@@ -105,7 +114,7 @@ static int passwd(const struct config *config, int argc, char **argv)
     const struct cmd_line line = {"user", usage, options, ARRAY_LEN(options), &email, 1};
     struct password p;
     int code;
-    if (!cmd_read(&line, argc, argv, &code) || !check_email(email, &code))
+    if (!cmd_read(&line, argc, argv, &code) || !check_name(email, &code))
         return code;
     enum source source = from_stdin ? STANDARD_INPUT : RANDOM;
     code = choose(&p, source);

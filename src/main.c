@@ -13,8 +13,22 @@ struct command {
 static int cmd_version(const struct config *config, int argc, char **argv)
 {
     (void)config;
-    (void)argv;
-    puts(argc > 1 ? "usage: picket version\n\nPrints the version." : "picket " PICKET_VERSION);
+    bool json = false;
+    const struct cmd_option options[] = {{"--json", &json, NULL}};
+    const struct cmd_line line = {.command = "version",
+                                  .usage = "usage: picket version [--json]\n\nPrints the version.",
+                                  .options = options,
+                                  .n_options = ARRAY_LEN(options)};
+    int code;
+    if (!cmd_read(&line, argc, argv, &code))
+        return code;
+    AUTO_BUF struct buf out = {0};
+    struct json_writer w;
+    json_writer_init(&w, &out);
+    json_begin_object(&w);
+    json_field_str(&w, STR("version"), STR(PICKET_VERSION));
+    json_end_object(&w);
+    puts(json ? buf_cstr(&out) : "picket " PICKET_VERSION);
     return EXIT_OK;
 }
 
@@ -36,7 +50,9 @@ static void help(FILE *out)
     fputs("Picket takes errors from any Sentry SDK, groups them into issues and shows them.\n\nusage: picket COMMAND [OPTIONS]\n\n", out);
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
         fprintf(out, "  %-9s  %s\n", commands[i].name, commands[i].help);
-    fputs("\npicket COMMAND --help says more. Settings come from the environment: picket serve --help lists them.\n", out);
+    fputs(
+        "\npicket COMMAND --help (or picket help COMMAND) says more. Settings come from the environment: picket serve --help lists them.\n",
+        out);
 }
 
 static const struct command *find(struct str name)
@@ -60,15 +76,36 @@ static bool asks_for_help(int argc, char **argv)
 /* Help and the version are there whatever the environment says. */
 static int run_without_config(const struct command *command, int argc, char **argv)
 {
-    static char flag[] = "--help";
-    char *arguments[] = {argv[1], flag, NULL};
     struct config nothing = {0};
-    return command->run(&nothing, argc, arguments);
+    return command->run(&nothing, argc, argv);
+}
+
+static int show_help_of(const struct command *command, char *name)
+{
+    static char flag[] = "--help";
+    char *arguments[] = {name, flag, NULL};
+    return run_without_config(command, 2, arguments);
+}
+
+/* `picket help`, `picket help COMMAND` */
+static int cmd_help(int argc, char **argv)
+{
+    const struct command *command = argc > 1 ? find(str_from(argv[1])) : NULL;
+    if (argc > 2)
+        return cmd_usage("help", "'%s' is one argument too many", argv[2]);
+    if (command)
+        return show_help_of(command, argv[1]);
+    if (argc > 1)
+        return cmd_usage("help", "there is no command '%s'", argv[1]);
+    help(stdout);
+    return EXIT_OK;
 }
 
 int main(int argc, char **argv)
 {
     struct str name = str_from(argc > 1 ? argv[1] : "");
+    if (str_eq(name, STR("help")) && !asks_for_help(argc, argv))
+        return cmd_help(argc - 1, argv + 1);
     if (str_eq(name, STR("--help")) || str_eq(name, STR("-h")) || str_eq(name, STR("help"))) {
         help(stdout);
         return EXIT_OK;
@@ -80,9 +117,10 @@ int main(int argc, char **argv)
         help(stderr);
         return EXIT_USAGE;
     }
-    bool help_wanted = asks_for_help(argc, argv);
-    if (command->run == cmd_version || help_wanted)
-        return run_without_config(command, help_wanted ? 2 : 1, argv);
+    if (asks_for_help(argc, argv))
+        return show_help_of(command, argv[1]);
+    if (command->run == cmd_version)
+        return run_without_config(command, argc - 1, argv + 1);
     signal(SIGPIPE, SIG_IGN);
     struct config config;
     char why[8192];

@@ -68,14 +68,21 @@ static int hand_over(const char *dir, const struct passwd *pw, const char **ret_
     return chown(dir, pw->pw_uid, pw->pw_gid) < 0 ? -errno : 0;
 }
 
-int privileges_prepare_dir(const char *dir, const char **ret_why)
+enum privileges_start privileges_started(void)
+{
+    return service_user() ? STARTED_AS_ROOT : STARTED_AS_USER;
+}
+
+int privileges_prepare_dir(const char *dir, enum privileges_start started, const char **ret_why)
 {
     AUTO_FREE char *path = strdup(dir);
     if (!path)
         return -ENOMEM;
     *ret_why =
-        "cannot be made or reached: look at the owner and mode of its parents (started as root, Picket runs as user postgres), or choose "
-        "another directory";
+        started == STARTED_AS_ROOT
+            ? "cannot be made or reached: look at the owner and mode of its parents (started as root, Picket runs as user postgres), or "
+              "choose another directory"
+            : "cannot be made or reached: look at the owner and mode of its parents, or choose another directory";
     int r = make_parents(path);
     if (r == 0)
         r = make_one(dir);

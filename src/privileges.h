@@ -4,10 +4,13 @@
 
 #include "picket/base/macros.h"
 
+/* Asked before privileges are dropped, for messages: afterwards nobody can tell. */
+enum privileges_start { STARTED_AS_USER, STARTED_AS_ROOT };
+enum privileges_start privileges_started(void);
 /* Makes `dir` (with parents, mode 0700) if it is missing. As root: gives it to user postgres, unless that user does not exist or the directory holds
  * files and is not that user's already, which is an error. Else: sees to it that it can be written. On failure errno's negative, and *ret_why
  * says what to do. */
-MUST_CHECK int privileges_prepare_dir(const char *dir, const char **ret_why);
+MUST_CHECK int privileges_prepare_dir(const char *dir, enum privileges_start started, const char **ret_why);
 enum privileges_cores { CORES_NEVER, CORES_ALLOWED };
 /* As root: becomes user postgres if there is one, else stays root and says so in the log. Always: nobody gains privileges again, not by way of a
  * set-user-id program either; new files are this user's alone; and memory, which holds other people's secrets, goes into no core and is closed to

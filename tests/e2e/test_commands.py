@@ -62,9 +62,18 @@ def test_version():
     with open(os.path.join(server.ROOT, "VERSION"), encoding="ascii") as f:
         version = f.read().strip()
     assert server.run("version").stdout == f"picket {version}\n" == server.run("--version").stdout
+    assert json.loads(server.run("version", "--json").stdout) == {"version": version} == json.loads(server.run("--version", "--json").stdout)
+    assert server.run("version", PORT="http").returncode == 0  # whatever the environment says
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["serve", "extra"], ["migrate", "extra"], ["user"], ["user", "remove"], ["user", "add"],
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command(command):
+    done = server.run("help", command)
+    assert done.returncode == 0 and done.stderr == "" and done.stdout == server.run(command, "--help").stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["version", "x"], ["version", "--json", "x"], ["version", "--yaml"], ["help", "nonsense"],
+                                       ["help", "serve", "x"], ["serve", "extra"], ["migrate", "extra"], ["user"], ["user", "remove"], ["user", "add"],
                                        ["user", "add", "--colour"],
                                        ["project"], ["project", "add", "--x", "y"], ["project", "rotate-key"], ["project", "rotate-key", "abc"], ["token", "revoke"],
                                        ["token", "revoke", "x"], ["token", "add", "--user"], ["send"], ["send", "a", "b", "c"]])
@@ -206,7 +215,9 @@ def test_bad_addresses(settings, email):
 def test_user_errors(settings):
     good(settings, "user", "add", "twice@example.com")
     assert "already" in bad(settings, 1, "user", "add", "twice@example.com")
-    assert "picket user list" in bad(settings, 1, "user", "passwd", "nobody@example.com")
+    for nobody in ("nobody@example.com", "nobody@x.y", "nobody"):  # an address is only looked up
+        assert f"there is no user {nobody}: picket user list" in bad(settings, 1, "user", "passwd", nobody)
+    bad(settings, 2, "user", "passwd")
     assert "8" in bad(settings, 1, "user", "add", "short@example.com", "--password-stdin", stdin="short\n")
     bad(settings, 1, "user", "add", "empty@example.com", "--password-stdin", stdin="")
 

@@ -2,6 +2,8 @@
 import os
 import pwd
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -53,6 +55,20 @@ def test_unreachable_directory(folder):
     os.mkdir(closed, 0o700)
     done = server.run("migrate", DATA_DIR=os.path.join(closed, "data"))
     assert done.returncode == 1 and closed in done.stderr and "parents" in done.stderr
+
+
+@as_root
+def test_hint_at_root_only_for_root(folder):
+    """Somebody who is not root is not told what would happen if he were."""
+    closed, program = folder.join("closed"), folder.join("picket")
+    os.mkdir(closed, 0o700)
+    shutil.copy(server.BINARY, program)
+    os.chmod(program, 0o755)
+    done = subprocess.run([program, "migrate"], env=server.environment(DATA_DIR=os.path.join(closed, "data")), capture_output=True, text=True, cwd="/",
+                          user="nobody", group="nogroup", extra_groups=[], timeout=30)
+    assert done.returncode == 1 and closed in done.stderr and "parents" in done.stderr and "root" not in done.stderr
+    done = server.run("migrate", DATA_DIR=os.path.join(closed, "data"))
+    assert "started as root" in done.stderr
 
 
 @as_root
