@@ -511,6 +511,7 @@ static void stage_choose(struct bench *b, struct recording *rec, unsigned kills_
 static bool more_stages(const struct bench *b)
 {
     uint64_t rng = rng_for(b, 200 + b->n_stages);
+    assert(b->n_stages > 0);
     return b->n_stages < STAGES_MAX && (!b->stages[b->n_stages - 1].is_cut || rng_below(&rng, 3) == 0);
 }
 
