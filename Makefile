@@ -9,11 +9,12 @@ define configure
 @test -z "$$(find sql tests/unit/sql -type d -newer $(1)/build.ninja)" || meson setup --reconfigure $(1)
 endef
 .DEFAULT_GOAL := help
-.PHONY: help run test bench build format format-check lint fuzz clean
+.PHONY: help run test crash bench build format format-check lint fuzz clean
 
 help:
 	@echo 'make run [ARGS=…]  install what is missing, build, start picket serve on 127.0.0.1:8080 (try ARGS=--help)'
 	@echo 'make test          install what is missing, build, run every test on real parts'
+	@echo 'make crash         the long form of the crash tests: about half an hour of killing, cutting and filling up; ends with a table'
 	@echo 'make bench         measure this machine: accepted and digested per second, memory, time until an event shows'
 	@echo 'make build         build $(BUILD)/picket and everything else'
 	@echo 'make lint          check the layers and the rules of style; make format: lay out the C files'
@@ -36,6 +37,15 @@ test:
 	@$(NINJA) picket
 	@ninja -C $(BUILD)-test --quiet
 	@BUILD=$(BUILD)-test PICKET_BINARY=$(BUILD)/picket tests/run
+
+crash:
+	@echo 'make crash: install missing Debian packages, build, run the long form of the crash tests'
+	@docker/setup.sh build database test
+	$(call configure,$(BUILD))
+	$(call configure,$(BUILD)-test,-Dfault_points=true)
+	@$(NINJA) picket
+	@ninja -C $(BUILD)-test --quiet
+	@CRASH_FORM=long SUITES="powercut crash" BUILD=$(BUILD)-test PICKET_BINARY=$(BUILD)/picket PYTEST_ARGS="--timeout=1800 $(ARGS)" tests/run
 
 bench:
 	@docker/setup.sh build database bench

@@ -14,9 +14,10 @@ def amount(quick, long):
     return long if LONG else quick
 
 
-def record(fault, rounds, figures, **more):
-    lines.append({"fault": fault, "rounds": rounds, "acknowledged": figures.acknowledged, "lost": figures.lost - figures.dead_letters,
-                  "duplicated": figures.duplicated, **more})
+def record(fault, rounds, figures, destroyed=0, **more):
+    """`destroyed`: by the test itself, on the disk."""
+    lines.append({"fault": fault, "rounds": rounds, "acknowledged": figures.acknowledged, "lost": figures.lost - figures.dead_letters - destroyed,
+                  "duplicated": figures.duplicated, **({"destroyed": destroyed} if destroyed else {}), **more})
 
 
 def note(fault, rounds):

@@ -35,10 +35,11 @@ class Site:
     def project(self):
         return self.projects[0]
 
-    def load(self, **options):
+    def load(self, wait=True, **options):
         """Starts a load generator on all projects; it has been answered when this returns."""
         self.loads.append(load.Load(self.directory.path, self.projects, **options).start())
-        self.loads[-1].wait_progress()
+        if wait:
+            self.loads[-1].wait_progress()
         return self.loads[-1]
 
     def send(self, value="one by one", project=None):
