@@ -303,14 +303,22 @@ void *http_on_dispose(struct http_call *call, size_t size, void (*dispose)(void 
     return memory;
 }
 
+static bool fits(struct http_server *s, size_t bytes)
+{
+    if (atomic_fetch_add(&s->body_bytes, bytes) + bytes <= s->config.bodies_max_bytes)
+        return true;
+    atomic_fetch_sub(&s->body_bytes, bytes);
+    return false;
+}
+
 int http_charge_body(struct http_call *call, size_t bytes)
 {
     struct http_server *s = call->worker->server;
-    size_t before = atomic_fetch_add(&s->body_bytes, bytes);
-    if (before + bytes > s->config.bodies_max_bytes) {
-        atomic_fetch_sub(&s->body_bytes, bytes);
+    if (bytes > s->config.bodies_max_bytes)
         return -ERR_BUSY;
-    }
+    while (!fits(s, bytes))
+        if (!intake_evict_oldest(worker_of(call), conn_of(call->req)))
+            return -ERR_BUSY;
     call_of(call)->charged += bytes;
     return 0;
 }

@@ -11,7 +11,7 @@
  *   WORKING  and not answered after request_ms: 503; what the handler started is cancelled when the request ends
  *            and the client takes less than STALLED_MIN bytes of the answer in request_ms: cut
  * While connections wait to be taken, or unread answers hold too much memory, patience is an eighth of that: whoever holds a place
- * without using it makes room. libh2o has one timer for idling and reading; it is set so long that it never decides.
+ * without using it makes room. Of many that are late at once WATCH_BATCH are ended, then others get their turn. libh2o has one timer for idling and reading; it is set so long that it never decides.
  *
  * Ending early. A socket that is closed while bytes of the client lie in it makes the kernel send a reset, which overtakes the answer: the
  * client would never learn that it is to come back later. So after a refusal the sending side alone is closed, and what comes is read
@@ -28,6 +28,8 @@
 
 enum {
     WATCH_MS = 1000,
+    WATCH_BATCH = 100,
+    WATCH_AGAIN_MS = 20,
     STALLED_MIN = 64 << 10,
     STALLED_WRITE_MS = 30000,
     LINGER_MS = 2000,
@@ -223,22 +225,26 @@ static void watch_working(struct conn *c, uint64_t now, uint64_t patience_ms)
     }
 }
 
-static void watch_conn(struct conn *c, uint64_t now, uint64_t request_ms, uint64_t idle_ms)
+/* True: it was ended. */
+static bool watch_conn(struct conn *c, uint64_t now, uint64_t request_ms, uint64_t idle_ms)
 {
     uint64_t age_ms = now - c->since_ms;
     switch (c->phase) {
     case CONN_IDLE:
-        if (age_ms >= idle_ms)
-            conn_drop(c);
-        break;
+        if (age_ms < idle_ms)
+            return false;
+        conn_drop(c);
+        return true;
     case CONN_READING:
-        if (age_ms >= request_ms)
-            intake_refuse(c, 408);
-        break;
+        if (age_ms < request_ms)
+            return false;
+        intake_refuse(c, 408);
+        return true;
     case CONN_WORKING:
         watch_working(c, now, request_ms);
         break;
     }
+    return false;
 }
 
 static void watch_calls(struct worker *w)
@@ -267,15 +273,24 @@ static void on_watch(uv_timer_t *timer)
     bool tight = w->accept_waits || atomic_load(&w->pub.server->answer_bytes) > config->bodies_max_bytes / ANSWERS_SHARE / 2;
     unsigned haste = tight ? IMPATIENCE : 1;
     uint64_t now = uv_now(&w->loop);
-    LIST_EACH_SAFE(&w->conns, it)
-        watch_conn(container_of(it, struct conn, link), now, config->request_ms / haste, config->idle_ms / haste);
+    unsigned ended = 0;
+    LIST_EACH_SAFE(&w->conns, it) {
+        ended += watch_conn(container_of(it, struct conn, link), now, config->request_ms / haste, config->idle_ms / haste);
+        if (ended == WATCH_BATCH)
+            break;
+    }
     LIST_EACH_SAFE(&w->lingerings, it) {
         struct lingering *l = container_of(it, struct lingering, link);
         if (now >= l->until_ms)
             lingering_end(l);
     }
     watch_calls(w);
+    if (ended == WATCH_BATCH) {
+        uv_timer_start(timer, on_watch, WATCH_AGAIN_MS, WATCH_AGAIN_MS);
+        return;
+    }
     complain(w);
+    conns_watch(w);
 }
 
 void conns_watch(struct worker *w)

@@ -92,9 +92,8 @@ static bool charge(struct conn *c, size_t capacity)
 }
 
 /* A body that is complete cannot be refused any more. */
-static bool evict_oldest(struct conn *but)
+bool intake_evict_oldest(struct worker *w, const struct conn *but)
 {
-    struct worker *w = but->worker;
     LIST_EACH(&w->growing, it) {
         struct conn *c = container_of(it, struct conn, growing);
         if (c == but || c->phase != CONN_READING || h2o_socket_is_writing(c->sock))
@@ -112,7 +111,7 @@ static bool room_for(struct conn *c, size_t capacity)
     if (capacity <= base_capacity() + c->charged)
         return true;
     while (!charge(c, capacity))
-        if (!evict_oldest(c))
+        if (!intake_evict_oldest(c->worker, c))
             return false;
     return true;
 }
@@ -149,9 +148,15 @@ static h2o_req_t *request_of(struct conn *c)
     return c->req;
 }
 
+static bool has_head(const struct conn *c)
+{
+    const h2o_buffer_t *input = c->sock->input;
+    return input->size >= 4 && memmem(input->bytes, input->size, "\r\n\r\n", 4);
+}
+
 void intake_refuse(struct conn *c, int status)
 {
-    h2o_req_t *req = request_of(c);
+    h2o_req_t *req = has_head(c) ? request_of(c) : NULL;
     c->worker->shed++;
     intake_release(c);
     if (!req || req->timestamps.request_body_begin_at.tv_sec == 0) {

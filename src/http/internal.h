@@ -122,7 +122,9 @@ void conn_drop(struct conn *c);         /* closes it, now if libh2o waits for by
 /* intake.c */
 void intake_open(struct http_server *s);
 void intake_release(struct conn *c);
-void intake_refuse(struct conn *c, int status); /* READING: answers (or drops, when there is no head) and closes */
+bool intake_evict_oldest(struct worker *w,
+                         const struct conn *but); /* refuses the body that has been arriving longest; false: there is none */
+void intake_refuse(struct conn *c, int status);   /* READING: answers (or drops, when there is no head) and closes */
 
 /* call.c: the one handler that libh2o knows. */
 void call_register(h2o_pathconf_t *path);

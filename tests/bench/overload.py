@@ -1,0 +1,269 @@
+#!/usr/bin/env python3
+"""Overload, measured on a release build: what a flood and slow clients do to everybody else. Prints the figures and which bars they meet; --json prints
+them as JSON. Exit status 1 when a bar is missed.
+
+  flood      one project sends 3 times what can be digested (found first, in a closed loop) for --seconds: are all acknowledged events stored, and no other;
+             are refusals 429 or 503 with Retry-After; anonymous memory (RssAnon); the issue list's and /health's latency meanwhile; how long another
+             project's events take until the API shows them; how long the backlog takes to drain afterwards
+  slow       5,000 clients that send one byte a second, 500 that send 20 MiB slowly, 1,000 that never read: latency of other people's events, memory
+
+usage: overload.py [--json] [--seconds N] [--rate N] [--scale X] [--only flood|slow] [BUILD_DIRECTORY]   (needs python3, psql; talks to 127.0.0.1 only)
+"""
+import argparse
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from measure import ROOT, Picket, wait_for  # noqa: E402
+
+BARS = {"memory_mib": 64, "issues_p95_ms": 250, "visible_max_s": 5, "slow_p99_ms": 50}
+FIND_SECONDS = 10
+
+
+class Latencies:
+    """Calls ask(connection) again and again on one connection and keeps what it took, in ms."""
+
+    def __init__(self, picket, ask, pause):
+        self.picket, self.ask, self.pause = picket, ask, pause
+        self.ms, self.failures, self.over = [], [], threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        connection = None
+        while not self.over.is_set():
+            start = time.monotonic()
+            try:
+                connection = connection or http.client.HTTPConnection("127.0.0.1", self.picket.port, timeout=30)
+                failure = self.ask(connection)
+                if failure:
+                    self.failures.append(failure)
+            except (OSError, http.client.HTTPException) as e:
+                self.failures.append(repr(e))
+                connection = None
+            self.ms.append((time.monotonic() - start) * 1000)
+            self.over.wait(self.pause)
+
+    def stop(self):
+        self.over.set()
+        self.thread.join(60)
+        return self
+
+    def percentile(self, share):
+        values = sorted(self.ms)
+        return values[min(len(values) - 1, int(len(values) * share))] if values else float("nan")
+
+
+class Memory:
+    """The highest RssAnon in MiB, looked at ten times a second."""
+
+    def __init__(self, picket):
+        self.picket, self.highest, self.over = picket, 0.0, threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while not self.over.wait(0.1):
+            with contextlib.suppress(FileNotFoundError):  # it ended
+                self.highest = max(self.highest, self.picket.memory()["RssAnon"])
+
+    def stop(self):
+        self.over.set()
+        self.thread.join()
+        return self.highest
+
+
+def dsn_of(picket, project, key):
+    return f"http://{key}@127.0.0.1:{picket.port}/{project}"
+
+
+def expect(connection, method, path, status, headers=None, body=None):
+    connection.request(method, path, body=body, headers=headers or {})
+    answer = connection.getresponse()
+    answer.read()
+    return None if answer.status == status else f"{method} {path.split('?')[0]}: {answer.status}"
+
+
+def event(project, key):
+    event_id = uuid.uuid4().hex
+    payload = json.dumps({"event_id": event_id, "message": f"seen {event_id}", "level": "error"})
+    body = f'{{"event_id":"{event_id}"}}\n{{"type":"event","length":{len(payload)}}}\n{payload}\n'
+    return event_id, body, {"X-Sentry-Auth": f"Sentry sentry_version=7, sentry_key={key}"}, f"/api/{project}/envelope/"
+
+
+def sender(project, key):
+    def ask(connection):
+        _, body, headers, path = event(project, key)
+        return expect(connection, "POST", path, 200, headers, body)
+    return ask
+
+
+def getter(picket, path):
+    return lambda connection: expect(connection, "GET", path, 200, {"Authorization": f"Bearer {picket.token}"})
+
+
+def visible(picket, project, key):
+    """Sends an event and asks for the project's count until it is there."""
+    def ask(connection):
+        before = picket.get(f"/api/projects/{project}")["digested_event_count"]
+        failure = sender(project, key)(connection)
+        while not failure and picket.get(f"/api/projects/{project}")["digested_event_count"] == before:
+            time.sleep(0.02)
+        return failure
+    return ask
+
+
+class Load:
+    def __init__(self, build, directory, dsn, *options):
+        self.ids = os.path.join(directory, f"ids-{uuid.uuid4().hex}")
+        self.process = subprocess.Popen([os.path.join(build, "tests/bench/load"), "-j", "-i", self.ids, *map(str, options), dsn], stdout=subprocess.PIPE,
+                                        text=True)
+
+    def wait(self):
+        out, _ = self.process.communicate()
+        with open(self.ids, encoding="ascii") as f:
+            self.acknowledged = {line.split()[1] for line in f}
+        os.remove(self.ids)
+        return json.loads(out)
+
+
+def stored(picket, project):
+    return picket.query(f"select replace(event_id::text, '-', '') from events where project_id = {int(project)}").split()
+
+
+def sustainable(picket, build, directory):
+    """Rows per second while a closed loop of 32 connections sends as much as it can."""
+    project, key = picket.project("find")
+    load = Load(build, directory, dsn_of(picket, project, key), "-c", 32, "-k", 1000, "-s", FIND_SECONDS)
+    time.sleep(FIND_SECONDS / 3)
+    start, before = time.monotonic(), picket.rows(project)
+    time.sleep(FIND_SECONDS / 2)
+    rate = (picket.rows(project) - before) / (time.monotonic() - start)
+    result = load.wait()
+    wait_for("the backlog", lambda: picket.rows(project) >= len(load.acknowledged), 120)
+    return rate, result
+
+
+def measure_flood(picket, build, directory, seconds, rate):
+    found, closed = sustainable(picket, build, directory)
+    project, key = picket.project("flood")
+    other, other_key = picket.project("bystander")
+    sender(other, other_key)(http.client.HTTPConnection("127.0.0.1", picket.port))
+    load = Load(build, directory, dsn_of(picket, project, key), "-c", 256, "-k", 1000, "-s", seconds, "-r", rate or 3 * found)
+    memory = Memory(picket)
+    issues = Latencies(picket, getter(picket, f"/api/projects/{project}/issues"), 0.1)
+    health = Latencies(picket, getter(picket, "/health/ready"), 0.25)
+    bystander = Latencies(picket, visible(picket, other, other_key), 0.25)
+    result = load.wait()
+    ended, left = time.monotonic(), len(load.acknowledged) - picket.rows(project)
+    for one in (issues, health, bystander):
+        one.stop()
+    wait_for("the backlog", lambda: picket.rows(project) >= len(load.acknowledged), 600)
+    drained = time.monotonic() - ended
+    rows = stored(picket, project)
+    statuses = {int(status): n for status, n in result["statuses"].items()}
+    return {"sustainable_per_second": found, "closed_loop_statuses": closed["statuses"], "answered_per_second": sum(result["statuses"].values()) / seconds,
+            "rate_asked_for": rate or 3 * found, "seconds": seconds, "statuses": statuses, "unknown": result["unknown"],
+            "accepted_per_second": statuses.get(200, 0) / seconds, "without_retry_after": result["without_retry_after"],
+            "acknowledged": len(load.acknowledged), "stored": len(rows), "lost": len(load.acknowledged - set(rows)), "duplicated": len(rows) - len(set(rows)),
+            "memory_mib": memory.stop(), "issues_p50_ms": issues.percentile(.5), "issues_p95_ms": issues.percentile(.95), "issues_asked": len(issues.ms),
+            "health_p95_ms": health.percentile(.95), "failures": (issues.failures + health.failures + bystander.failures)[:10],
+            "visible_p50_s": bystander.percentile(.5) / 1000, "visible_max_s": max(bystander.ms) / 1000, "visible_events": len(bystander.ms),
+            "left_at_end": left, "drained_s": drained}
+
+
+def measure_slow(picket, build, seconds, scale):
+    project, key = picket.project("slow")
+    other, other_key = picket.project("others")
+    dsn = dsn_of(picket, project, key)
+    sender(other, other_key)(http.client.HTTPConnection("127.0.0.1", picket.port))
+    idle = Latencies(picket, sender(other, other_key), 0.01)
+    time.sleep(3)
+    idle.stop()
+    counts = [int(n * scale) for n in (5000, 500, 1000)]
+    clients = subprocess.Popen([os.path.join(build, "tests/bench/slow"), "-H", str(counts[0]), "-B", str(counts[1]), "-D", str(counts[2]),
+                                "-s", str(seconds), dsn], stdout=subprocess.PIPE, text=True)
+    memory = Memory(picket)
+    time.sleep(2)  # until they are connected
+    others = Latencies(picket, sender(other, other_key), 0.01)
+    health = Latencies(picket, getter(picket, "/health/ready"), 0.25)
+    out, _ = clients.communicate()
+    others.stop()
+    health.stop()
+    return {"clients": counts, "seconds": seconds, "met": json.loads(out), "slow_p50_ms": others.percentile(.5), "slow_p99_ms": others.percentile(.99),
+            "slow_max_ms": max(others.ms), "before_p99_ms": idle.percentile(.99), "events": len(others.ms), "health_p95_ms": health.percentile(.95),
+            "failures": (others.failures + health.failures)[:10], "memory_mib": memory.stop(), "memory_after_mib": picket.memory()["RssAnon"]}
+
+
+def judge(results):
+    """Bar by bar: (name, text, met)."""
+    if "flood" in results:
+        f = results["flood"]
+        refused = {status: n for status, n in f["statuses"].items() if status != 200}
+        yield "stored", f"{f['acknowledged']:,} acknowledged, {f['lost']} lost, {f['duplicated']} twice", f["lost"] == f["duplicated"] == 0
+        yield ("refusals", f"{refused}, {f['without_retry_after']} without Retry-After",
+               set(refused) <= {429, 503} and f["without_retry_after"] == 0 and bool(refused))
+        yield "memory", f"{f['memory_mib']:.1f} MiB RssAnon at most", f["memory_mib"] < BARS["memory_mib"]
+        yield "issue list", f"p50 {f['issues_p50_ms']:.0f} ms, p95 {f['issues_p95_ms']:.0f} ms", f["issues_p95_ms"] < BARS["issues_p95_ms"]
+        yield "health", f"p95 {f['health_p95_ms']:.0f} ms; failures of any probe: {f['failures'] or 'none'}", not f["failures"]
+        yield "visible", f"another's events after {f['visible_p50_s']:.2f} s, at most {f['visible_max_s']:.2f} s", f["visible_max_s"] < BARS["visible_max_s"]
+        yield "drained", f"{f['left_at_end']:,} events left when the flood ended, gone after {f['drained_s']:.1f} s", True
+    if "slow" in results:
+        s = results["slow"]
+        yield ("slow clients", f"others' events p50 {s['slow_p50_ms']:.1f} ms, p99 {s['slow_p99_ms']:.1f} ms (before: {s['before_p99_ms']:.1f}), "
+               f"failures {s['failures'] or 'none'}", s["slow_p99_ms"] < BARS["slow_p99_ms"] and not s["failures"])
+        yield "their memory", f"{s['memory_mib']:.1f} MiB RssAnon at most, {s['memory_after_mib']:.1f} at the end; clients met {s['met']}", True
+
+
+def report(results):
+    if "flood" in results:
+        f = results["flood"]
+        print(f"flood      {f['rate_asked_for']:,.0f}/s asked for, {f['answered_per_second']:,.0f}/s answered, {f['accepted_per_second']:,.0f}/s accepted for "
+              f"{f['seconds']} s; {f['sustainable_per_second']:,.0f}/s can be digested beside a flood")
+    for name, text, met in judge(results):
+        print(f"{'ok  ' if met else 'MISS'} {name:<13} {text}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build", nargs="?", default=os.path.join(ROOT, "build"))
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--seconds", type=int, default=600, help="of the flood; slow clients stay for a tenth of it, at least 60")
+    parser.add_argument("--rate", type=float, help="events per second instead of 3 times what was found")
+    parser.add_argument("--scale", type=float, default=1, help="of the number of slow clients")
+    parser.add_argument("--only", choices=("flood", "slow"))
+    parser.add_argument("--binary", help="measure another binary than BUILD_DIRECTORY/picket")
+    arguments = parser.parse_args()
+    build = os.path.abspath(arguments.build)
+    subprocess.run(["ninja", "-C", build, "--quiet", "picket", "tests/bench/load", "tests/bench/slow"], check=True, stdout=sys.stderr)
+    directory = tempfile.mkdtemp(prefix="picket-overload-")
+    os.chmod(directory, 0o755)  # started as root, Picket becomes another user
+    picket = Picket(arguments.binary or os.path.join(build, "picket"), directory, SPOOL_DELAY_SECS="")
+    results = {}
+    try:
+        if arguments.only != "slow":
+            results["flood"] = measure_flood(picket, build, directory, arguments.seconds, arguments.rate)
+        if arguments.only != "flood":
+            results["slow"] = measure_slow(picket, build, max(60, arguments.seconds // 10), arguments.scale)
+    finally:
+        picket.stop()
+        shutil.rmtree(directory)
+    results["bars"] = {name: met for name, _, met in judge(results)}
+    if arguments.json:
+        print(json.dumps(results, indent=1))
+    else:
+        report(results)
+    return 0 if all(results["bars"].values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
