@@ -111,7 +111,7 @@ BEGIN
              WHERE h.hour >= r.first_day::timestamp AT TIME ZONE 'UTC'
              GROUP BY h.project_id, h.issue_id, r.per_issue HAVING sum(h.events) > r.per_issue),
         shared AS (
-            SELECT l.*, CASE WHEN n.total IS NOT NULL THEN greatest(2, ceil(l.per_issue * coalesce(n.here, l.of) / n.total))::bigint END AS share
+            SELECT l.*, CASE WHEN n.here > 0 THEN greatest(2, ceil(l.per_issue * n.here / n.total))::bigint END AS share
               FROM listed l LEFT JOIN noisy n ON n.project_id = l.project_id AND n.issue_id = l.issue_id)
         SELECT s.project_id, s.id, s.bytes,
                s.keep AND (s.share IS NULL OR s.of <= s.share OR s.rank = s.of OR
@@ -206,7 +206,7 @@ DECLARE
     v_gone  bigint;
     v_until timestamptz;
 BEGIN
-    SELECT p_now - make_interval(days => greatest(p_days, coalesce(max(retention_days), 0))) INTO v_until FROM projects;
+    SELECT date_trunc('day', p_now, 'UTC') - make_interval(days => greatest(p_days, coalesce(max(retention_days), 0))) INTO v_until FROM projects;
 
     DELETE FROM digest_batches b
      WHERE b.id IN (SELECT o.id FROM (SELECT id, digested_at FROM digest_batches ORDER BY id LIMIT p_limit) o
