@@ -632,16 +632,27 @@ bool db_cluster_runs(struct db_cluster *c)
     return running_server(c) != 0;
 }
 
+/* The server that ended must not be taken for one that fails to start. It has left its directory a moment before it can be waited for; one that was
+ * started and gave its caller up before it had got there is left alone. */
+static void forget_ended(struct db_cluster *c, int64_t until_us)
+{
+    int status;
+    while (c->child && !is_server(c, c->child) && !is_late(c, until_us)) {
+        if (has_ended(c, c->child, &status))
+            c->child = 0;
+        else
+            pause_ms(STEP_MS);
+    }
+}
+
 int db_cluster_restart(struct db_cluster *c, unsigned wait_ms, const char **ret_why)
 {
     int64_t until_us = clock_mono_us() + wait_ms * INT64_C(1000);
-    int status;
     *ret_why = "another Picket starts or stops the private PostgreSQL and does not get done";
     AUTO_CLOSE int lock = lock_start(c, until_us);
     if (lock < 0)
         return lock;
-    if (c->child && has_ended(c, c->child, &status))
-        c->child = 0;
+    forget_ended(c, until_us);
     *ret_why = "the directory of the private PostgreSQL has no cluster any more";
     if (major_of(c) == 0)
         return -ENOENT;
