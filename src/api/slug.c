@@ -67,6 +67,12 @@ static const char *spell(char c, unsigned code, char one[2])
     return code >= CYRILLIC && code - CYRILLIC < ARRAY_LEN(cyrillic) ? cyrillic[code - CYRILLIC] : "";
 }
 
+/* Not the signs of U+2000 … U+2FFF, nor U+FFFD, which stands for bytes that were no text. */
+static bool is_of_another_script(struct str name, size_t n, unsigned code)
+{
+    return n == 2 ? code >= OTHER_SCRIPTS : n > 2 && name.p[0] != '\xE2' && !str_starts(name, STR("\xEF\xBF\xBD"));
+}
+
 int slug_make(struct buf *out, struct str name)
 {
     size_t start = out->n;
@@ -76,7 +82,7 @@ int slug_make(struct buf *out, struct str name)
         unsigned code = two_byte_code(name, n);
         if (is_combining_mark(code) || is_silent(code))
             continue;
-        foreign = foreign || code >= OTHER_SCRIPTS || (n > 2 && name.p[0] != '\xE2'); /* U+2000 … U+2FFF: signs */
+        foreign = foreign || is_of_another_script(name, n, code);
         char one[2];
         struct str letters = str_from(spell(name.p[0], code, one));
         bool dash = gap && letters.n > 0 && out->n > start;
