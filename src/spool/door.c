@@ -7,14 +7,19 @@
  *
  *   The backlog is long when digesting it would take longer than delay_us (2 s by default) at the pace of the last moments, and its oldest
  *   byte has waited for PATIENCE_US, so that a burst into an idle server is not judged by the pace of a trickle.
- *   While it is long, each project may bring its fair share of 3/4 of the best pace of the last seconds (of 5/4, while the pace is not half of
- *   that: then it is the digest that halts); more is refused, and the backlog shrinks. Fair is max-min: projects that bring less than an equal part leave the rest to the others, so whoever brings little is never refused.
+ *   While it is long, each project may bring its fair share of 1/2 to 3/4 of the pace, the less the longer the backlog is; more is refused, and
+ *   the backlog shrinks. Fair is max-min: projects that bring less than an equal part leave the rest to the others, so whoever brings
+ *   little is never refused.
  *   As soon as it is not long any more, everybody may bring anything: the digest never runs dry for politeness.
  *
- * So with a flood the backlog hovers about delay_us, which is what everybody waits. From the start of a flood until it is noticed pass
- * PATIENCE_US: at 10 times the pace that is a backlog of 10 · 0.25 = 2.5 s, still below 5.
+ * So with a flood the backlog hovers about delay_us, which is what everybody waits, and the time between two commits comes on top. From the
+ * start of a flood until it is noticed pass PATIENCE_US: at 10 times the pace that is a backlog of 10 · 0.25 = 2.5 s, still below 5.
  *
- * While nothing at all is digested (no database, for 5 s) refusing would not help anybody's delay: then the spool fills up, and only
+ * The pace comes in lumps (a batch of 1,000 events in 0.1 to 0.6 s), so it is taken over up to 2 s and smoothed. It follows a slower digest
+ * within seconds, but is not forgotten while nothing at all is digested: for a second that is a slow batch, and beyond, the share is 5/4 of
+ * the pace, which no ordinary rate exceeds.
+ *
+ * While nothing at all is digested (no database, for 3 s) refusing would not help anybody's delay: then the spool fills up, and only
  *
  *   beyond 3/4 of max_bytes, with several projects active, the last quarter is given out in fair shares of 1/60 of what is left per second;
  *   of the memory for records that wait for the disk, a project takes at most 2/3, with several active: twice what it leaves.
@@ -31,10 +36,13 @@
 enum {
     MARK_US = 50 * 1000,
     PATIENCE_US = 250 * 1000,
-    PACE_US = 1000 * 1000, /* the pace is that of so much time at most */
-    PACE_DECAY = 128,      /* … and is forgotten in 128 marks, 6 s */
-    STANDSTILL_US = 500 * 1000,
-    STALLED_US = 5 * 1000 * 1000,
+    PACE_US = 2000 * 1000, /* the pace is that of so much time at most */
+    PACE_UP = 8,           /* … and gets better within 8 marks, 0.4 s, … */
+    PACE_DOWN = 64,        /* … and worse within 64, 3 s */
+    STANDSTILL_US = 3 * 1000 * 1000,
+    PACE_LEAST_US = 500 * 1000, /* batches come in lumps: less time would tell more about those */
+    HALTED_US = 1000 * 1000,
+    STALLED_US = 3 * 1000 * 1000,
     WINDOW_US = 1000 * 1000,
     PROBES = 8,
     LAST_QUARTER_S = 60,
@@ -120,8 +128,8 @@ static int64_t age_us(const struct door *d, int64_t now_us)
  * it is the least that it can do. What was before a standstill does not count. */
 static uint64_t pace_now(const struct door *d, int64_t age, int64_t now_us)
 {
-    int64_t us = age < PATIENCE_US || age > PACE_US ? PACE_US : age, since = now_us - d->resumed_us;
-    us = since < us ? since : us;
+    int64_t us = age < PATIENCE_US || age > PACE_US ? PACE_US : age < PACE_LEAST_US ? PACE_LEAST_US : age, since = now_us - d->resumed_us;
+    us = since >= us ? us : since < PACE_LEAST_US ? PACE_LEAST_US : since;
     const struct door_mark *from = mark_back(d, 0);
     for (unsigned i = 0; i < d->n_marks && now_us - from->at_us < us; i++)
         from = mark_back(d, i);
@@ -163,13 +171,15 @@ static void judge(struct door *d, int64_t now_us)
         d->active += d->slots[i].offered + d->slots[i].offered_before > 0;
     }
     uint64_t now = pace_now(d, age, now_us);
-    if (now > 0)
-        d->pace -= d->pace / PACE_DECAY;
+    int64_t halted_us = now_us - d->gone_us;
     if (now > d->pace)
-        d->pace = now;
-    bool known = age >= PATIENCE_US && d->pace > 0 && now_us - d->gone_us < STALLED_US;
-    if (d->delay_us > 0 && known && held * CLOCK_US_PER_S / (now + 1) > (uint64_t)d->delay_us)
-        capacity = now < d->pace / 2 ? d->pace / 4 * 5 : d->pace / 4 * 3;
+        d->pace += (now - d->pace) / PACE_UP;
+    else if (now > 0 && halted_us < PACE_LEAST_US)
+        d->pace -= (d->pace - now) / PACE_DOWN;
+    bool known = age >= PATIENCE_US && d->pace > 0 && halted_us < STALLED_US && now_us - d->resumed_us > HALTED_US;
+    uint64_t aim = (now > d->pace ? now : d->pace) / 1000 * (uint64_t)(d->delay_us / 1000);
+    if (d->delay_us > 0 && known && held > aim)
+        capacity = halted_us > HALTED_US ? d->pace / 4 * 5 : d->pace / 2 + d->pace / 4096 * (aim / 4096 * 1024 / (held / 4096 + 1));
     uint64_t last_quarter = d->max_bytes / 4, left = d->max_bytes > held ? d->max_bytes - held : 0;
     if (left < last_quarter && d->active > 1 && left / LAST_QUARTER_S < capacity)
         capacity = left / LAST_QUARTER_S;
@@ -235,7 +245,7 @@ void door_settled(struct door *d, unsigned slot, uint64_t bytes)
 
 void door_gone(struct door *d, uint64_t bytes, int64_t now_us)
 {
-    if (now_us - d->gone_us > STANDSTILL_US)
+    if (now_us - d->gone_us > STANDSTILL_US && age_us(d, now_us) > STANDSTILL_US)
         d->resumed_us = now_us;
     d->gone += bytes;
     d->gone_us = now_us;

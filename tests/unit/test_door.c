@@ -23,6 +23,8 @@ struct scene {
     struct door door;
     int64_t now_us;
     uint64_t pace, due, held, most_held; /* of the digest */
+    int64_t lump_us, next_us;            /* how far its commits lie apart, on average; when the next one is due */
+    uint32_t dice;
     struct sender senders[PROJECTS];
     unsigned n;
 };
@@ -55,6 +57,10 @@ static void send_due(struct scene *s, struct sender *one)
 static void digest_due(struct scene *s)
 {
     s->due += s->pace * TICK_US;
+    if (s->now_us < s->next_us)
+        return;
+    s->dice = s->dice * 1664525 + 1013904223;
+    s->next_us = s->now_us + s->lump_us / 4 + s->lump_us * 3 / 2 * (int64_t)(s->dice >> 16) / 65536;
     uint64_t n = s->due / 1000000 < s->held ? s->due / 1000000 : s->held;
     if (n >= 50 * EVENT || (n > 0 && n == s->held)) { /* in batches */
         door_gone(&s->door, n, s->now_us);
@@ -112,6 +118,22 @@ static void holds_a_flood_to_the_pace(void **state)
         assert_true(taken > 60 * s.pace / 100 * 97 && taken <= 60 * s.pace / 100 * 103);
         assert_true(flood->taken > 60 * (s.pace / 100) * 80);
         assert_in_range(door_retry_s(&s.door), 1, 4);
+    }
+}
+
+/* A slow database commits a batch of 1,000 events once in a while, or two at once, and the low-water mark jumps. */
+static void lumps_are_no_pace(void **state)
+{
+    (void)state;
+    for (int64_t lump_us = 200 * 1000; lump_us <= 800 * 1000; lump_us += 300 * 1000) {
+        struct scene s;
+        begin(&s, DELAY_US, UINT64_C(8) << 30, 4 * MIB);
+        s.lump_us = lump_us;
+        struct sender *flood = add(&s, 1, 12 * MIB), *little = add(&s, 2, 20 * EVENT);
+        play(&s, 300 * CLOCK_US_PER_S);
+        assert_true(s.most_held * CLOCK_US_PER_S < s.pace * (uint64_t)(3 * CLOCK_US_PER_S + 3 * lump_us)); /* lumps are also waited for */
+        assert_true(little->taken == little->offered);
+        assert_true(flood->taken > 300 * (s.pace / 100) * 90 && flood->taken <= 300 * (s.pace / 100) * 103);
     }
 }
 
@@ -241,6 +263,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lets_everything_in_that_is_digested_in_time),
         cmocka_unit_test(holds_a_flood_to_the_pace),
+        cmocka_unit_test(lumps_are_no_pace),
         cmocka_unit_test(floods_share_alike),
         cmocka_unit_test(a_burst_after_a_trickle_is_let_in),
         cmocka_unit_test(an_outage_is_no_flood),
