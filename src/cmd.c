@@ -77,7 +77,7 @@ static int read_option(const struct cmd_line *line, int argc, char **argv, int i
         return -1;
     if (o->flag)
         *o->flag = true;
-    else
+    else if (o->value)
         *o->value = value.p ? value.p : argv[++i];
     return i;
 }

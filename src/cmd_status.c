@@ -217,7 +217,7 @@ static bool put_database(const struct config *config, struct json_writer *w)
 static void put_safe(struct buf *out, struct str text)
 {
     for (size_t i = 0; i < text.n; i++)
-        buf_append_char(out, (unsigned char)text.p[i] < ' ' || text.p[i] == 0x7F ? '?' : text.p[i]);
+        buf_append_char(out, (char)((unsigned char)text.p[i] < ' ' || text.p[i] == 0x7F ? '?' : text.p[i]));
 }
 
 static void print_text(const struct json *object, const char *key, const char *before, const char *after)

@@ -12,7 +12,7 @@ static void put(struct cmd_table *t, enum cell_kind kind, struct str text)
 {
     buf_append_char(&t->cells, (char)kind);
     for (size_t i = 0; i < text.n; i++)
-        buf_append_char(&t->cells, text.p[i] ? text.p[i] : ' ');
+        buf_append_char(&t->cells, (char)(text.p[i] ? text.p[i] : ' '));
     buf_append_char(&t->cells, '\0');
     t->n_cells++;
 }
@@ -85,10 +85,20 @@ static size_t width(const char *text)
     return n;
 }
 
+/* C0, DEL, and C1 as UTF-8 has it: a terminal takes all of them for commands. */
+static bool is_control(const char *c)
+{
+    return (*c >= 0 && *c < ' ') || *c == 0x7F ||
+           ((unsigned char)c[0] == 0xC2 && (unsigned char)c[1] >= 0x80 && (unsigned char)c[1] < 0xA0);
+}
+
 static void print_cell(const char *text, size_t padded_to)
 {
-    for (const char *c = text; *c; c++)
-        putchar((unsigned char)*c < ' ' || *c == 0x7F ? '?' : *c);
+    for (const char *c = text; *c; c++) {
+        bool control = is_control(c);
+        (void)putchar(control ? '?' : (unsigned char)*c);
+        c += control && (unsigned char)*c == 0xC2;
+    }
     for (size_t n = width(text); n < padded_to; n++)
         putchar(' ');
 }

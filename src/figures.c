@@ -56,7 +56,8 @@ static void put_u64(struct json_writer *w, struct str key, uint64_t v)
 static void put_rate(struct json_writer *w, uint64_t from, uint64_t to, int64_t us)
 {
     json_key(w, STR("per_s"));
-    json_put_f64(w, us > 0 ? (double)((to - from) * UINT64_C(10) * CLOCK_US_PER_S / (uint64_t)us) / 10 : 0); /* one decimal */
+    /* NOLINTNEXTLINE(bugprone-integer-division): one decimal, cut on purpose */
+    json_put_f64(w, us > 0 ? (double)((to - from) * UINT64_C(10) * CLOCK_US_PER_S / (uint64_t)us) / 10 : 0);
 }
 
 /* <0: there is none. */

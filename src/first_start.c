@@ -31,7 +31,7 @@ static void see_counts(void *arg, const struct db_rows *rows)
 static int make_administrator(struct first_start *f)
 {
     char password[21], hash[PASSWORD_HASH_MAX];
-    struct str given = str_from(f->config->create_superuser), email = STR(""), text;
+    struct str given = str_from(f->config->create_superuser), email, text;
     if (given.n) {
         email = str_trim(str_cut(&given, ':'));
         text = given;

@@ -153,7 +153,7 @@ bool clock_parse(struct str s, int64_t *ret_us)
         micros = 999999;
     }
     int64_t us = days_from_civil(year, month, day) * CLOCK_US_PER_DAY;
-    us += ((int64_t)hour * 3600 + minute * 60 + second - (int64_t)zone_minutes * 60) * CLOCK_US_PER_S + micros;
+    us += ((int64_t)hour * 3600 + (int64_t)minute * 60 + second - (int64_t)zone_minutes * 60) * CLOCK_US_PER_S + micros;
     if (us < CLOCK_MIN_US || us > CLOCK_MAX_US)
         return false;
     *ret_us = us;

@@ -115,7 +115,7 @@ void id_dashed(const struct id128 *id, char dst[ID_DASHED + 1])
         if (i)
             *p++ = '-';
         str_hex_encode(id->b + parts[i][0], parts[i][1], p);
-        p += 2 * parts[i][1];
+        p += (size_t)2 * parts[i][1];
     }
     *p = '\0';
 }

@@ -50,7 +50,7 @@ void db_bind_null(struct db_query *q)
 
 void db_bind_bool(struct db_query *q, bool v)
 {
-    add_scalar(q, OID_BOOL, &(char){v}, 1);
+    add_scalar(q, OID_BOOL, &(char){(char)v}, 1);
 }
 
 void db_bind_i16(struct db_query *q, int16_t v)
@@ -128,7 +128,7 @@ void db_array_null(struct db_array *a)
 
 void db_array_bool(struct db_array *a, bool v)
 {
-    put(a, DB_BOOL, &(char){v}, 1);
+    put(a, DB_BOOL, &(char){(char)v}, 1);
 }
 
 void db_array_i16(struct db_array *a, int16_t v)

@@ -341,6 +341,7 @@ static void conclude(struct db_conn *c)
     struct db_query *q = c->query;
     struct db *db = c->db;
     PGresult *result = TAKE_PTR(c->result);
+    struct db_rows rows = {result};
     ExecStatusType status = PQresultStatus(result);
     bool ok = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK, spent = false;
     int r = ok || !q ? 0 : failure_of(c, q, result, &spent);
@@ -350,7 +351,7 @@ static void conclude(struct db_conn *c)
     else
         conn_set_state(c, CONN_IDLE);
     if (q)
-        finish(q, r, ok ? &(struct db_rows){result} : NULL);
+        finish(q, r, ok ? &rows : NULL);
     PQclear(result);
     pump(db);
 }
@@ -575,7 +576,7 @@ int db_wait(struct db *db, struct db_query *q, void (*seen)(void *arg, const str
     struct wait w = {.seen = seen, .arg = arg};
     uv_loop_t *loop = db->loop;
     q->done = wait_done;
-    q->waiter = &w;
+    q->waiter = &w; /* cppcheck-suppress autoVariables ; the loop below does not end before the query has */
     db_submit(db, q);
     while (!w.over)
         uv_run(loop, UV_RUN_ONCE);

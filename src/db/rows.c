@@ -113,7 +113,7 @@ int db_i16_count(const struct db_rows *rows, int row, int col)
 int16_t db_i16_at(const struct db_rows *rows, int row, int col, int i)
 {
     struct str c = cell(rows, row, col);
-    assert(i >= 0 && 20 + ((size_t)i + 1) * 6 <= c.n);
+    assert(c.p && i >= 0 && 20 + ((size_t)i + 1) * 6 <= c.n);
     return (int16_t)big_endian(c.p + 20 + (size_t)i * 6 + 4, 2);
 }
 

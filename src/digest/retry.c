@@ -93,6 +93,7 @@ static void on_noted(struct db_query *q, int result, const struct db_rows *rows)
 
 static void note_failure(struct retry *r, int error, struct str detail, int64_t position)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): container_of() is taken for NULL */
     memcpy(r->sqlstate, r->query.sqlstate, sizeof r->sqlstate);
     r->failed = (struct retry_outcome){.letter = r->letter,
                                        .result = RETRY_FAILED,

@@ -55,12 +55,13 @@ static int64_t drift(const struct event_origin *origin)
 
 static int64_t time_of_number(double number, double shift_us, const struct event_origin *origin)
 {
+    static const double units[] = {1e3, 1e6, 1e9}; /* milliseconds, microseconds, nanoseconds */
     const double latest = (double)(origin->received_us + FUTURE_MAX_US);
     double us = number * CLOCK_US_PER_S + shift_us;
     if (us <= latest)
         return clamp(us);
-    for (double unit = 1e3; unit <= 1e9; unit *= 1e3) { /* milliseconds, microseconds, nanoseconds */
-        us = number / unit * CLOCK_US_PER_S + shift_us;
+    for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+        us = number / units[i] * CLOCK_US_PER_S + shift_us;
         if (us >= (double)YEAR_2000_US && us <= latest)
             return clamp(us);
     }

@@ -40,10 +40,11 @@ static int claim(struct addrinfo *ai)
         return r;
     if (listen(fd, 1) < 0) /* SO_REUSEADDR lets bind pass beside a listener; listen does not */
         return -errno;
-    struct sockaddr_storage real;
+    struct sockaddr_storage real = {0};
     socklen_t n = sizeof real;
     if (getsockname(fd, (struct sockaddr *)&real, &n) < 0)
         return -errno;
+    /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): getsockname has filled it */
     *port_of(ai->ai_addr) = *port_of((struct sockaddr *)&real);
     return 0;
 }

@@ -44,7 +44,7 @@ static void share_descriptors(struct http_server *s)
     struct rlimit limit;
     unsigned max = s->config.connections_max;
     uint64_t all = getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ? UINT32_MAX : limit.rlim_cur;
-    uint64_t ours = all > OTHER_DESCRIPTORS + 2 * BODY_FILES_MIN ? all - OTHER_DESCRIPTORS : 2 * BODY_FILES_MIN;
+    uint64_t ours = all > OTHER_DESCRIPTORS + 2 * BODY_FILES_MIN ? all - OTHER_DESCRIPTORS : UINT64_C(2) * BODY_FILES_MIN;
     if (max > ours - BODY_FILES_MIN) {
         max = (unsigned)(ours - BODY_FILES_MIN);
         log_line(LOG_WARN, "the limit of open files allows fewer connections", "limit=%" PRIu64 " wanted=%u connections=%u", all,

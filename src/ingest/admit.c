@@ -116,10 +116,10 @@ int admit_peek(struct admit *a)
         r = encoding_peek(a->encoding, a->body, ENVELOPE_MAX_HEADER + 2, &a->decoded);
         start = buf_str(&a->decoded);
     }
-    if (r == 0) {
-        r = envelope_open(start, &a->arena, &e);
-        a->at = e.at;
-    }
+    if (r < 0)
+        return r;
+    r = envelope_open(start, &a->arena, &e);
+    a->at = e.at;
     return r < 0 ? r : credentials_join_dsn(&a->credentials, e.header.dsn, a->project_id);
 }
 

@@ -68,7 +68,7 @@ static yyjson_doc *parse(struct str text, yyjson_read_err *err)
 
 static yyjson_doc *parse_repaired(struct str text, yyjson_read_err *err)
 {
-    AUTO_FREE char *copy = malloc(text.n);
+    AUTO_FREE char *copy = malloc(text.n + 1); /* + 1: never asks for nothing */
     if (!copy)
         abort();
     memcpy(copy, text.p, text.n);

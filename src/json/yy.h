@@ -24,7 +24,7 @@ static inline bool yy_raw_number(yyjson_val *v, double *ret)
 {
     const char *text = unsafe_yyjson_get_raw(v);
     yyjson_val number;
-    char first = *text == '-' ? text[1] : *text;
+    char first = text[*text == '-'];
     if (first < '0' || first > '9' || !yyjson_read_number(text, &number, YYJSON_READ_NOFLAG, NULL, NULL))
         return false;
     *ret = yyjson_get_num(&number);

@@ -190,7 +190,7 @@ static int segment_measure(struct spool *s, struct segment *seg, int fd, uint64_
 {
     struct stat st;
     struct walk w = {.at = from};
-    uint64_t torn;
+    uint64_t torn = 0;
     if (fstat(fd, &st) < 0)
         return -errno;
     uint64_t size = (uint64_t)st.st_size;

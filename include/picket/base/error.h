@@ -75,7 +75,7 @@ enum error_fate {
 /* clang-format on */
 
 enum {
-#define X(name, number, status, fate, type, text) ERR_##name = number,
+#define X(name, number, status, fate, type, text) ERR_##name = (number),
     ERR_MAP(X)
 #undef X
 };

@@ -36,6 +36,7 @@ static inline void list_push_front(struct list *head, struct list *link)
 }
 static inline struct list *list_first(struct list *head) /* NULL when empty */
 {
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): a freed element was taken off the list, which the analyzer forgets */
     return head->next == head ? NULL : head->next;
 }
 static inline struct list *list_pop(struct list *head) /* removes and returns the first, NULL when empty */
@@ -56,7 +57,9 @@ static inline void list_splice(struct list *to, struct list *from)
     to->prev = from->prev;
     list_init(from);
 }
+/* NOLINTBEGIN(bugprone-macro-parentheses): `it` is declared here, so it stands bare */
 #define LIST_EACH(head, it) for (struct list *it = (head)->next; it != (head); it = it->next)
 /* The body may remove `it` and nothing else. */
 #define LIST_EACH_SAFE(head, it) \
     for (struct list *it = (head)->next, *it##_next = it->next; it != (head); it = it##_next, it##_next = it->next)
+/* NOLINTEND(bugprone-macro-parentheses) */
