@@ -17,7 +17,7 @@ help:
 	@echo 'make crash         the long form of the crash tests: about half an hour of killing, cutting and filling up; ends with a table'
 	@echo 'make bench         measure this machine: accepted and digested per second, memory, time until an event shows'
 	@echo 'make build         build $(BUILD)/picket and everything else'
-	@echo 'make lint          check the layers and the rules of style; make format: lay out the C files'
+	@echo 'make lint          check the layers, the rules of style, and what analysers find; make format: lay out the C files'
 	@echo 'make fuzz          fuzz every parser of foreign bytes for FUZZ_SECONDS each (3600)'
 	@echo 'make clean         remove the build directories'
 
@@ -69,6 +69,8 @@ format-check:
 
 lint:
 	@python3 tests/lint/lint.py
+	@docker/setup.sh build lint
+	@python3 tests/lint/analyse.py
 
 fuzz:
 	@echo 'make fuzz: install missing Debian packages, fuzz two targets at a time'

@@ -142,7 +142,7 @@ if [ "${1-}" = --install ]; then
     exit 0
 fi
 
-[ $# -gt 0 ] || die "usage: docker/setup.sh SECTION... (build run database test ci)"
+[ $# -gt 0 ] || die "usage: docker/setup.sh SECTION... (build run database test lint ci)"
 sections=$*
 for section in $sections; do
     grep -q "^$section " "$list" || die "packages.txt has no section '$section'"

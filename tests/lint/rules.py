@@ -83,4 +83,14 @@ def check_files(root):
                 yield Problem("text", path, i, "", f"{len(line)} columns; at most {MAX_COLUMNS}")
 
 
-CHECKS = [check_sizes, check_calls, check_texts, check_files]
+def check_excuses(root):
+    """What a tool of analyse.py is told to overlook says why."""
+    for path in c_files(root, "src", "include"):
+        with open(os.path.join(root, path), encoding="utf-8") as f:
+            for i, line in enumerate(f, 1):
+                tidy, cpp = re.search(r"\bNOLINT(?!END)\w*(\(([\w.,-]+)\): \S)?", line), re.search(r"\bcppcheck-suppress(?: \w+ ; \S)?", line)
+                if (tidy and not tidy.group(1)) or (cpp and " ; " not in cpp.group(0)):
+                    yield Problem("excuse", path, i, "", "name the check and the reason: NOLINT(check): reason, cppcheck-suppress identifier ; reason")
+
+
+CHECKS = [check_sizes, check_calls, check_texts, check_files, check_excuses]

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from lint import lint
-from rules import check_calls, check_files, check_sizes, check_texts
+from rules import check_calls, check_excuses, check_files, check_sizes, check_texts
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -101,6 +101,14 @@ def test_long_files(tmp_path):
 )
 def test_texts(tmp_path, text, rule):
     assert found(tmp_path, check_files, "src/api/a.c", text) == [rule]
+
+
+@pytest.mark.parametrize("comment, rules", [
+    ("NOLINT", ["excuse"]), ("NOLINTNEXTLINE(bugprone-x)", ["excuse"]), ("NOLINTBEGIN(cert-x): why", []), ("NOLINTEND(cert-x)", []),
+    ("NOLINT(clang-analyzer-core.X): why", []), ("cppcheck-suppress memleak", ["excuse"]), ("cppcheck-suppress memleak ; why", []),
+])
+def test_excuses_say_why(tmp_path, comment, rules):
+    assert found(tmp_path, check_excuses, "src/api/a.c", f"int x; /* {comment} */\n") == rules
 
 
 def test_exceptions_excuse_and_must_be_used(tmp_path):
