@@ -40,11 +40,15 @@ void spill_file(const struct spill_name *name, char dst[SPILL_NAME_MAX])
     (void)snprintf(dst, SPILL_NAME_MAX, "%0*" PRId64 "-%s.envelope", NUMBER_DIGITS, name->number, record); /* always fits */
 }
 
+/* Only the name that spill_file() would give: a letter has one, and under another its file would be listed and not be found. */
 static bool parse_name(struct str file, struct spill_name *ret)
 {
-    struct str number = str_take(file, NUMBER_DIGITS), rest = str_drop(file, NUMBER_DIGITS);
-    return file.n == NUMBER_DIGITS + 1 + ID_HEX + 9 && str_to_i64(number, &ret->number) && str_starts(rest, STR("-")) &&
-           str_ends(rest, STR(".envelope")) && id_parse(str_take(str_drop(rest, 1), ID_HEX), &ret->record);
+    struct str number = str_take(file, NUMBER_DIGITS), id = str_take(str_drop(file, NUMBER_DIGITS + 1), ID_HEX);
+    char expected[SPILL_NAME_MAX];
+    if (!str_to_i64(number, &ret->number) || ret->number < 0 || !id_parse(id, &ret->record))
+        return false;
+    spill_file(ret, expected);
+    return str_eq(file, str_from(expected));
 }
 
 static int by_number(const void *pa, const void *pb)
