@@ -71,6 +71,7 @@ def test_environment_is_wiped(make_picket):
 
 
 @as_root
+@pytest.mark.skipif(server.SANITIZED, reason="a sanitizer keeps what was freed, and its shadow of memory is too large to read")
 def test_used_password_is_wiped_from_memory(make_picket):
     picket = make_picket(CREATE_SUPERUSER="ann@example.com:a rather remarkable password").start()
     assert b"a rather remarkable" not in memory(picket.process.pid)

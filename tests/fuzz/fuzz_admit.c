@@ -36,9 +36,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     a.body = str_of((const char *)data, size);
     if (data[0] < 5)
         a.body = str_drop(a.body, 1);
-    a.credentials = (struct credentials){.present = true, .key = {{0x9e, 0xc7}}};
+    a.credentials =
+        (struct credentials){.present = data[0] != '\t', .key = {{0x9e, 0xc7}}}; /* a blank before it is no part of an envelope */
     a.project_id = 42;
     a.received_us = INT64_C(1795262400000000);
+    if (!a.credentials.present) { /* the key stands in the body: looked for before the body is worth any work */
+        int peeked = admit_peek(&a);
+        assert(peeked <= 0 && a.n_events == 0 && (peeked < 0 || a.credentials.present));
+    }
     int r = admit_run(&a, 1 << 16); /* 1: not decided, more comes out than is decoded at once on the loop */
     if (r == 1)
         r = admit_run(&a, SIZE_MAX);

@@ -22,6 +22,16 @@ static void check_decode(enum content_encoding enc, struct str in)
     }
 }
 
+/* What is seen of the beginning is the beginning. */
+static void check_peek(enum content_encoding enc, struct str in, size_t max)
+{
+    AUTO_BUF struct buf whole = {0}, start = {0};
+    if (enc == ENCODING_IDENTITY || encoding_decode(enc, in, MAX_BYTES, &whole) < 0)
+        return;
+    int r = encoding_peek(enc, in, max, &start);
+    assert(r == 0 && start.n <= max && start.n <= whole.n && str_starts(buf_str(&whole), buf_str(&start)));
+}
+
 static void check_round_trip(struct str in)
 {
     struct encoding_zstd *z = encoding_zstd_new();
@@ -39,6 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     check_decode((enum content_encoding)(data[0] % 5), str_drop(in, 1));
+    check_peek((enum content_encoding)(data[0] % 5), str_drop(in, 1), 100);
     check_round_trip(in);
     if (encoding_parse(in, &enc) == 0)
         assert(enc <= ENCODING_ZSTD);
