@@ -84,13 +84,15 @@ static void descriptors_close(struct spool *s)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
-/* Moves the segments that the cursor has passed, and those that never took a record, to `ret`. */
+/* Moves the segments that the cursor has passed, and those that never took a record, to `ret`. The last one, digested to its end, goes when the disk
+ * needs its space: the cursor passes it only when a next one lasts, and that may be what there is no room for. */
 static void segments_retire(struct spool *s, struct list *ret)
 {
     (void)pthread_mutex_lock(&s->lock);
+    bool in_need = s->disk_low || s->refuse_until_us != 0;
     LIST_EACH_SAFE(&s->segments, it) {
         struct segment *seg = container_of(it, struct segment, link);
-        bool passed = seg->number < s->cursor.segment || (s->disk_low && cursor_is_at_end(s, seg));
+        bool passed = seg->number < s->cursor.segment || (in_need && cursor_is_at_end(s, seg));
         bool needed = !passed && seg->end > SEGMENT_HEAD_BYTES;
         if (needed || seg->state == SEGMENT_OPEN)
             continue;
