@@ -36,6 +36,14 @@ def cluster():
         directory.remove()
 
 
+@pytest.fixture(autouse=True)
+def standing(cluster):
+    """A test that failed while it had PostgreSQL down does not take the others with it."""
+    yield
+    if not cluster.process:
+        cluster.start()
+
+
 @pytest.fixture
 def make_site(cluster):
     """make_site(**settings) → a Site of the test's own, started unless start=False."""

@@ -92,23 +92,35 @@ def look(conninfo, promises, projects):
     return figures
 
 
-def count_stored(conninfo, projects):
-    """Cheap: what the counters say."""
-    try:
-        with psycopg.connect(conninfo, autocommit=True, connect_timeout=5) as connection:
-            return connection.execute("SELECT coalesce(sum(stored), 0)::bigint FROM project_counters WHERE project_id = ANY (%s)",
-                                      (projects,)).fetchone()[0]
-    except psycopg.OperationalError:
-        return -1
+class Watch:
+    """Cheap to ask again and again: how many are stored, by the counters; -1 while the database does not answer."""
+
+    def __init__(self, conninfo):
+        self.conninfo, self.connection = conninfo, None
+
+    def stored(self, projects):
+        try:
+            if not self.connection:
+                self.connection = psycopg.connect(self.conninfo, autocommit=True, connect_timeout=5)
+            return self.connection.execute("SELECT coalesce(sum(stored), 0)::bigint FROM project_counters WHERE project_id = ANY (%s)",
+                                           (projects,)).fetchone()[0]
+        except psycopg.OperationalError:
+            self.close()
+            return -1
+
+    def close(self):
+        if self.connection:
+            self.connection.close()
+        self.connection = None
 
 
-def check(conninfo, promises, projects, seconds=30.0, dead_letters=0, lost=0):
+def check(watch, promises, projects, seconds=30.0, dead_letters=0, lost=0):
     """Waits until everything that was acknowledged is stored, then holds all figures against each other. `lost` and `dead_letters`: as many as
     the test destroyed by its own hand."""
-    projects = sorted(projects)
+    conninfo, projects = watch.conninfo, sorted(projects)
     expected = promises.total() - lost - dead_letters
-    until(lambda: count_stored(conninfo, projects) >= expected,
-          lambda: f"{count_stored(conninfo, projects)} stored of {expected}:\n{look(conninfo, promises, projects)}", seconds, pause=0.05)
+    until(lambda: watch.stored(projects) >= expected,
+          lambda: f"{watch.stored(projects)} stored of {expected}:\n{look(conninfo, promises, projects)}", seconds, pause=0.05)
     figures = look(conninfo, promises, projects)
     if figures.lost > lost + dead_letters:  # so many are stored, but perhaps not those: what was not acknowledged may have come first
         def all_there():

@@ -9,6 +9,7 @@ import server
 from waiting import TIME_FACTOR, until
 
 PROGRAM = os.path.join(server.BUILD, "tests", "bench", "load")
+REFUSALS = (200, 429, 503)  # what may be answered when there is no room: the door asks who brings more than its share (src/spool/door.c)
 SALT_DIGITS = 16  # of an id: the rest is a counter from 1
 
 

@@ -10,17 +10,19 @@ from waiting import until
 
 
 class Site:
-    def __init__(self, cluster, private=False, url=None, program=None, **settings):
+    """`books`: conninfo for the ledger, where the Picket's own way to the database is in trouble."""
+
+    def __init__(self, cluster, private=False, url=None, books=None, program=None, **settings):
         self.directory = server.Directory()
         if not private:
-            settings["DATABASE_URL"] = url or cluster.new_database()
+            settings["DATABASE_URL"] = url or cluster.common_database()
         settings.setdefault("CREATE_SUPERUSER", ":".join(server.ADMIN))
         self.picket = server.Picket(self.directory, **settings)
         if program:
             self.picket.program = program
         self.promises = ledger.Promises()
         self.projects, self.loads = [], []
-        self.books = None  # conninfo for the ledger, where it is not the Picket's way
+        self.watch = ledger.Watch(books or self.picket.conninfo())
 
     def start(self):
         self.picket.start()
@@ -51,7 +53,7 @@ class Site:
         if answer.status_code == 200:
             self.promises.add(project.id, client.accepted(answer))
         else:
-            assert answer.status_code == 503 and answer.headers.get("Retry-After"), f"{answer.status_code} {answer.headers} {answer.text}"
+            assert answer.status_code in (429, 503) and answer.headers.get("Retry-After"), f"{answer.status_code} {answer.headers} {answer.text}"
         return answer.status_code
 
     def send_promised(self, n=1, value="one by one"):
@@ -61,19 +63,24 @@ class Site:
         until(lambda: self.send() == 200, lambda: f"events are refused:\n{self.picket.log()[-2000:]}", seconds, pause=0.05)
 
     def stored(self):
-        return ledger.count_stored(self.books or self.picket.conninfo(), [project.id for project in self.projects])
+        return self.watch.stored([project.id for project in self.projects])
+
+    def stored_or_none(self):
+        n = self.stored()
+        return (n,) if n >= 0 else None
 
     def wait_digesting(self, seconds=20):
         """More is stored than when this was called."""
-        before = self.stored()
-        until(lambda: self.stored() > before >= 0, lambda: f"nothing is digested:\n{self.picket.log()[-2000:]}", seconds)
+        before = until(self.stored_or_none, "the database does not answer", seconds)[0]
+        until(lambda: self.stored() > before, lambda: f"nothing is digested:\n{self.picket.log()[-2000:]}", seconds)
 
     def check(self, **options):
-        return ledger.check(self.books or self.picket.conninfo(), self.promises, [project.id for project in self.projects], **options)
+        return ledger.check(self.watch, self.promises, [project.id for project in self.projects], **options)
 
     def end(self):
         for one in self.loads:
             one.kill()
+        self.watch.close()
         self.picket.end()
 
 

@@ -23,10 +23,8 @@ def proxy(cluster):
 @pytest.fixture
 def site(cluster, proxy):
     """A Picket behind the proxy; the books are kept over the direct way."""
-    direct = cluster.new_database()
-    database = direct.split("?")[0].rsplit("/", 1)[1]
-    site = Site(cluster, url=cluster.role_url(database, proxy.port), DATABASE_ACQUIRE_TIMEOUT_SECS=1)
-    site.books = direct
+    direct = cluster.common_database()
+    site = Site(cluster, url=cluster.role_url(cluster.name_of(direct), proxy.port), books=direct, DATABASE_ACQUIRE_TIMEOUT_SECS=1)
     try:
         yield site.start()
     finally:
@@ -43,7 +41,7 @@ def places(direction, rounds):
 
 @pytest.mark.parametrize("direction, what", [(UP, "the statement"), (DOWN, "its answer")], ids=["statement", "answer"])
 def test_cut_at_byte(site, proxy, direction, what):
-    rounds = figures.amount(24, 400)
+    rounds = figures.amount(18, 400)
     run = site.load(rate=400, connections=8)
     for n, place in enumerate(places(direction, rounds)):
         cut = proxy.cut_after(direction, place, how=("close", "reset")[n % 2], application=DIGEST)
@@ -74,7 +72,7 @@ def test_silence_for_a_while(site, proxy):
     proxy.stall(new=True)
     run.wait_progress()
     assert site.picket.http.get(site.picket.url + "/health/ready", timeout=10).status_code == 503
-    time.sleep(figures.amount(1, 20))
+    time.sleep(figures.amount(0.3, 20))
     run.wait_progress()
     proxy.resume()
     site.wait_digesting()

@@ -25,9 +25,12 @@ def is_gone(pid):
 
 class Victim(postgres.Cluster):
     ROLE = "app"  # what Pickets log in as: no superuser, so limits hold for it
+    common = None
 
     def create(self):
         super().create()
+        self.sql("ALTER SYSTEM SET fsync = off")  # processes die here, never the kernel: what it was given it keeps
+        self.sql("SELECT pg_reload_conf()")
         self.sql(f"CREATE ROLE {self.ROLE} LOGIN PASSWORD '{self.password}'")
 
     def new_database(self, tablespace="pg_default"):
@@ -36,6 +39,19 @@ class Victim(postgres.Cluster):
         name = f"crash_{self.n_databases}"
         self.sql(f'CREATE DATABASE "{name}" OWNER {self.ROLE} TABLESPACE {tablespace}')
         return self.role_url(name)
+
+    def common_database(self):
+        """URL of the one database that tests share which do not hurt it: each has projects of its own."""
+        self.common = self.common or self.new_database()
+        return self.common
+
+    def drop_database(self, url):
+        self.sql(f'DROP DATABASE "{self.name_of(url)}" WITH (FORCE)')
+
+    @staticmethod
+    def name_of(url):
+        """The database of a URL."""
+        return url.split("?")[0].rsplit("/", 1)[1]
 
     def role_url(self, database, port=None):
         return f"postgresql://{self.ROLE}:{self.password}@127.0.0.1:{port or self.port}/{database}?sslmode=disable"
@@ -71,6 +87,19 @@ class Victim(postgres.Cluster):
             os.kill(pid, signal.SIGKILL)
         until(lambda: not before & set(children(self.process.pid)), "PostgreSQL does not begin anew", 60)
         until(self.answers, lambda: f"PostgreSQL does not recover: {self.tail()}", 60)
+
+    @contextlib.contextmanager
+    def no_sessions(self):
+        """The role has none and gets none."""
+        self.sql(f"ALTER ROLE {self.ROLE} CONNECTION LIMIT 0")
+        try:
+            def none_left():
+                self.end_sessions()
+                return not self.backends()
+            until(none_left, "sessions stay", pause=0.02)
+            yield
+        finally:
+            self.sql(f"ALTER ROLE {self.ROLE} CONNECTION LIMIT -1")
 
     @contextlib.contextmanager
     def setting(self, name, value):
