@@ -150,6 +150,29 @@ static bool one_segment_left(struct kit *k)
     return kit_segments(k, NULL) == 1;
 }
 
+/* What is digested may be the room that the disk lacks: the last segment does not wait for a next one to go. */
+static void a_full_disk_gets_back_what_is_digested(void **state)
+{
+    struct kit *k = *state;
+    static const char *const points[] = {"spool.write", "spool.segment.open"}; /* it is sealed, and none can follow */
+    kit_append_many(k, 0, 10, 200);
+    for (size_t i = 0; i < ARRAY_LEN(points); i++) {
+        fault_arm(points[i], FAULT_ERROR, 1, ENOSPC);
+        assert_int_equal(kit_append(k, 1000, 200), -ERR_SPOOL_SEALED);
+    }
+    fault_disarm();
+    assert_int_equal(kit_segments(k, NULL), 1);
+    AUTO_FREE struct kit_seen *seen = kit_drain(k);
+    kit_expect(seen, 0, 10);
+    for (int64_t until = clock_mono_us() + 30 * CLOCK_US_PER_S; kit_segments(k, NULL) > 0 && clock_mono_us() < until;)
+        sched_yield();
+    assert_int_equal(kit_segments(k, NULL), 0);
+    kit_reopen(k); /* the cursor names a segment that is gone */
+    kit_append_many(k, 10, 10, 200);
+    AUTO_FREE struct kit_seen *later = kit_drain(k);
+    kit_expect(later, 10, 10);
+}
+
 static void s6_a_cursor_that_is_not_saved_only_repeats(void **state)
 {
     struct kit *k = *state;
@@ -335,6 +358,7 @@ int main(void)
         CASE(s5_a_failed_sync_is_not_tried_again_on_its_file),
         CASE(s5_acknowledged_records_survive_a_sealed_segment_and_a_restart),
         CASE(s2_appends_fail_until_a_segment_can_be_made),
+        CASE(a_full_disk_gets_back_what_is_digested),
         CASE(s6_a_cursor_that_is_not_saved_only_repeats),
         CASE(each_failure_loses_nothing_acknowledged),
         CASE(each_death_loses_nothing_acknowledged),
