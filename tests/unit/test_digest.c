@@ -157,8 +157,8 @@ static void same_id_across_midnight(void **state)
         {0, -1, 0, 1}, /* from partition to partition */
         {0, 1 - CLOCK_US_PER_DAY, 0, 1},
         {0, -CLOCK_US_PER_DAY / 2, CLOCK_US_PER_DAY / 2 - 1, 1},
-        {1, -1, 0, 1}, /* from the default partition to a day's */
-        {9, -1, 0, 1}, /* within the default partition */
+        {1, -1, 0, 1},                                  /* from the default partition to a day's */
+        {9, -1, 0, 1},                                  /* within the default partition */
         {0, CLOCK_US_PER_DAY, CLOCK_US_PER_DAY - 1, 1}, /* the clock was set back */
         {0, CLOCK_US_PER_DAY, 0, 1},
         {0, -1 - CLOCK_US_PER_DAY, 0, 2},

@@ -92,7 +92,7 @@ struct http_job {
     void (*run)(struct http_job *job);
     void (*home)(struct http_job *job);
     struct work_pool *pool; /* NULL: the server's */
-    struct work_job work; /* private from here */
+    struct work_job work;   /* private from here */
     struct http_worker *worker;
     struct list link;
 };
