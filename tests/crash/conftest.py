@@ -64,8 +64,17 @@ def make_site(cluster):
         raise errors[0]
 
 
-def pytest_sessionfinish():
-    figures.write()
+def pytest_sessionfinish(session):
+    """Tests that run side by side tell what they measured to the process that started them."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["figures"] = figures.lines
+    else:
+        figures.write()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    figures.lines += node.workeroutput.get("figures", [])
 
 
 def pytest_terminal_summary(terminalreporter):

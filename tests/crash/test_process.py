@@ -2,6 +2,7 @@
 that jumps by a day."""
 import glob
 import os
+import pathlib
 import signal
 import time
 
@@ -52,14 +53,12 @@ def test_suspended(make_site):
 # ---- the clock
 
 @pytest.fixture
-def clock(tmp_path):
+def clock():
     """A file that says how far off the wall clock of a Picket is; monotonic time is left alone, as a step of the clock leaves it."""
     if not FAKETIME:
         pytest.skip("libfaketime is not installed")
-    path = tmp_path / "clock"
-    os.chmod(tmp_path, 0o755)
-    for parent in list(tmp_path.parents)[:2]:
-        os.chmod(parent, 0o755)  # user postgres reads it, too
+    directory = server.Directory()  # user postgres reads it, too
+    path = pathlib.Path(directory.join("clock"))
 
     def set_off(text):
         new = path.with_suffix(".new")
@@ -68,7 +67,8 @@ def clock(tmp_path):
         os.replace(new, path)
     set_off("+0")
     set_off.settings = {"LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": str(path), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    return set_off
+    yield set_off
+    directory.remove()
 
 
 def receipt_days(site):

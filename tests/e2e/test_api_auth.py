@@ -184,6 +184,7 @@ def make_own(own):
     own.stop()
 
 
+@pytest.mark.alone
 def test_unknown_user_takes_as_long(make_own):
     """G-19: existence shows neither in the text nor in the time: an unknown account is hashed as well."""
     api = make_own()
@@ -222,6 +223,7 @@ def test_throttle_is_not_over_the_api(make_own, own):
     assert Api(api.url, token=own.token).get("/auth/me").status_code == 200
 
 
+@pytest.mark.alone
 def test_logins_do_not_stall_ingest(picket, project, nobody):
     """Style A5, G-19: hashing is a worker's job: while logins are hashed, envelopes and health answer."""
     def log_in_again():

@@ -1,5 +1,6 @@
 """Health and projects: contract R1, R2, R7–R9 (§1.9, §1.11), offset pages (§1.7), DSNs (decisions.md "PUBLIC_URL")."""
 import re
+import signal
 import uuid
 
 import pytest
@@ -187,13 +188,14 @@ def test_readiness_without_the_database(make_picket):
     try:
         away.create()
         picket = make_picket(DATABASE_URL=away.new_database()).start()
+        letters = until(lambda: Api(picket.url).get("/health/ready").json()["dead_letters"], "dead letters are not counted")
         away.stop()
         until(lambda: Api(picket.url).get("/health/ready").status_code == 503, "still ready")
-        assert Api(picket.url).get("/health/ready").json() == {"status": "not_ready", "checks": {"database": "error"}, "dead_letters": None}
+        assert Api(picket.url).get("/health/ready").json() == {"status": "not_ready", "checks": {"database": "error"}, "dead_letters": letters}
         assert Api(picket.url).read("/health") == {"status": "ok"}
         away.start()
         until(lambda: Api(picket.url).get("/health/ready").status_code == 200, "not ready again", 30)
         picket.stop()
     finally:
-        away.stop()
+        away.stop(signal.SIGQUIT)
         directory.remove()

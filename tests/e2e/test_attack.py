@@ -83,6 +83,7 @@ def bomb():
     return gzip.compress(b'{}\n{"type":"event"}\n' + b" " * (95 << 20) + b"{}\n", 9)
 
 
+@pytest.mark.alone
 def test_work_begins_with_a_key(picket, project, bomb):
     """Who has no key of this server costs a look-up, whatever the body would cost to decode."""
     dsn = gzip.compress(b'{"dsn":"http://%s@127.0.0.1/%d"}\n' % (secrets.token_hex(16).encode(), project.id) + b" " * (95 << 20), 9)
@@ -94,6 +95,7 @@ def test_work_begins_with_a_key(picket, project, bomb):
     assert time.monotonic() - began < (10 if server.SANITIZED else 2)
 
 
+@pytest.mark.alone
 def test_stop_with_expensive_bodies_in_line(make_picket, bomb):
     """issue item 7: SIGTERM ends it within 10 s, though 24 bodies wait that take a second each to decode; those that were promised nothing get 503 or
     nothing."""
@@ -124,6 +126,7 @@ def test_refusals_are_told_and_do_not_flood(make_picket):
     assert key not in picket.log() and project.key not in picket.log()
 
 
+@pytest.mark.alone
 def test_login_does_not_wait_for_expensive_bodies(make_picket, bomb):
     """Passwords have a thread of their own."""
     picket = make_picket().start()

@@ -8,7 +8,7 @@ import pytest
 import server
 import wire
 
-pytestmark = pytest.mark.skipif(server.SANITIZED, reason="a sanitizer's speed and memory say nothing about Picket's")
+pytestmark = [pytest.mark.alone, pytest.mark.skipif(server.SANITIZED, reason="a sanitizer's speed and memory say nothing about Picket's")]
 
 
 @pytest.fixture

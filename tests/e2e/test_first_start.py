@@ -1,6 +1,7 @@
 """The newcomer's way: `picket serve` with nothing but a data directory. Its own PostgreSQL, first administrator, first project, a sample event
 through the front door (issue 3 "A newcomer's two commands", decisions.md "started as root", "data directory")."""
 import glob
+import json
 import os
 import re
 import signal
@@ -180,6 +181,7 @@ def test_killed_and_started_again(newcomer, first):
         return [event_id.hex for event_id, in newcomer.sql("SELECT event_id FROM events WHERE project_id = %s", project.id)]
 
     until(lambda: set(acknowledged) <= set(stored()), lambda: f"{len(set(acknowledged) - set(stored()))} of {len(acknowledged)} are lost")
+    until(lambda: json.loads(newcomer.command("status", "--json"))["server"]["spool"]["bytes"] == 0, newcomer.said)
     ids = stored()
     assert len(ids) == len(set(ids))
     # What was written and not acknowledged (one per connection at most) may be there, too; nothing else.

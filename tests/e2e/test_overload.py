@@ -17,6 +17,8 @@ LOAD = os.path.join(server.BUILD, "tests", "bench", "load")
 SLOW = os.path.join(server.BUILD, "tests", "bench", "slow")
 MiB = 1 << 20
 
+pytestmark = pytest.mark.alone
+
 
 @contextlib.contextmanager
 def running(*command):
