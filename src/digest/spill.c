@@ -16,12 +16,13 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "picket/base/clock.h"
 #include "picket/base/fault.h"
 #include "picket/json/json.h"
 #include "picket/spool/spool.h"
 
 static const char UNFINISHED_NAME[] = "unfinished";
-enum { NUMBER_DIGITS = 19, FILE_MAX = 2 * SPOOL_MAX_RECORD };
+enum { NUMBER_DIGITS = 19, FILE_MAX = 2 * SPOOL_MAX_RECORD, SETTLED_US = 100000 };
 
 struct spill {
     char *dir;
@@ -229,10 +230,14 @@ static int measure(struct spill *s, int dir_fd, struct spill_name **ret, size_t 
     return r;
 }
 
+/* {0}: not known, or so young that the next change could bear the same time, which moves in steps of a clock tick. */
 static struct timespec change_time(const struct spill *s)
 {
     struct stat st;
-    return stat(s->dir, &st) == 0 ? st.st_mtim : (struct timespec){0};
+    if (stat(s->dir, &st) < 0)
+        return (struct timespec){0};
+    int64_t age_us = clock_wall_us() - ((int64_t)st.st_mtim.tv_sec * CLOCK_US_PER_S + st.st_mtim.tv_nsec / 1000);
+    return age_us > SETTLED_US ? st.st_mtim : (struct timespec){0};
 }
 
 void spill_refresh(struct spill *s)
@@ -240,7 +245,7 @@ void spill_refresh(struct spill *s)
     AUTO_FREE struct spill_name *names = NULL;
     size_t n = 0;
     struct timespec now = change_time(s);
-    if (now.tv_sec == s->changed.tv_sec && now.tv_nsec == s->changed.tv_nsec)
+    if (now.tv_sec && now.tv_sec == s->changed.tv_sec && now.tv_nsec == s->changed.tv_nsec)
         return;
     AUTO_CLOSE int dir_fd = open_dir(s->dir);
     s->changed = now; /* from before the look: a change during it is seen by the next */
