@@ -1,6 +1,9 @@
-/* health.c: R1 and R2 (contract §1.9). Ready means that a statement came back within a second. Beside the contract's members R2 tells how many dead
- * letters there are: from the server's memory, because what balancers poll must not count rows. */
+/* health.c: R1 and R2 (contract §1.9). Ready means that a statement came back within a second: the one that is sent for it, or, where that one has to
+ * stand in line behind others, one of those. Beside the contract's members R2 tells how many dead letters there are: from the server's memory,
+ * because what balancers poll must not count rows. */
 #include "internal.h"
+
+enum { PATIENCE_MS = 1000 };
 
 void health_live(struct http_call *call)
 {
@@ -46,19 +49,24 @@ static void answer(struct readiness *op, bool ok)
     http_answer_json(op->call, ok ? 200 : 503, &out);
 }
 
+static bool busy_but_well(const struct readiness *op, int r)
+{
+    return r == -ERR_DB_BUSY && db_answered_within(op->call->worker->db, PATIENCE_MS);
+}
+
 static void pinged(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct readiness *op = container_of(q, struct readiness, query);
     (void)rows;
     h2o_timeout_unlink(&op->deadline);
-    answer(op, r == 0);
+    answer(op, r == 0 || busy_but_well(op, r));
 }
 
 static void too_late(h2o_timeout_entry_t *entry)
 {
     struct readiness *op = container_of(entry, struct readiness, deadline);
     db_cancel(&op->query);
-    answer(op, false);
+    answer(op, busy_but_well(op, -ERR_DB_BUSY));
 }
 
 void health_ready(struct http_call *call)

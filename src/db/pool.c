@@ -76,7 +76,8 @@ struct db {
     unsigned n_waiting;
     uv_timer_t timer;
     uint64_t backoff_ms, connect_at_ms;
-    bool lost; /* the last attempt failed: said once */
+    uint64_t answered_ms; /* when a statement went well last; 0: never */
+    bool lost;            /* the last attempt failed: said once */
     bool closing;
     void (*closed)(void *arg);
     void *closed_arg;
@@ -346,6 +347,8 @@ static void conclude(struct db_conn *c)
     bool ok = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK, spent = false;
     int r = ok || !q ? 0 : failure_of(c, q, result, &spent);
     c->query = NULL;
+    if (ok)
+        db->answered_ms = uv_now(db->loop);
     if (spent)
         conn_gone(c, r);
     else
@@ -516,6 +519,11 @@ uv_loop_t *db_loop(const struct db *db)
 bool db_connected(const struct db *db)
 {
     return !list_empty(&db->conns[CONN_IDLE]) || !list_empty(&db->conns[CONN_BUSY]);
+}
+
+bool db_answered_within(const struct db *db, uint64_t ms)
+{
+    return db->answered_ms && uv_now(db->loop) - db->answered_ms <= ms;
 }
 
 void db_submit(struct db *db, struct db_query *q)

@@ -315,14 +315,18 @@ static void waiting_has_a_deadline(void **state)
     config.acquire_ms = 100;
     kit_open_with(&k, &config);
     KIT_UNTIL(&k, db_connected(k.db));
+    assert_false(db_answered_within(k.db, 1000));
     struct op running, waiting;
     start_sleep(&k, &running, 1000);
     start_sleep(&k, &waiting, 1);
     KIT_UNTIL(&k, waiting.n_done == 1);
     assert_int_equal(waiting.r, -ERR_DB_BUSY);
     assert_int_equal(running.n_done, 0);
+    assert_false(db_answered_within(k.db, 1000));
     KIT_UNTIL(&k, running.n_done == 1);
     assert_int_equal(running.r, 0);
+    assert_true(db_answered_within(k.db, 1000));
+    KIT_UNTIL(&k, !db_answered_within(k.db, 10));
     kit_close(&k);
 }
 

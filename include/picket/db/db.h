@@ -29,7 +29,8 @@ MUST_CHECK int db_open(uv_loop_t *loop, const struct db_config *config, struct d
 /* Fails waiting queries with -ERR_DB_AWAY, lets running ones finish or time out, then closed() runs on the loop. */
 void db_close(struct db *db, void (*closed)(void *arg), void *arg);
 uv_loop_t *db_loop(const struct db *db);
-bool db_connected(const struct db *db); /* at least one connection is up */
+bool db_connected(const struct db *db);                    /* at least one connection is up */
+bool db_answered_within(const struct db *db, uint64_t ms); /* a statement of this pool went well in the last `ms` */
 
 /* ---- queries */
 struct db_rows;
