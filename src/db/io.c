@@ -4,15 +4,16 @@
  * and made anew after it. Closing a handle takes it out of epoll at once; its memory is freed in the close callback. Output is flushed until
  * libpq has nothing left; while something is left the poll also waits for writability.
  *
- * When a connection breaks, libpq closes its socket inside whatever call notices, which may be a sending one. The number may belong to another
- * file a moment later, so after every such call the poll handle is closed before anything else, and uv_poll_start is only ever called on a
- * socket that libpq still has. A loss is reported from a poll callback, or as the result of db_io_flush, never by a callback from the call
- * that noticed it (A1). */
+ * When a connection breaks, libpq closes its socket inside whatever call notices, which may be a sending one, and the number may belong to
+ * another thread's file a moment later. So the poll handle watches a duplicate of the socket, which is closed here, after the handle. A loss is
+ * reported from a poll callback, or as the result of db_io_flush, never by a callback from the call that noticed it (A1). */
 #include "io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lookup.h"
 #include "picket/base/error.h"
@@ -24,8 +25,10 @@ static void on_closed(uv_handle_t *handle)
 
 static void stop_poll(struct db_io *io)
 {
-    if (io->poll)
-        uv_close((uv_handle_t *)TAKE_PTR(io->poll), on_closed);
+    if (!io->poll)
+        return;
+    uv_close((uv_handle_t *)TAKE_PTR(io->poll), on_closed); /* out of epoll at once */
+    (void)close(io->fd);                                    /* the connection stays: it is libpq's */
 }
 
 void db_io_close(struct db_io *io)
@@ -60,14 +63,18 @@ static void on_ready(uv_poll_t *poll, int status, int events);
 static int start_poll(struct db_io *io, int events, uv_poll_cb callback)
 {
     stop_poll(io);
+    AUTO_CLOSE int fd = fcntl(PQsocket(io->pg), F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
     io->poll = malloc(sizeof *io->poll);
     if (!io->poll)
         abort();
-    int r = uv_poll_init(io->loop, io->poll, PQsocket(io->pg));
+    int r = uv_poll_init(io->loop, io->poll, fd);
     if (r < 0) {
         free(TAKE_PTR(io->poll));
         return r;
     }
+    io->fd = TAKE_FD(fd);
     io->poll->data = io; /* the handle is not embedded in io (M3), so container_of cannot lead back */
     io->events = events;
     return uv_poll_start(io->poll, events, callback);

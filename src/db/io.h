@@ -17,6 +17,7 @@ struct db_io {
     const char *application;  /* borrowed while connecting */
     unsigned statement_ms;
     uv_poll_t *poll;
+    int fd;                             /* what poll watches: a duplicate of libpq's socket; open while poll is there */
     int events;                         /* what poll waits for */
     bool up;                            /* connected */
     void (*on_up)(struct db_io *io);    /* connected; never inside db_io_open */
