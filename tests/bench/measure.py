@@ -112,7 +112,7 @@ def measure_visible(picket, events):
 
 
 def wrk(url, seconds, *arguments):
-    out = subprocess.run(["wrk", "-t2", "-c64", f"-d{seconds}s", "--latency", "-s", os.path.join(HERE, "envelopes.lua"), url, "--", *arguments],
+    out = subprocess.run(["wrk", "-t2", "-c64", f"-d{seconds}s", "--latency", "-s", os.path.join(HERE, "envelopes.lua"), url, "--", *map(str, arguments)],
                          check=True, capture_output=True, text=True).stdout
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
     errors = re.search(r"Socket errors: (.*)", out)
