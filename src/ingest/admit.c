@@ -3,8 +3,9 @@
  * Lost framing refuses the request. A payload that is broken or too large costs that item only; when nothing at all survives because
  * everything was broken or too large, the request is refused with the first reason. Items of kinds that are not stored are skipped.
  *
- * An envelope holds one event (§2.6): the first that is sound is taken, further ones are counted and left out. Its id, which is also the answer's,
- * is the envelope header's, else its own, else one that is made here. */
+ * SDKs put one event into an envelope (§2.6); several are all taken. The first one's id, which is also the answer's, is the envelope header's, else its
+ * own, else one that is made here. A further one's is its own; without one it follows from the first one's and its place, so that an envelope that is
+ * sent again is stored once. An id that the envelope has had already is a second copy. */
 #include "admit.h"
 
 #include "picket/base/error.h"
@@ -22,11 +23,50 @@ void admit_done(struct admit *a)
     arena_done(&a->arena);
 }
 
-static struct id128 choose_event_id(const struct envelope *e, struct id128 own)
+static struct id128 first_event_id(const struct envelope *e, struct id128 own)
 {
     if (e->header.has_event_id)
         return e->header.event_id;
     return id_is_nil(&own) ? id_random() : own;
+}
+
+static struct id128 further_event_id(const struct admit *a, struct id128 own)
+{
+    struct id128 id = id_is_nil(&own) ? a->events[0].event_id : own;
+    if (id_is_nil(&own))
+        id.b[sizeof id.b - 1] ^= (uint8_t)a->n_events; /* below ADMIT_MAX_EVENTS: no two alike */
+    return id;
+}
+
+static bool is_taken(const struct admit *a, const struct id128 *id)
+{
+    for (unsigned i = 0; i < a->n_events; i++)
+        if (id_eq(&a->events[i].event_id, id))
+            return true;
+    return false;
+}
+
+static void add_record(struct admit *a, const struct envelope *e, struct str payload, struct id128 event_id)
+{
+    if (a->n_events <= 1) { /* most have one: room for the others is made when the second comes */
+        struct spool_record *more = arena_array(&a->arena, struct spool_record, a->n_events == 0 ? 1 : ADMIT_MAX_EVENTS);
+        if (a->n_events)
+            more[0] = a->events[0];
+        a->events = more;
+    }
+    struct spool_record *record = &a->events[a->n_events++];
+    *record = (struct spool_record){
+        .id = id_v7(a->received_us),
+        .event_id = event_id,
+        .project_id = a->project_id,
+        .received_us = a->received_us,
+        .sent_at_us = e->header.sent_at_us,
+        .kind = SPOOL_EVENT,
+        .meta = e->header.json,
+        .payload = payload,
+    };
+    memcpy(record->addr, a->addr, sizeof record->addr);
+    a->event_bytes += payload.n + e->header.json.n;
 }
 
 /* Why the item is left out: 0 = it is taken, 1 = not of a stored kind, <0 = broken or too large. */
@@ -39,27 +79,17 @@ static int take_event(struct admit *a, const struct envelope *e, const struct en
     int r = event_peek(item->payload, &own, &is_error);
     if (r < 0)
         return r;
-    if (!is_error)
+    if (!is_error) {
+        a->unwanted = a->unwanted || item_kind_of(STR("transaction"))->fate == ITEM_UNWANTED;
         return 1;
-    if (a->n_events == ADMIT_MAX_EVENTS) {
+    }
+    struct id128 id = a->n_events == 0 ? first_event_id(e, own) : further_event_id(a, own);
+    size_t bytes = item->payload.n + e->header.json.n;
+    if (is_taken(a, &id) || a->n_events == ADMIT_MAX_EVENTS || (a->n_events && a->event_bytes + bytes > ADMIT_MAX_BYTES)) {
         a->n_surplus++;
         return 1;
     }
-    if (!a->events)
-        a->events = arena_array(&a->arena, struct spool_record, ADMIT_MAX_EVENTS);
-    struct spool_record *record = &a->events[a->n_events];
-    *record = (struct spool_record){
-        .id = id_v7(a->received_us),
-        .event_id = choose_event_id(e, own),
-        .project_id = a->project_id,
-        .received_us = a->received_us,
-        .sent_at_us = e->header.sent_at_us,
-        .kind = SPOOL_EVENT,
-        .meta = e->header.json,
-        .payload = item->payload,
-    };
-    memcpy(record->addr, a->addr, sizeof record->addr);
-    a->n_events++;
+    add_record(a, e, item->payload, id);
     return 0;
 }
 
@@ -69,8 +99,9 @@ static int read_items(struct admit *a, struct envelope *e)
     int r, first_reason = 0;
     bool needs_id = false;
     while ((r = envelope_next(e, &item)) == 1) {
-        needs_id = needs_id || item.type != ITEM_OTHER;
-        int why = item.type == ITEM_EVENT ? take_event(a, e, &item) : 1;
+        needs_id = needs_id || item.kind->needs_event_id;
+        a->unwanted = a->unwanted || item.kind->fate == ITEM_UNWANTED;
+        int why = item.kind->fate == ITEM_STORED ? take_event(a, e, &item) : 1;
         a->n_skipped += why == 1;
         if (why < 0) {
             unsigned *counter = why == -ERR_ITEM_TOO_LARGE ? &a->n_large : &a->n_broken;

@@ -6,7 +6,10 @@
 #include "picket/protocol/envelope.h"
 #include "picket/spool/spool.h"
 
-enum { ADMIT_MAX_EVENTS = 1 }; /* protocol §2.6: of two events the first is accepted */
+enum {
+    ADMIT_MAX_EVENTS = 100,
+    ADMIT_MAX_BYTES = 8 << 20
+}; /* of one envelope; bytes: of events with its header, the first is always taken */
 
 struct admit_limits {
     size_t envelope_max_bytes, event_max_bytes;
@@ -27,9 +30,11 @@ struct admit {
     int broken; /* why the first broken item is broken; 0: none is */
     bool has_id;
     struct id128 id;                                            /* the answer's */
-    unsigned n_events, n_broken, n_large, n_skipped, n_surplus; /* surplus: an event beside the first */
+    unsigned n_events, n_broken, n_large, n_skipped, n_surplus; /* surplus: sound events beyond these bounds, or of an id that is taken */
+    bool unwanted;                                              /* an item of a kind that is ITEM_UNWANTED was there */
     struct spool_record *events;                                /* in the arena; slices borrow `decoded` or `body` */
     /* own */
+    size_t event_bytes; /* of `events` */
     struct buf decoded;
     struct arena arena;
 };

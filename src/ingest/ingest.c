@@ -30,7 +30,8 @@ struct ingest {
     atomic_uint_fast64_t accepted_requests, accepted_events, refused_requests;
     atomic_uint_fast64_t dropped_broken, dropped_large, dropped_surplus, skipped_items;
     struct tally *tally;
-    uv_timer_t telling; /* on the first HTTP worker's loop */
+    struct buf unwanted_limits; /* X-Sentry-Rate-Limits for who sends what is not stored */
+    uv_timer_t telling;         /* on the first HTTP worker's loop */
     void (*stopped)(void *arg);
     void *stopped_arg;
     struct spool_port *ports[]; /* one per HTTP worker; each touched by its thread only */
@@ -119,6 +120,8 @@ static void answer_accepted(struct ingest_op *op)
     atomic_fetch_add_explicit(&i->accepted_events, a->n_events, memory_order_relaxed);
     AUTO_BUF struct buf out = {0};
     struct json_writer w;
+    if (a->unwanted && i->unwanted_limits.n)
+        http_add_header(op->call, STR("x-sentry-rate-limits"), buf_str(&i->unwanted_limits));
     json_writer_init(&w, &out);
     json_begin_object(&w);
     if (a->has_id) {
@@ -400,6 +403,7 @@ int ingest_open(const struct ingest_config *config, struct ingest **ret)
         return -ENOMEM;
     i->config = *config;
     i->tally = tally_new();
+    item_unwanted_limits(&i->unwanted_limits);
     i->module = (struct http_module){
         .routes = routes, .n_routes = ARRAY_LEN(routes), .ctx = i, .worker_start = worker_start, .worker_stop = worker_stop};
     *ret = i;
@@ -408,8 +412,10 @@ int ingest_open(const struct ingest_config *config, struct ingest **ret)
 
 void ingest_free(struct ingest *i)
 {
-    if (i)
-        tally_free(i->tally);
+    if (!i)
+        return;
+    tally_free(i->tally);
+    buf_done(&i->unwanted_limits);
     free(i);
 }
 

@@ -84,21 +84,6 @@ int envelope_open(struct str body, struct arena *arena, struct envelope *ret)
     return read_event_id(json_get(json_root(doc), STR("event_id")), arena, h);
 }
 
-static enum envelope_item_type item_type(struct str name)
-{
-    static const struct str need_id[] = {
-        /* §2.2: these make the server give the envelope an id when it has none */
-        {"transaction", 11},   {"security", 8},     {"attachment", 10}, {"form_data", 9},     {"raw_security", 12},
-        {"unreal_report", 13}, {"user_report", 11}, {"feedback", 8},    {"replay_event", 12}, {"profile", 7},
-    };
-    if (str_eq(name, STR("event")))
-        return ITEM_EVENT;
-    for (size_t i = 0; i < ARRAY_LEN(need_id); i++)
-        if (str_eq(name, need_id[i]))
-            return ITEM_NEEDS_EVENT_ID;
-    return ITEM_OTHER;
-}
-
 /* False: no length, or nothing that is one (rule 3). A number beyond every body is a length: the body is cut short. */
 static bool explicit_length(const struct json *v, uint64_t *ret)
 {
@@ -148,7 +133,7 @@ int envelope_next(struct envelope *e, struct envelope_item *ret)
     if (r < 0)
         return r;
     item.type_name = copied_string(json_get(json_root(doc), STR("type")), e->arena);
-    item.type = item_type(item.type_name);
+    item.kind = item_kind_of(item.type_name);
     e->n_items++;
     *ret = item;
     return 1;

@@ -25,7 +25,7 @@ static void check_items(struct envelope *e)
         check_end(e->body, item.header);
         check_end(e->body, item.payload);
         assert(item.payload.p == e->body.p + item.at && item.at >= last && str_is_utf8(item.header) && str_is_utf8(item.type_name));
-        assert((item.type == ITEM_EVENT) == str_eq(item.type_name, STR("event")));
+        assert(item.kind->name.n == 0 || str_eq(item.kind->name, item.type_name));
         last = item.at + item.payload.n;
         n++;
     }

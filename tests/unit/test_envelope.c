@@ -4,17 +4,9 @@
 
 #include "picket/protocol/envelope.h"
 
-static struct str kind_name(enum envelope_item_type type)
+static struct str kind_name(const struct item_kind *kind)
 {
-    switch (type) {
-    case ITEM_EVENT:
-        return STR("event");
-    case ITEM_NEEDS_EVENT_ID:
-        return STR("needs_id");
-    case ITEM_OTHER:
-        return STR("other");
-    }
-    return STR("");
+    return str_eq(kind->name, STR("event")) ? STR("event") : kind->needs_event_id ? STR("needs_id") : STR("other");
 }
 
 static bool borrowed(const struct envelope *e, struct str s)
@@ -37,7 +29,7 @@ static bool check_item(const struct byte_case *c, const struct envelope *e, cons
 {
     struct byte_case wanted = {row, c->arena};
     return case_str(c, "type", item->type_name, case_bytes(&wanted, STR("type"))) &&
-           case_str(c, "kind", kind_name(item->type), case_bytes(&wanted, STR("kind"))) &&
+           case_str(c, "kind", kind_name(item->kind), case_bytes(&wanted, STR("kind"))) &&
            case_str(c, "payload", item->payload, case_bytes(&wanted, STR("payload"))) &&
            case_int(c, "payload borrowed", borrowed(e, item->payload) && borrowed(e, item->header), true) &&
            case_int(c, "at", (int64_t)item->at, item->payload.p - e->body.p);

@@ -62,7 +62,7 @@ static void a_file_is_an_envelope(void **state)
     assert_int_equal(e.header.dsn.n, 0);
     assert_true(strstr(text, "sentry.c") != NULL);
     assert_int_equal(envelope_next(&e, &item), 1);
-    assert_int_equal(item.type, ITEM_EVENT);
+    assert_true(str_eq(item.kind->name, STR("event")));
     kit_payload(5, &wanted);
     assert_true(str_eq(item.payload, buf_str(&wanted)));
     assert_int_equal(envelope_next(&e, &item), 0);

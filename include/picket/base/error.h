@@ -40,7 +40,7 @@ enum error_fate {
     X(TRUNCATED,            2205, 400, FATE_NONE,  "ValidationError", "unexpected end of file: an item's length goes beyond the body") \
     X(TOO_MANY_ITEMS,       2206, 413, FATE_NONE,  "PayloadTooLarge", "the envelope has too many items")                           \
     X(ITEM_TOO_LARGE,       2207, 413, FATE_NONE,  "PayloadTooLarge", "envelope exceeded size limits for type 'event'")            \
-    X(SURPLUS_EVENT,        2209, 400, FATE_NONE,  "ValidationError", "the envelope has an event already: further ones are left out") \
+    X(SURPLUS_EVENT,        2209, 400, FATE_NONE,  "ValidationError", "the envelope has this event already, or too many: further ones are left out") \
     X(BAD_EVENT_ID,         2208, 400, FATE_NONE,  "ValidationError", "invalid event_id: 32 hexadecimal digits are expected, with or without hyphens") \
     /* payloads */                                                                                                               \
     X(BAD_JSON,             2301, 400, FATE_DEAD,  "ValidationError", "invalid JSON data")                                        \

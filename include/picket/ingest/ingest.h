@@ -21,7 +21,7 @@ struct ingest_stats {
     uint64_t accepted_requests, accepted_events; /* answered 200 */
     uint64_t refused_requests;                   /* answered anything else by a handler */
     uint64_t dropped_broken, dropped_large;      /* items left out of an envelope that was accepted … */
-    uint64_t dropped_surplus;                    /* … and events beside its first */
+    uint64_t dropped_surplus;                    /* … and events of an id that their envelope has already, or beyond its bounds */
     uint64_t skipped_items;                      /* items of kinds that are not stored */
 };
 void ingest_stats(const struct ingest *i, struct ingest_stats *ret);

@@ -3,6 +3,7 @@
 
 #include "picket/base/id.h"
 #include "picket/json/json.h"
+#include "picket/protocol/item.h"
 
 enum { ENVELOPE_MAX_ITEMS = 1000, ENVELOPE_MAX_HEADER = 256 << 10 }; /* a longer header is as if it were not JSON */
 
@@ -14,17 +15,10 @@ struct envelope_header {
     int64_t sent_at_us; /* 0: absent or not a time */
 };
 
-/* Only what the server treats differently; the names are protocol §3's. */
-enum envelope_item_type {
-    ITEM_EVENT,
-    ITEM_NEEDS_EVENT_ID, /* transaction, attachment, feedback and the others of §2.2 */
-    ITEM_OTHER,          /* sessions, reports, check-ins, logs, metrics, unknown */
-};
-
 struct envelope_item {
-    enum envelope_item_type type;
-    struct str type_name; /* as sent, unescaped by the JSON reader into e->arena; "" when missing */
-    struct str header;    /* JSON text */
+    const struct item_kind *kind; /* never NULL */
+    struct str type_name;         /* as sent, unescaped by the JSON reader into e->arena; "" when missing */
+    struct str header;            /* JSON text */
     struct str payload;
     size_t at; /* offset of the payload in the body */
 };

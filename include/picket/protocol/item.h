@@ -1,0 +1,25 @@
+/* item.h: the kinds of envelope items (protocol §3) and what becomes of each: one table, one row per kind. To store a kind that is not
+ * stored yet, change its row. Pure; any thread. */
+#pragma once
+
+#include "picket/base/buf.h"
+#include "picket/base/str.h"
+
+enum item_fate {
+    ITEM_STORED,   /* read and stored */
+    ITEM_SKIPPED,  /* accepted, and of no use yet */
+    ITEM_UNWANTED, /* accepted and dropped; the answer asks the SDK to stop sending its category for ITEM_UNWANTED_S */
+};
+enum { ITEM_UNWANTED_S = 3600 };
+
+struct item_kind {
+    struct str name;
+    enum item_fate fate;
+    bool needs_event_id;   /* §2.2: the envelope gets an id from the server when it has none */
+    struct str categories; /* ITEM_UNWANTED: those to name in X-Sentry-Rate-Limits, separated by ';' */
+};
+
+/* The row of a type as an item header names it; names that are not in the table share one: accepted and skipped (§2.6). Never NULL. */
+const struct item_kind *item_kind_of(struct str name);
+/* Adds the value of X-Sentry-Rate-Limits (§4.4) that asks for nothing unwanted any more; adds nothing when no row is. */
+void item_unwanted_limits(struct buf *out);

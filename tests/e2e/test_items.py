@@ -1,0 +1,116 @@
+"""What becomes of each kind of item (protocol §2.6, §3, §4.4; src/protocol/item.c): several events, items that are not stored, rate limits that ask
+SDKs to keep them."""
+import json
+import re
+import uuid
+
+import pytest
+import sentry_sdk
+
+import wire
+from client import accepted
+
+UNWANTED = ["transaction", "span", "log", "trace_metric", "profile", "profile_chunk", "replay_event", "replay_recording", "replay_video", "statsd",
+            "metric_buckets", "otel_span", "otel_log"]
+SKIPPED = ["session", "sessions", "client_report", "check_in", "attachment", "user_report", "feedback", "nonsense", ""]
+LIMITS = "x-sentry-rate-limits"
+
+
+def limits(answer):
+    """The categories that the answer asks to keep; the form is one that every SDK's parser takes (§4.4): whole seconds, a category, a scope."""
+    value = answer.headers.get(LIMITS)
+    if value is None:
+        return []
+    seconds, categories, scope, reason = re.fullmatch(r"(\d+):([a-z_;]+):(\w+):(\w+)", value).groups()
+    assert (seconds, scope, reason) == ("3600", "organization", "not_stored")
+    return categories.split(";")
+
+
+@pytest.mark.parametrize("kind", UNWANTED)
+def test_unwanted(project, kind):
+    """Accepted, and the SDK is asked to stop; `span` beside `transaction`, because JavaScript's SDKs heed only that. Errors are never named."""
+    answer = project.post(wire.envelope({}, wire.item(kind, {"items": []})))
+    assert answer.status_code == 200
+    named = limits(answer)
+    assert {"transaction", "span", "log_item", "trace_metric", "profile", "profile_chunk", "replay", "metric_bucket"} <= set(named)
+    assert len(named) == len(set(named)) and not {"error", "default", "security", "session", "attachment", "feedback", "monitor"} & set(named)
+
+
+@pytest.mark.parametrize("kind", SKIPPED)
+def test_skipped(project, kind):
+    answer = project.post(wire.envelope({}, wire.item(kind, {})))
+    assert answer.status_code == 200 and limits(answer) == []
+
+
+def test_event_that_is_a_transaction(project):
+    answer = project.post(wire.envelope({}, wire.item("event", {"type": "transaction", "transaction": "/", "spans": []})))
+    assert answer.status_code == 200 and "transaction" in limits(answer)
+
+
+def test_unwanted_beside_an_event(project):
+    event = wire.error_event()
+    answer = project.post(wire.envelope({"event_id": event["event_id"]}, wire.item("log", {"items": []}), wire.item("event", event)))
+    assert accepted(answer) == event["event_id"] and "log_item" in limits(answer)
+    assert project.find(event["event_id"])
+    assert limits(project.post(wire.event_envelope(wire.error_event()))) == []  # nothing unwanted, nothing asked
+
+
+def test_sdk_keeps_its_transactions(project):
+    """The Python SDK heeds the header of a 200: one transaction is sent, none after it, and errors go on."""
+    sent = []
+    client = sentry_sdk.Client(dsn=project.dsn, traces_sample_rate=1.0, default_integrations=False, auto_session_tracking=False,
+                               _experiments={"transport_compression_level": 0})
+    send = client.transport._send_request  # pylint: disable=protected-access
+
+    def noting(body, headers, *more, **options):
+        sent.append(bytes(body))
+        return send(body, headers, *more, **options)
+
+    client.transport._send_request = noting  # pylint: disable=protected-access
+    with sentry_sdk.scope.use_scope(sentry_sdk.Scope(client=client)):
+        for _ in range(5):
+            with sentry_sdk.start_transaction(name="work"):
+                pass
+            client.flush(10)
+        assert len([body for body in sent if b'"type":"transaction"' in body]) == 1
+        event_id = sentry_sdk.capture_message("goes on")
+        client.flush(10)
+    client.close()
+    assert project.find(event_id)
+
+
+def test_several_events(project):
+    """All are stored; the answer names the first."""
+    events = [wire.error_event(value=f"one of several, {i}") for i in range(100)]
+    answer = project.post(wire.envelope({"event_id": events[0]["event_id"]}, *[wire.item("event", event) for event in events]))
+    assert accepted(answer) == events[0]["event_id"]
+    project.wait_count(100)
+    assert {uuid.UUID(event["event_id"]).hex for event in project.all_events()} == {event["event_id"] for event in events}
+
+
+def test_more_events_than_are_taken(project):
+    """Beyond a hundred they are left out; so are those beyond 8 MiB, headers counted. The first is always taken."""
+    events = [wire.error_event(value="too many") for _ in range(130)]
+    accepted(project.post(wire.envelope({}, *[wire.item("event", event) for event in events])))
+    project.wait_count(100)
+    large = [wire.error_event(value="large", extra={"filling": "x" * 900_000}) for _ in range(12)]
+    accepted(project.post(wire.envelope({}, *[wire.item("event", event) for event in large])))
+    project.wait_count(109)
+
+
+def test_events_without_ids(project):
+    """Sent again, they are not stored again: ids follow from the envelope's."""
+    first = uuid.uuid4().hex
+    body = wire.envelope({"event_id": first}, *[wire.item("event", {"message": f"nameless {i}"}) for i in range(3)])
+    for _ in range(2):
+        assert accepted(project.post(body)) == first
+    project.settle()
+    assert sum(issue["event_count"] for issue in project.issues() if "nameless" in json.dumps(issue)) == 3
+
+
+def test_broken_ones_between(project):
+    good = [wire.error_event(value=f"sound {i}") for i in range(2)]
+    body = wire.envelope({}, wire.item("event", b"{"), wire.item("event", good[0]), wire.item("event", b"[]"), wire.item("event", good[1]))
+    assert accepted(project.post(body)) == good[0]["event_id"]
+    project.wait_count(2)
+    assert all(project.find(event["event_id"]) for event in good)
