@@ -36,7 +36,7 @@ def places(direction, rounds):
     """How many bytes pass before a cut: of the answer every one near its beginning counts, of the statement any place may matter."""
     first = list(range(0, 12)) if direction == DOWN else [0, 1, 5]
     reach = 300 if direction == DOWN else 20_000
-    return (first + sorted(random.sample(range(12, reach), max(rounds - len(first), 0))))[:rounds]
+    return (first + sorted(random.choices(range(12, reach), k=max(rounds - len(first), 0))))[:rounds]
 
 
 @pytest.mark.parametrize("direction, what", [(UP, "the statement"), (DOWN, "its answer")], ids=["statement", "answer"])

@@ -67,7 +67,9 @@ class Victim(postgres.Cluster):
         return [pid for pid, in self.sql("SELECT pid FROM pg_stat_activity WHERE usename = %s AND application_name LIKE %s", self.ROLE, application)]
 
     def end_sessions(self, application="picket%"):
-        self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s AND application_name LIKE %s", self.ROLE, application)
+        """How many were ended."""
+        return len(self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s AND application_name LIKE %s", self.ROLE,
+                            application))
 
     def cancel_statements(self, application="picket%"):
         self.sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE usename = %s AND application_name LIKE %s", self.ROLE, application)
