@@ -646,7 +646,7 @@ static void opposite_pair(uint64_t *rng, const int64_t projects[PAIR_PROJECTS], 
 
 static void opposite_orders_do_not_deadlock(void **state)
 {
-    enum { ROUNDS = 48 };
+    enum { ROUNDS = 128 }; /* enough for a wrong order of locks to show in most runs */
     static struct sent events[ROUNDS * 2 * PAIR_BATCH];
     static char titles[ROUNDS][ID_HEX + 1];
     struct stage *s = *state;
