@@ -172,6 +172,8 @@ def test_what_comes_during_a_copy_is_kept(picket):
     ((horizon, _),) = picket.sql("SELECT horizon, at FROM retention_begin()")
     ((rows, _, dropped, _),) = picket.sql(f"SELECT * FROM retention_copy('{day}', {stage}::smallint, false, {horizon}, now(), 90, 1000)")
     assert rows == 50 and 0 < dropped < 50
+    with pytest.raises(psycopg.errors.RaiseException, match="another run"):  # whose horizon is another: its rows would be missing
+        picket.sql(f"SELECT retention_swap('{day}', {stage}::smallint, {horizon} + 1, 200)")
     picket.sql(f"""INSERT INTO events SELECT project_id, overlay(id::text PLACING 'ffff' FROM 20)::uuid, gen_random_uuid(), grouping_id, {horizon} + 1, received_at,
                    timestamp, title, level, platform, release, environment, server_name, sdk_name, sdk_version, remote_addr, payload
                    FROM events WHERE received_at::date = '{day}' LIMIT 1""")
@@ -186,6 +188,27 @@ def test_what_comes_during_a_copy_is_kept(picket):
         picket.sql(f"INSERT INTO events SELECT project_id, overlay(id::text PLACING 'eeee' FROM 20)::uuid, event_id, grouping_id, 0, received_at, timestamp, title, level, "
                    f"platform, release, environment, server_name, sdk_name, sdk_version, remote_addr, payload FROM {name} LIMIT 1")
     assert picket.sql("SELECT count(*) FROM pg_class WHERE relname LIKE 'events%new'") == [(0,)]
+
+
+def test_a_day_whose_swap_never_came_stays_due(picket):
+    """As when pg_dump holds the table for longer than the swap is tried, or Picket is killed between copy and swap."""
+    project, other = picket.new_project(), picket.new_project()
+    fill(picket, project, 1001, 5, days=45)
+    fill(picket, other, 1001, 5, days=45)
+    retention(picket)
+    picket.sql(f"UPDATE projects SET retention_days = 30 WHERE id = {other.id}")
+    picket.sql(f"DELETE FROM projects WHERE id = {project.id}")
+    due = "SELECT day, stage, drops FROM retention_due(now(), 90, 1000)"
+    retention(picket, "--dry-run")  # to know the days' projects, which are known once a day was looked at
+    before = picket.sql(due)
+    assert before
+    for day, stage, drops in before:
+        ((horizon, _),) = picket.sql("SELECT horizon, at FROM retention_begin()")
+        picket.sql(f"SELECT retention_copy('{day}', {stage}::smallint, {drops}, {horizon}, now(), 90, 1000)")
+    assert picket.sql(due) == before
+    retention(picket)
+    assert picket.sql(due) == [] and picket.sql("SELECT count(*) FROM pg_class WHERE relname LIKE 'events%new'") == [(0,)]
+    assert set(rows_by_age(picket, other)) <= set(range(31 + 1))
 
 
 def test_a_swap_waits_briefly_and_not_for_batches_that_may_still_commit(picket):
