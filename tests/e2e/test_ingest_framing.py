@@ -202,7 +202,7 @@ def test_several_events(project):
     assert accepted(project.post(body)) == first
     assert project.find(first)["title"] == "Log Message: several 2"
     assert project.find(second)["title"] == "Log Message: several 3"
-    project.wait_count(3)
+    project.settle()
     assert project.issue("several 4")["event_count"] == 1
 
 
