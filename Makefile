@@ -45,7 +45,7 @@ crash:
 	$(call configure,$(BUILD)-test,-Dfault_points=true)
 	@$(NINJA) picket
 	@ninja -C $(BUILD)-test --quiet
-	@CRASH_FORM=long SUITES="powercut crash" BUILD=$(BUILD)-test PICKET_BINARY=$(BUILD)/picket PYTEST_ARGS="--timeout=1800 $(ARGS)" tests/run
+	@CRASH_FORM=long POWERCUT_STATES=10000 SUITES="powercut crash" BUILD=$(BUILD)-test PICKET_BINARY=$(BUILD)/picket PYTEST_ARGS="--timeout=1800 $(ARGS)" tests/run
 
 bench:
 	@docker/setup.sh build database bench

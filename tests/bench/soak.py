@@ -70,7 +70,7 @@ class Soak:
     def run(self):
         try:
             self.work()
-        except (OSError, KeyError, ValueError) as e:
+        except Exception as e:  # pylint: disable=broad-exception-caught # told by end()
             self.failure = repr(e)
 
     def work(self):
@@ -125,6 +125,8 @@ def main():
     hidden = re.search(r"suppressed: ([\d,]+) bytes", said)
     results["valgrind"]["hidden_bytes"] = int(hidden.group(1).replace(",", "")) if hidden else None
     ok = hidden and results["valgrind"]["hidden_bytes"] <= HIDDEN
+    for one, rate in ((results["valgrind"], arguments.rate), (results["plain"], arguments.rate * 10)):
+        ok = ok and one["acknowledged"] >= 0.7 * rate * arguments.seconds
     ok = ok and all(one["stored"] == one["acknowledged"] and not one["failure"] and one["exit_status"] == 0 for one in (results["valgrind"], results["plain"]))
     ok = ok and results["valgrind"]["errors"] == 0 and results["plain"]["end_mib"] - results["plain"]["warm_mib"] <= GROWTH
     if arguments.json:
