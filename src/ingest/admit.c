@@ -35,6 +35,8 @@ static struct id128 further_event_id(const struct admit *a, struct id128 own)
     struct id128 id = id_is_nil(&own) ? a->events[0].event_id : own;
     if (id_is_nil(&own))
         id.b[sizeof id.b - 1] ^= (uint8_t)a->n_events; /* below ADMIT_MAX_EVENTS: no two alike */
+    if (id_is_nil(&id))
+        id.b[0] = 0x80; /* it came from an id below a hundred; nil names no event */
     return id;
 }
 
