@@ -4,37 +4,40 @@
 
 #include "picket/base/macros.h"
 
-#define SPANS "transaction;span"
+#define NAME(literal) \
+    { \
+        literal, sizeof(literal) - 1 \
+    }
 
 static const struct item_kind kinds[] = {
-    {{"event", 5}, ITEM_STORED, true, {0}},
-    {{"attachment", 10}, ITEM_SKIPPED, true, {0}},
-    {{"check_in", 8}, ITEM_SKIPPED, false, {0}},
-    {{"client_report", 13}, ITEM_SKIPPED, false, {0}},
-    {{"feedback", 8}, ITEM_SKIPPED, true, {0}},
-    {{"form_data", 9}, ITEM_SKIPPED, true, {0}},
-    {{"log", 3}, ITEM_UNWANTED, false, {"log_item;log_byte", 17}},
-    {{"metric_buckets", 14}, ITEM_UNWANTED, false, {"metric_bucket", 13}},
-    {{"metric_meta", 11}, ITEM_UNWANTED, false, {"metric_bucket", 13}},
-    {{"otel_log", 8}, ITEM_UNWANTED, false, {"log_item;log_byte", 17}},
-    {{"otel_span", 9}, ITEM_UNWANTED, false, {"span", 4}},
-    {{"otel_traces_data", 16}, ITEM_UNWANTED, false, {"span", 4}},
-    {{"profile", 7}, ITEM_UNWANTED, true, {"profile", 7}},
-    {{"profile_chunk", 13}, ITEM_UNWANTED, false, {"profile_chunk;profile_chunk_ui", 30}},
-    {{"profile_chunk_ui", 16}, ITEM_UNWANTED, false, {"profile_chunk;profile_chunk_ui", 30}},
-    {{"raw_security", 12}, ITEM_SKIPPED, true, {0}},
-    {{"replay_event", 12}, ITEM_UNWANTED, true, {"replay", 6}},
-    {{"replay_recording", 16}, ITEM_UNWANTED, false, {"replay", 6}},
-    {{"replay_video", 12}, ITEM_UNWANTED, false, {"replay", 6}},
-    {{"security", 8}, ITEM_SKIPPED, true, {0}},
-    {{"session", 7}, ITEM_SKIPPED, false, {0}},
-    {{"sessions", 8}, ITEM_SKIPPED, false, {0}},
-    {{"span", 4}, ITEM_UNWANTED, false, {"span", 4}},
-    {{"statsd", 6}, ITEM_UNWANTED, false, {"metric_bucket", 13}},
-    {{"trace_metric", 12}, ITEM_UNWANTED, false, {"trace_metric;trace_metric_byte", 30}},
-    {{"transaction", 11}, ITEM_UNWANTED, true, {SPANS, sizeof SPANS - 1}},
-    {{"unreal_report", 13}, ITEM_SKIPPED, true, {0}},
-    {{"user_report", 11}, ITEM_SKIPPED, true, {0}},
+    {NAME("event"), ITEM_STORED, true, {0}},
+    {NAME("attachment"), ITEM_SKIPPED, true, {0}},
+    {NAME("check_in"), ITEM_SKIPPED, false, {0}},
+    {NAME("client_report"), ITEM_SKIPPED, false, {0}},
+    {NAME("feedback"), ITEM_SKIPPED, true, {0}},
+    {NAME("form_data"), ITEM_SKIPPED, true, {0}},
+    {NAME("log"), ITEM_UNWANTED, false, NAME("log_item;log_byte")},
+    {NAME("metric_buckets"), ITEM_UNWANTED, false, NAME("metric_bucket")},
+    {NAME("metric_meta"), ITEM_UNWANTED, false, NAME("metric_bucket")},
+    {NAME("otel_log"), ITEM_UNWANTED, false, NAME("log_item;log_byte")},
+    {NAME("otel_span"), ITEM_UNWANTED, false, NAME("span")},
+    {NAME("otel_traces_data"), ITEM_UNWANTED, false, NAME("span")},
+    {NAME("profile"), ITEM_UNWANTED, true, NAME("profile")},
+    {NAME("profile_chunk"), ITEM_UNWANTED, false, NAME("profile_chunk;profile_chunk_ui")},
+    {NAME("profile_chunk_ui"), ITEM_UNWANTED, false, NAME("profile_chunk;profile_chunk_ui")},
+    {NAME("raw_security"), ITEM_SKIPPED, true, {0}},
+    {NAME("replay_event"), ITEM_UNWANTED, true, NAME("replay")},
+    {NAME("replay_recording"), ITEM_UNWANTED, false, NAME("replay")},
+    {NAME("replay_video"), ITEM_UNWANTED, false, NAME("replay")},
+    {NAME("security"), ITEM_SKIPPED, true, {0}},
+    {NAME("session"), ITEM_SKIPPED, false, {0}},
+    {NAME("sessions"), ITEM_SKIPPED, false, {0}},
+    {NAME("span"), ITEM_UNWANTED, false, NAME("span")},
+    {NAME("statsd"), ITEM_UNWANTED, false, NAME("metric_bucket")},
+    {NAME("trace_metric"), ITEM_UNWANTED, false, NAME("trace_metric;trace_metric_byte")},
+    {NAME("transaction"), ITEM_UNWANTED, true, NAME("transaction;span")},
+    {NAME("unreal_report"), ITEM_SKIPPED, true, {0}},
+    {NAME("user_report"), ITEM_SKIPPED, true, {0}},
 };
 static const struct item_kind unknown = {{"", 0}, ITEM_SKIPPED, false, {0}};
 
