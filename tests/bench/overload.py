@@ -193,7 +193,7 @@ def measure_slow(picket, build, seconds, scale):
     clients = subprocess.Popen([os.path.join(build, "tests/bench/slow"), "-H", str(counts[0]), "-B", str(counts[1]), "-D", str(counts[2]),
                                 "-s", str(seconds), dsn], stdout=subprocess.PIPE, text=True)
     memory = Memory(picket)
-    time.sleep(2)  # until they are connected
+    wait_for("all slow clients to be connected", lambda: len(os.listdir(f"/proc/{clients.pid}/fd")) >= sum(counts), 30)
     others = Latencies(picket, sender(other, other_key), 0.01)
     health = Latencies(picket, getter(picket, "/health/ready"), 0.25)
     out, _ = clients.communicate()
