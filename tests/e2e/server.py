@@ -112,13 +112,20 @@ class Picket:
         return self.process is not None and self.process.poll() is None
 
     def said(self):
-        return self.printed() + b"".join(list(self.stderr)).decode("utf-8", "replace")
+        return self.printed() + self.log()
 
     def printed(self):
-        return b"".join(list(self.stdout)).decode("utf-8", "replace")
+        return self._text(self.stdout)
 
     def log(self):
-        return b"".join(list(self.stderr)).decode("utf-8", "replace")
+        return self._text(self.stderr)
+
+    def _text(self, lines):
+        """What was read so far; of a process that is over, all of it: its end may be known before its last words are read."""
+        if self.process is not None and self.process.poll() is not None:
+            for reader in self.readers:
+                reader.join(10)
+        return b"".join(list(lines)).decode("utf-8", "replace")
 
     def stop(self, seconds=10, number=signal.SIGTERM):
         """SIGTERM (or another); exit status 0 in time, and nothing from a sanitizer."""
