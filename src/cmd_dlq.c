@@ -1,20 +1,16 @@
-/* cmd_dlq.c: `picket dlq list|show|retry|drop`: dead letters, those in the database and those that were spilled to files.
+/* cmd_dlq.c: `picket dlq list|show|drop`: dead letters, those in the database and those that were spilled to files. `retry` is cmd_dlq_retry.c.
  *
- * A retry marks its letters and works the marks off here and now (src/digest/retry.c says why both). With a server running it does not matter who is
- * first; without one this is all that is needed. A letter that lies in a file is shown and dropped like the others, and sent again, as an event
- * that comes today, by `picket send`. A file whose record has a row is not shown: it was left by a cut before the row went. */
+ * A file whose record has a row is not shown: it was left by a cut before the row or the file went. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "cmd.h"
+#include "cmd_dlq.h"
 #include "picket/base/error.h"
-#include "picket/digest/retry.h"
-#include "picket/digest/spill.h"
 #include "picket/protocol/encoding.h"
 #include "picket/spool/spool.h"
 
-enum { PAGE_DEFAULT = 50, PAGE_MAX = 1000, LETTERS_MAX = 1000 };
+enum { PAGE_DEFAULT = 50, PAGE_MAX = 1000 };
 
 static const char usage[] =
     "usage: picket dlq list [--project ID] [--limit N] [--before ID] [--json]\n"
@@ -24,7 +20,7 @@ static const char usage[] =
     "Dead letters are events that were accepted and could not be stored. `list` shows the newest first, 50 at a time; `show` everything "
     "about one,\n"
     "with --payload the event as it came and nothing else. `retry` stores those that can be stored now, once; `drop` throws them away.\n"
-    "The oldest of very many lie in DATA_DIR/dead-letters (status spilled): `picket send DSN FILE` sends one again.";
+    "The oldest of very many lie in DATA_DIR/dead-letters (status spilled): the commands treat them like the others.";
 
 /* ---- arguments */
 
@@ -47,28 +43,20 @@ static bool read_project(const char *text, int64_t *ret)
     return false;
 }
 
-/* What retry and drop are asked to do. */
-struct wanted {
-    const char *arguments[LETTERS_MAX];
-    int64_t numbers[LETTERS_MAX];
-    size_t n; /* 0: all */
-    int64_t project;
-};
-
 /* True: go on. */
-static bool read_wanted(int argc, char **argv, struct wanted *ret, int *ret_code)
+static bool read_wanted(int argc, char **argv, struct dlq_wanted *ret, int *ret_code)
 {
     bool all = false;
     const char *project = NULL;
     const struct cmd_option options[] = {{"--all", &all, NULL}, {"--project", NULL, &project}};
-    *ret = (struct wanted){0};
-    const struct cmd_line line = {"dlq", usage, options, ARRAY_LEN(options), ret->arguments, LETTERS_MAX};
+    *ret = (struct dlq_wanted){0};
+    const struct cmd_line line = {"dlq", usage, options, ARRAY_LEN(options), ret->arguments, DLQ_LETTERS_MAX};
     if (!cmd_read(&line, argc, argv, ret_code))
         return false;
     *ret_code = EXIT_USAGE;
     if (!read_project(project, &ret->project))
         return false;
-    for (; ret->n < LETTERS_MAX && ret->arguments[ret->n]; ret->n++) {
+    for (; ret->n < DLQ_LETTERS_MAX && ret->arguments[ret->n]; ret->n++) {
         if (!read_number(ret->arguments[ret->n], 1, INT64_MAX, &ret->numbers[ret->n])) {
             (void)cmd_usage("dlq", "'%s' is no dead letter's number: picket dlq list shows them", ret->arguments[ret->n]);
             return false;
@@ -83,12 +71,12 @@ static bool read_wanted(int argc, char **argv, struct wanted *ret, int *ret_code
     return false;
 }
 
-static int explain(int r, const struct db_query *q)
+int dlq_explain(int r, const struct db_query *q)
 {
     return cmd_fail("%s%s%s", err_text(r), q->sqlstate[0] ? ", SQLSTATE " : "", q->sqlstate);
 }
 
-static void bind_wanted(struct db_query *q, const struct wanted *wanted, struct db_array *numbers)
+void dlq_bind_wanted(struct db_query *q, const struct dlq_wanted *wanted, struct db_array *numbers)
 {
     db_array_start(numbers, DB_I64);
     for (size_t i = 0; i < wanted->n; i++)
@@ -105,14 +93,9 @@ static void bind_wanted(struct db_query *q, const struct wanted *wanted, struct 
 
 /* ---- files */
 
-struct files { /* ascending by number */
-    struct spill_name *names;
-    size_t n;
-};
-
-static void load_files(const struct config *config, struct files *ret)
+void dlq_load_files(const struct config *config, struct dlq_files *ret)
 {
-    *ret = (struct files){0};
+    *ret = (struct dlq_files){0};
     int r = spill_list(config->dead_letters_dir, &ret->names, &ret->n);
     if (r < 0)
         (void)cmd_fail("%s: spilled dead letters are not shown: %s", config->dead_letters_dir, err_text(r));
@@ -120,7 +103,7 @@ static void load_files(const struct config *config, struct files *ret)
 
 static void see_rows(void *arg, const struct db_rows *rows)
 {
-    struct files *f = arg;
+    struct dlq_files *f = arg;
     for (int i = 0; i < db_count(rows); i++) {
         struct id128 record = db_id(rows, i, 0);
         size_t kept = 0;
@@ -131,8 +114,7 @@ static void see_rows(void *arg, const struct db_rows *rows)
     }
 }
 
-/* Leaves out the files whose record has a row. */
-static int without_rows(struct db *db, struct files *f)
+int dlq_without_rows(struct db *db, struct dlq_files *f)
 {
     struct db_array records = {0};
     struct db_query q;
@@ -148,7 +130,7 @@ static int without_rows(struct db *db, struct files *f)
     return r;
 }
 
-static const struct spill_name *find_file(const struct files *f, int64_t number)
+static const struct spill_name *find_file(const struct dlq_files *f, int64_t number)
 {
     for (size_t i = 0; i < f->n; i++)
         if (f->names[i].number == number)
@@ -164,7 +146,7 @@ static const char *const list_columns[] = {"id",       "project_id", "event_id",
 struct listing {
     const struct config *config;
     struct cmd_table table;
-    struct files files; /* below `before`; the last is next */
+    struct dlq_files files; /* below `before`; the last is next */
     int64_t project, limit, shown, last;
 };
 
@@ -239,7 +221,7 @@ static int ask_list(struct cmd_db *d, struct listing *l, int64_t before)
     struct db_query q;
     while (l->files.n && l->files.names[l->files.n - 1].number >= before)
         l->files.n--;
-    int r = without_rows(d->db, &l->files);
+    int r = dlq_without_rows(d->db, &l->files);
     db_query_init(&q, STMT_DEAD_LETTER_LIST, NULL);
     db_bind_i64(&q, before);
     db_bind_i64(&q, l->limit);
@@ -250,7 +232,7 @@ static int ask_list(struct cmd_db *d, struct listing *l, int64_t before)
     if (r == 0)
         r = db_wait(d->db, &q, see_letters, l);
     put_files_above(l, 0);
-    return r < 0 ? explain(r, &q) : EXIT_OK;
+    return r < 0 ? dlq_explain(r, &q) : EXIT_OK;
 }
 
 static int list(const struct config *config, int argc, char **argv)
@@ -277,7 +259,7 @@ static int list(const struct config *config, int argc, char **argv)
     code = cmd_db_open(&d, config);
     if (code != EXIT_OK)
         return code;
-    load_files(config, &l.files);
+    dlq_load_files(config, &l.files);
     struct spill_name *names = l.files.names;
     code = ask_list(&d, &l, before);
     cmd_db_close(&d);
@@ -378,7 +360,7 @@ static void print_members(struct str json)
 static int find_letter(const struct config *config, int64_t number, struct showing *s)
 {
     struct db_query q;
-    struct files files;
+    struct dlq_files files;
     db_query_init(&q, STMT_DEAD_LETTER_SHOW, NULL);
     db_bind_i64(&q, number);
     int code = cmd_db_ask(config, &q, see_letter, s, NULL);
@@ -389,7 +371,7 @@ static int find_letter(const struct config *config, int64_t number, struct showi
             return cmd_fail("the payload of dead letter %" PRId64 " is damaged", number);
         return EXIT_OK;
     }
-    load_files(config, &files);
+    dlq_load_files(config, &files);
     const struct spill_name *name = find_file(&files, number);
     if (name)
         code = show_file(config, name, s);
@@ -429,161 +411,11 @@ static int show(const struct config *config, int argc, char **argv)
     return code;
 }
 
-/* ---- retry */
-
-struct marked {
-    int64_t number;
-    bool is_done; /* stored by an earlier retry */
-};
-
-struct retrying {
-    struct marked *letters;
-    size_t n;
-    size_t n_stored, n_failed;
-    bool told, over; /* of the letter that is being tried */
-    int result;
-};
-
-static void see_marked(void *arg, const struct db_rows *rows)
-{
-    struct retrying *t = arg;
-    t->n = (size_t)db_count(rows);
-    t->letters = calloc(t->n ? t->n : 1, sizeof *t->letters);
-    if (!t->letters)
-        abort();
-    for (int i = 0; i < db_count(rows); i++)
-        t->letters[i] = (struct marked){.number = db_i64(rows, i, 0), .is_done = str_eq(db_text(rows, i, 1), STR("stored"))};
-}
-
-static void on_tried(void *arg, const struct retry_outcome *o)
-{
-    struct retrying *t = arg;
-    const char *state = o->sqlstate[0] ? ", SQLSTATE " : "";
-    switch (o->result) {
-    case RETRY_STORED:
-        printf("Dead letter %" PRId64 " is stored.\n", o->letter);
-        break;
-    case RETRY_DUPLICATE:
-        printf("Dead letter %" PRId64 " is done: an event of that id is stored already.\n", o->letter);
-        break;
-    case RETRY_FAILED:
-        (void)cmd_fail("dead letter %" PRId64 " failed again: %s%s%s%s%.*s", o->letter, err_text(o->error), state, o->sqlstate,
-                       o->detail.n ? ", " : "", STR_ARG(o->detail));
-        break;
-    case RETRY_LATER:
-        (void)cmd_fail("dead letter %" PRId64 " cannot be stored now: %s%s%s. A running server will try again, or this command", o->letter,
-                       err_text(o->error), state, o->sqlstate);
-        break;
-    case RETRY_ELSEWHERE:
-        printf("Dead letter %" PRId64 " is being tried by a server: picket dlq show tells how it went.\n", o->letter);
-        break;
-    }
-    t->n_stored += o->result == RETRY_STORED || o->result == RETRY_DUPLICATE;
-    t->n_failed += o->result == RETRY_FAILED || o->result == RETRY_LATER;
-    t->told = true;
-}
-
-static void on_over(void *arg, int r)
-{
-    struct retrying *t = arg;
-    t->over = true;
-    t->result = r;
-}
-
-static void run_letter(struct cmd_db *d, struct retry *retry, struct retrying *t, const struct marked *letter)
-{
-    if (letter->is_done) {
-        printf("Dead letter %" PRId64 " was stored by an earlier retry: nothing to do.\n", letter->number);
-        return;
-    }
-    t->told = t->over = false;
-    retry_start(retry, letter->number, letter->number);
-    while (!t->over)
-        uv_run(&d->loop, UV_RUN_ONCE);
-    if (!t->told && t->result == 0) /* gone before it could be read */
-        printf("Dead letter %" PRId64 " was tried by a server: picket dlq show tells how it went.\n", letter->number);
-}
-
-static int run_letters(struct cmd_db *d, struct retrying *t)
-{
-    struct retry_events events = {.tried = on_tried, .over = on_over, .arg = t};
-    struct retry *retry = retry_new(d->db, &events);
-    for (size_t i = 0; i < t->n && t->result == 0; i++)
-        run_letter(d, retry, t, &t->letters[i]);
-    retry_free(retry);
-    if (t->result < 0)
-        return cmd_fail("%s: the letters stay marked, a running server will try them again, or this command", err_text(t->result));
-    return t->n_failed ? EXIT_FAILED : EXIT_OK;
-}
-
-/* Numbers without a row: in a file, or nowhere. */
-static int explain_missing(const struct config *config, const struct wanted *wanted, const struct retrying *t)
-{
-    struct files files;
-    int code = EXIT_OK;
-    load_files(config, &files);
-    for (size_t i = 0; i < wanted->n; i++) {
-        bool found = false;
-        for (size_t k = 0; k < t->n && !found; k++)
-            found = t->letters[k].number == wanted->numbers[i];
-        if (found)
-            continue;
-        char file[SPILL_NAME_MAX];
-        const struct spill_name *name = find_file(&files, wanted->numbers[i]);
-        if (name) {
-            spill_file(name, file);
-            code = cmd_fail("dead letter %" PRId64 " lies in a file: picket send DSN %s/%s sends it again", wanted->numbers[i],
-                            config->dead_letters_dir, file);
-        } else {
-            code = cmd_fail("there is no dead letter %" PRId64 ": picket dlq list shows all", wanted->numbers[i]);
-        }
-    }
-    if (wanted->n == 0 && files.n)
-        fprintf(stderr, "%zu more lie in files in %s: picket send DSN FILE sends one again.\n", files.n, config->dead_letters_dir);
-    free(files.names);
-    return code;
-}
-
-static int retry_wanted(const struct config *config, const struct wanted *wanted)
-{
-    struct cmd_db d;
-    struct db_array numbers = {0};
-    struct db_query q;
-    struct retrying t = {0};
-    int code = cmd_db_open(&d, config);
-    if (code != EXIT_OK)
-        return code;
-    db_query_init(&q, STMT_DEAD_LETTER_MARK, NULL);
-    bind_wanted(&q, wanted, &numbers);
-    int r = db_wait(d.db, &q, see_marked, &t);
-    db_array_done(&numbers);
-    code = r < 0 ? explain(r, &q) : run_letters(&d, &t);
-    cmd_db_close(&d);
-    if (r == 0 && explain_missing(config, wanted, &t) != EXIT_OK)
-        code = EXIT_FAILED;
-    if (r == 0 && wanted->n == 0)
-        printf("%zu of %zu dead letters stored.\n", t.n_stored, t.n);
-    free(t.letters);
-    return code;
-}
-
-static int retry(const struct config *config, int argc, char **argv)
-{
-    struct wanted *wanted = malloc(sizeof *wanted);
-    int code = EXIT_FAILED;
-    if (!wanted)
-        abort();
-    if (read_wanted(argc, argv, wanted, &code))
-        code = retry_wanted(config, wanted);
-    free(wanted);
-    return code;
-}
-
 /* ---- drop */
 
 struct dropping {
-    const struct wanted *wanted;
-    struct files files;
+    const struct dlq_wanted *wanted;
+    struct dlq_files files;
     bool *is_gone; /* per number that was asked for */
     size_t n;
 };
@@ -607,7 +439,7 @@ static void see_dropped(void *arg, const struct db_rows *rows)
         note_gone(t, db_i64(rows, i, 0));
 }
 
-static bool is_asked_for(const struct config *config, const struct wanted *wanted, const struct spill_name *name)
+bool dlq_is_wanted(const struct config *config, const struct dlq_wanted *wanted, const struct spill_name *name)
 {
     AUTO_BUF struct buf buf = {0};
     AUTO_JSON struct json_doc *doc = NULL;
@@ -627,7 +459,7 @@ static int drop_files(const struct config *config, struct dropping *t)
     int code = EXIT_OK;
     for (size_t i = 0; i < t->files.n; i++) {
         const struct spill_name *name = &t->files.names[i];
-        if (!is_asked_for(config, t->wanted, name))
+        if (!dlq_is_wanted(config, t->wanted, name))
             continue;
         int r = spill_delete(config->dead_letters_dir, name);
         if (r == 0)
@@ -639,19 +471,19 @@ static int drop_files(const struct config *config, struct dropping *t)
     return code;
 }
 
-static int drop_wanted(const struct config *config, const struct wanted *wanted)
+static int drop_wanted(const struct config *config, const struct dlq_wanted *wanted)
 {
-    struct dropping t = {.wanted = wanted, .is_gone = calloc(LETTERS_MAX, sizeof *t.is_gone)};
+    struct dropping t = {.wanted = wanted, .is_gone = calloc(DLQ_LETTERS_MAX, sizeof *t.is_gone)};
     struct db_array numbers = {0};
     struct db_query q;
     if (!t.is_gone)
         abort();
     db_query_init(&q, STMT_DEAD_LETTER_DROP, NULL);
-    bind_wanted(&q, wanted, &numbers);
+    dlq_bind_wanted(&q, wanted, &numbers);
     int code = cmd_db_ask(config, &q, see_dropped, &t, NULL);
     db_array_done(&numbers);
     if (code == EXIT_OK) {
-        load_files(config, &t.files);
+        dlq_load_files(config, &t.files);
         code = drop_files(config, &t);
         free(t.files.names);
         for (size_t i = 0; i < wanted->n; i++)
@@ -664,16 +496,27 @@ static int drop_wanted(const struct config *config, const struct wanted *wanted)
     return code;
 }
 
-static int drop(const struct config *config, int argc, char **argv)
+static int with_wanted(const struct config *config, int argc, char **argv,
+                       int (*run)(const struct config *config, const struct dlq_wanted *wanted))
 {
-    struct wanted *wanted = malloc(sizeof *wanted);
+    struct dlq_wanted *wanted = malloc(sizeof *wanted);
     int code = EXIT_FAILED;
     if (!wanted)
         abort();
     if (read_wanted(argc, argv, wanted, &code))
-        code = drop_wanted(config, wanted);
+        code = run(config, wanted);
     free(wanted);
     return code;
+}
+
+static int drop(const struct config *config, int argc, char **argv)
+{
+    return with_wanted(config, argc, argv, drop_wanted);
+}
+
+static int retry(const struct config *config, int argc, char **argv)
+{
+    return with_wanted(config, argc, argv, dlq_retry);
 }
 
 int cmd_dlq(const struct config *config, int argc, char **argv)

@@ -2,11 +2,13 @@
  *
  * A file is an envelope: a header line, an item header with the payload's length, the payload as it came. The header is that of the envelope
  * in which the event arrived, without its dsn, with the event's id and, under "dead_letter", what its row said. So nothing is needed to read
- * it but eyes, and `picket send DSN FILE` sends it once more.
+ * it but eyes; `picket dlq retry` makes a row of it again, and `picket send DSN FILE` sends it as an event of today, to any server.
  *
  * A file is written under another name, synced, renamed, and its directory synced: under its own name it is whole. Names begin with the
  * letter's number in 19 digits, so that their order is that of the numbers; the record's id tells letters of different databases apart.
- * Beyond max_bytes the oldest go, a tenth of the bound at once, because looking for them costs a walk through the directory. */
+ * Beyond max_bytes the oldest go, a tenth of the bound at once, because looking for them costs a walk through the directory.
+ *
+ * Who turns a file back into a row holds the directory (flock) until the file is gone; who writes does not wait for that, but comes again. */
 #include "picket/digest/spill.h"
 
 #include <dirent.h>
@@ -14,6 +16,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "picket/base/clock.h"
@@ -285,6 +288,8 @@ int spill_write(struct spill *s, const struct dead_letter *letter, struct str pa
         s->dir_is_durable = false; /* somebody removed it: made again next time */
         return dir_fd;
     }
+    if (flock(dir_fd, LOCK_EX | LOCK_NB) < 0)
+        return errno == EWOULDBLOCK ? -EBUSY : -errno;
     struct stat st;
     if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) /* left by a cut between the file and the row */
         forget(s, (uint64_t)st.st_size);
@@ -394,6 +399,17 @@ int spill_read_payload(const char *dir, const struct spill_name *name, struct bu
         return -EBADMSG; /* not one of ours */
     *ret = str_take(rest, rest.n - 1);
     return 0;
+}
+
+int spill_hold(const char *dir)
+{
+    AUTO_CLOSE int dir_fd = open_dir(dir);
+    if (dir_fd < 0)
+        return dir_fd;
+    int r = 0;
+    while ((r = flock(dir_fd, LOCK_EX)) < 0 && errno == EINTR)
+        ;
+    return r < 0 ? -errno : TAKE_FD(dir_fd);
 }
 
 int spill_delete(const char *dir, const struct spill_name *name)

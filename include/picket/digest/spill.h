@@ -15,7 +15,8 @@ struct spill_stats {
 };
 MUST_CHECK int spill_open(const struct spill_config *config, struct spill **ret);
 void spill_close(struct spill *s); /* NULL is fine */
-/* Durable when it returns 0. An error leaves nothing behind. A letter of the same number and record is replaced. */
+/* Durable when it returns 0. An error leaves nothing behind; -EBUSY: a command holds the directory, for moments. A letter of the same number
+ * and record is replaced. */
 MUST_CHECK int spill_write(struct spill *s, const struct dead_letter *letter, struct str payload);
 void spill_take_back(struct spill *s, int64_t number, const struct id128 *record); /* what was just written */
 void spill_refresh(struct spill *s); /* looks at what others deleted, if anything has changed */
@@ -35,4 +36,6 @@ void spill_file(const struct spill_name *name, char dst[SPILL_NAME_MAX]);
 MUST_CHECK int spill_read_head(const char *dir, const struct spill_name *name, struct buf *buf, struct str *ret);
 /* Its payload as it came. Borrows `buf`. */
 MUST_CHECK int spill_read_payload(const char *dir, const struct spill_name *name, struct buf *buf, struct str *ret);
+/* Nobody writes letters until the descriptor that it returns is closed. Waits for others who hold it. */
+MUST_CHECK int spill_hold(const char *dir);
 MUST_CHECK int spill_delete(const char *dir, const struct spill_name *name);
