@@ -73,7 +73,9 @@ static int conclude(struct run *run)
         printf("%s %" PRId64 " events, %" PRId64 " bytes, of %u days%s\n", run->dry_run ? "would drop" : "dropped", run->total.dropped_rows,
                run->total.dropped_bytes, run->total.days, run->total.days ? "" : ": nothing is due");
     if (run->total.failed_days)
-        return cmd_fail("%u days could not be had and are left as they were: run it again", run->total.failed_days);
+        return cmd_fail(
+            "%u days could not be had and are left as they were: run it again when nothing (a dump, an open session) keeps the table",
+            run->total.failed_days);
     return EXIT_OK;
 }
 

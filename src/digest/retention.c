@@ -3,8 +3,9 @@
  *   lock → due days → for each: begin → (quiet?)* → preview, or copy → (swap)* → day() … → tidy* → unlock → done()
  *
  * What is decided is decided in SQL; here is only the order, the patience and the account. A swap waits LOCK_MS for the one lock that others feel,
- * and is tried again for as long as SWAP_TRIES allows; a day that cannot be had is left for the next run. A failure of one day (disk full, time
- * out) costs that day; a lost connection ends the run, because the lock is gone with it. */
+ * and is tried again for as long as SWAP_TRIES allows. Whoever has the table longer has it for every day: the run's days end there, and the
+ * next run goes on. Another failure of one day (disk full) costs that day; what may have cost the connection ends the run, because the lock is
+ * gone with it. */
 #include "picket/digest/retention.h"
 
 #include <errno.h>
@@ -13,7 +14,7 @@
 
 enum {
     LOCK_MS = 200,
-    SWAP_TRIES = 60,
+    SWAP_TRIES = 30,
     SWAP_PAUSE_MS = 500,
     QUIET_TRIES = 600,
     QUIET_PAUSE_MS = 100,
@@ -96,10 +97,19 @@ static void finish(struct retention *r, int result, const char *sqlstate)
     db_submit(r->config.db, &r->query);
 }
 
-/* A connection that was lost took the lock along. */
-static bool is_fatal(int result)
+/* The connection may be gone, and the lock with it. */
+static bool is_fatal(int result, struct str sqlstate)
 {
-    return result == -ERR_DB_AWAY;
+    static const char *const in_place[] = {"40", "53", "55P03"}; /* of those that pass: deadlock, no room, no lock */
+    for (size_t i = 0; i < ARRAY_LEN(in_place); i++)
+        if (str_starts(sqlstate, str_from(in_place[i])))
+            return false;
+    return result == -ERR_DB_AWAY || result == -ERR_DB_TIMEOUT || result == -ERR_DB_TRANSIENT;
+}
+
+static bool is_held(int result, struct str sqlstate)
+{
+    return result == -ERR_DB_BUSY || str_eq(sqlstate, STR("55P03"));
 }
 
 /* ---- one day */
@@ -119,10 +129,15 @@ static void end_day(struct retention *r, int result, const char *sqlstate)
     if (r->events.day)
         r->events.day(r->events.arg, d, &r->total);
     r->at++;
-    if (is_fatal(result))
-        finish(r, result, sqlstate);
-    else
-        begin_day(r);
+    if (result < 0 && is_fatal(result, str_from(d->sqlstate))) {
+        finish(r, result, d->sqlstate);
+        return;
+    }
+    if (result < 0 && is_held(result, str_from(d->sqlstate))) {
+        r->total.failed_days += r->n_due - r->at;
+        r->at = r->n_due;
+    }
+    begin_day(r);
 }
 
 static void on_swapped(struct db_query *q, int result, const struct db_rows *rows)

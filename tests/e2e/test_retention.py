@@ -232,6 +232,39 @@ def test_a_swap_waits_briefly_and_not_for_batches_that_may_still_commit(picket):
     check_stored(picket)
 
 
+def test_a_dump_keeps_the_table(picket):
+    """Behind a transaction that stays, the swap gives up for all days, and never stands in line: whoever comes after it would wait, too."""
+    project = picket.new_project()
+    fill(picket, project, 1001, 50, days=45)
+    before = all_rows(picket)
+    waiting, over = [], threading.Event()
+
+    def watch():
+        with psycopg.connect(picket.conninfo(), autocommit=True) as other:
+            while not over.wait(0.02):
+                waiting.extend(other.execute("SELECT mode FROM pg_locks WHERE relation = 'events'::regclass AND NOT granted").fetchall())
+
+    watcher = threading.Thread(target=watch)
+    with psycopg.connect(picket.conninfo()) as dump:
+        dump.execute("LOCK TABLE events IN ACCESS SHARE MODE")
+        watcher.start()
+        try:
+            began = time.monotonic()
+            done = picket.run("retention", "run", "--json")
+            took = time.monotonic() - began
+        finally:
+            over.set()
+            watcher.join()
+    assert done.returncode == 1 and "days could not be had" in done.stderr, done
+    assert [day["result"] for day in json.loads(done.stdout) if day["result"] != "ok"] == ["55P03"] and took < 60, done
+    assert waiting == []
+    assert all_rows(picket) == before
+    retention(picket)
+    check_stored(picket)
+    assert picket.sql("SELECT count(*) FROM pg_class WHERE relname LIKE 'events%new'") == [(0,)]
+    assert all_rows(picket) < before
+
+
 def test_two_at_once_and_wrong_calls(picket):
     with psycopg.connect(picket.conninfo()) as other:
         other.execute("SELECT pg_advisory_lock(hashtext('picket.retention.run'))")

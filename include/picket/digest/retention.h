@@ -21,8 +21,8 @@ struct retention_day {
     int64_t dropped_rows, dropped_bytes;
 };
 struct retention_total {
-    unsigned days, failed_days;
-    unsigned days_due; /* known before the first day: for progress */
+    unsigned days, failed_days; /* told by day(); not had, told or, behind one that others kept busy, not even tried */
+    unsigned days_due;          /* known before the first day: for progress */
     int64_t dropped_rows, dropped_bytes;
     int64_t tidied_rows; /* of hourly counts and batch notes that are too old */
 };
