@@ -1,6 +1,8 @@
 """PostgreSQL in trouble, under load. Accepting goes on as if nothing were the matter, up to the spool's bound; afterwards everything comes back by
 itself, and the books balance: nothing acknowledged is lost, nothing is counted twice."""
 import contextlib
+import glob
+import os
 import random
 import signal
 import time
@@ -13,6 +15,7 @@ import ledger
 from disks import small_disk
 from load import REFUSALS
 from sites import Repeater, Site
+from test_database_away import copied_keys, start_in_the_dark
 from waiting import until
 
 SECONDS = figures.amount(0.8, 20)  # how long a trouble lasts that is made of many small ones
@@ -223,19 +226,40 @@ def deadlocks(cluster, database):
 
 # ---- the spool's bound, and a disk that is really full
 
+BOUND = 64 << 20  # the least that SPOOL_MAX_BYTES may be
+
+
+def spooled(site):
+    """Bytes, and with them the heads of segments."""
+    return sum(map(os.path.getsize, glob.glob(os.path.join(site.picket.settings["DATA_DIR"], "spool", "*.seg"))))
+
+
 def test_spool_bound(make_site, cluster):
-    """The database stays away for longer than the spool has room: 503 with Retry-After; when it is back, room comes back by itself."""
-    site = make_site(SPOOL_MAX_BYTES="64M")
+    """The database stays away for longer than the spool has room: 503 with Retry-After. Started again meanwhile, Picket goes on up to the same bound,
+    with the copy of the key cache; when the database is back, room comes back by itself."""
+    site = make_site(SPOOL_MAX_BYTES=BOUND, DATABASE_WAIT_SECS=0, DATABASE_ACQUIRE_TIMEOUT_SECS=1)
     site.send_promised()
+    until(lambda: site.project.key in copied_keys(site.picket), "the key is not in the copy")
     cluster.stop(signal.SIGQUIT)
-    run = site.load(connections=32, bytes=48 * 1024)
-    until(lambda: site.send() == 503, "the spool has no bound", 60)
-    counted = run.stop(site.promises, statuses=REFUSALS)
-    assert counted["statuses"]["503"] > 0
+    refused = 0
+    for share, restart in ((1 / 3, site.picket.kill), (2 / 3, site.picket.stop), (1, site.picket.stop)):
+        run = site.load(connections=32, bytes=48 * 1024)
+        if share < 1:
+            until(lambda least=share * BOUND: spooled(site) >= least, lambda: f"{spooled(site)} bytes are spooled", 60)
+        else:
+            until(lambda: site.send() == 503, "the spool has no bound", 60)
+        counted = run.stop(site.promises, statuses=REFUSALS)
+        assert share == 1 or set(counted["statuses"]) == {"200"}, counted
+        refused += counted["statuses"].get("503", 0)
+        restart()
+        start_in_the_dark(site.picket)
+    assert refused > 0 and 0.99 * BOUND < spooled(site) < 1.01 * BOUND, f"{refused} refused, {spooled(site)} bytes of {BOUND}"
+    assert [site.send() for _ in range(5)] == [503] * 5  # it was full when it was started
+    assert site.picket.http.get(site.picket.url + "/health", timeout=10).status_code == 200
     cluster.start()
     site.wait_accepting(40)
     result = site.check(seconds=60)
-    figures.record("PostgreSQL away until the spool is full", 1, result, refused=counted["statuses"]["503"])
+    figures.record("PostgreSQL away until the spool is full, with restarts", 3, result, refused=refused)
 
 
 def test_disk_really_full(cluster):
