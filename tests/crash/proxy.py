@@ -41,23 +41,32 @@ class Link:
                     self.application = found.group(1) if found else b"?"
                 if self.proxy.keeps:
                     self.record[direction] += data
-                data, cut = self.proxy.take_cut(self, direction, data)
-                if data:
-                    await self.proxy.bad_weather(self)
-                    await self.go.wait()
-                    writer.write(data)
-                    await writer.drain()
-                if cut:
-                    if cut.act:
-                        await asyncio.get_running_loop().run_in_executor(None, cut.act)
-                    else:
-                        self.end(cut.how)
+                data, rest, cut = self.proxy.take_cut(self, direction, data)
+                await self.pass_on(writer, data)
+                if cut and cut.act:
+                    await self.stand_still(cut.act)
                     cut.done.set()
-                    if not cut.act:
-                        return
+                    await self.pass_on(writer, rest)
+                elif cut:
+                    self.end(cut.how)
+                    cut.done.set()
+                    return
             self.end("close")
         except (OSError, asyncio.IncompleteReadError):
             self.end("reset")
+
+    async def pass_on(self, writer, data):
+        if data:
+            await self.proxy.bad_weather(self)
+            await self.go.wait()
+            writer.write(data)
+            await writer.drain()
+
+    async def stand_still(self, act):
+        """Nothing moves in either direction while act() runs."""
+        self.go.clear()
+        await asyncio.get_running_loop().run_in_executor(None, act)
+        self.go.set()
 
     def end(self, how):
         for _, writer in self.ends.values():
@@ -99,15 +108,15 @@ class Proxy:
     # ---- in the loop
 
     def take_cut(self, link, direction, data):
-        """What may pass of the data, and the cut that follows it, if one does."""
+        """What may pass of the data, what is left of it, and the cut between the two, if one is due."""
         cut = self.cut
         if not cut or cut.direction != direction or not link.application.startswith(cut.application):
-            return data, None
+            return data, b"", None
         if len(data) < cut.left:
             cut.left -= len(data)
-            return data, None
+            return data, b"", None
         self.cut = None
-        return (data if cut.act else data[:cut.left]), cut
+        return data[:cut.left], data[cut.left:], cut
 
     async def bad_weather(self, link):
         if self.delay:
@@ -127,7 +136,7 @@ class Proxy:
         return asyncio.run_coroutine_threadsafe(call(), self.loop).result(30)
 
     def cut_after(self, direction, n, how="close", application=b"", act=None):
-        """Arms one cut; wait for .done. With `act` the connection is not cut, act() runs (in a thread) while nothing moves in that direction."""
+        """Arms one cut; wait for .done. With `act` the connection is not cut: act() runs (in a thread) while nothing moves on it."""
         cut = Cut(direction, n, how, application, act)
 
         def arm():

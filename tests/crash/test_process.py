@@ -1,18 +1,22 @@
 """The process itself: stopped, suspended, started twice, started on a schema of another release, interrupted while it migrates, and with a clock
 that jumps by a day."""
+import contextlib
 import glob
 import os
 import pathlib
+import random
 import signal
 import time
 
 import pytest
+import requests
 
 import figures
 import server
+from conversation import places
 from load import REFUSALS
 from postgres import free_port
-from proxy import DOWN, UP, Proxy
+from proxy import Proxy
 from sites import Site
 from waiting import until
 
@@ -149,19 +153,6 @@ def test_schema_that_needs_a_newer_release(make_site, cluster):
 
 # ---- migrations interrupted
 
-def migration_bytes(cluster):
-    """How many bytes a whole migration sends and receives."""
-    proxy = Proxy(cluster.port, keeps=True)
-    try:
-        url = cluster.role_url(cluster.name_of(cluster.new_database()), proxy.port)
-        done = server.run("migrate", DATABASE_URL=url, DATA_DIR="/nonexistent")
-        assert done.returncode == 0, done.stderr
-        link, = proxy.past
-        return {direction: len(link.record[direction]) for direction in (UP, DOWN)}
-    finally:
-        proxy.close()
-
-
 def schema(cluster, url):
     """The schema in words, to be compared."""
     database = cluster.name_of(url)
@@ -171,35 +162,54 @@ def schema(cluster, url):
         cluster.sql("SELECT proname, md5(prosrc) FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1", database=database)
 
 
+def whole_migration(cluster):
+    """The places of its conversation at which a migration can be interrupted, and the schema that it makes."""
+    proxy = Proxy(cluster.port, keeps=True)
+    try:
+        direct = cluster.new_database()
+        done = server.run("migrate", DATABASE_URL=cluster.role_url(cluster.name_of(direct), proxy.port), DATA_DIR="/nonexistent")
+        assert done.returncode == 0, done.stderr
+        link, = proxy.past
+        found = schema(cluster, direct)
+        assert len(found) > 100
+        return places(link), found
+    finally:
+        proxy.close()
+
+
+def a_few(all_places):
+    """Around a COMMIT, where it is least clear what took effect, and in the middle of a script."""
+    commits = [n for n, place in enumerate(all_places) if place.statement == "COMMIT" and place.moment == "sent"]
+    scripts = [place for place in all_places if place.moment == "answered in part" and len(place.statement) > 1000]
+    n = random.choice(commits)
+    assert [place.moment for place in all_places[n:n + 4]] == ["sent", "answered in part", "answered in part", "answered"]
+    return all_places[n], all_places[n + 1], random.choice(scripts)
+
+
 @pytest.mark.parametrize("how", ["killed", "session ended", "cut"])
 def test_migration_interrupted(cluster, how):
-    """kill -9 of Picket, pg_terminate_backend, a cut connection, each at many places of the conversation: the next start completes."""
-    rounds = figures.amount(3, 60)
-    total = migration_bytes(cluster)
+    """kill -9 of Picket, pg_terminate_backend, a cut connection, each at every message of the conversation: the next start completes."""
+    all_places, expected = whole_migration(cluster)
+    chosen = figures.amount(a_few(all_places), all_places)
     proxy = Proxy(cluster.port)
-    expected, hits = None, 0
+    missed = []
     try:
-        for n in range(rounds):
-            direction = (DOWN, UP, DOWN)[n % 3]
-            place = total[direction] * (n + 1) // (rounds + 1)
+        for place in chosen:
             direct = cluster.new_database()
-            hits += interrupt(cluster, proxy, direct, direction, place, how)
+            if not interrupt(cluster, proxy, direct, place, how):
+                missed.append(place)
             done = server.run("migrate", DATABASE_URL=direct)
-            assert done.returncode == 0, done.stderr
-            found = schema(cluster, direct)
-            expected = expected or found
-            assert found == expected and len(found) > 100
+            assert done.returncode == 0, f"{place}: {done.stderr}"
+            assert schema(cluster, direct) == expected, place
             cluster.drop_database(direct)
     finally:
         proxy.close()
-    whole = cluster.new_database()
-    assert server.run("migrate", DATABASE_URL=whole).returncode == 0 and schema(cluster, whole) == expected
-    assert hits >= rounds / 2
-    figures.note(f"migration interrupted ({how})", hits)
+    assert all(place.statement == all_places[-1].statement for place in missed), missed  # its work is done, and nobody may need its session any more
+    figures.note(f"migration interrupted ({how})", len(chosen) - len(missed))
 
 
-def interrupt(cluster, proxy, direct, direction, place, how):
-    """Whether the migration was interrupted: a session that has no name yet, or is over, is not found by those who would end it."""
+def interrupt(cluster, proxy, direct, place, how):
+    """Whether the migration was interrupted."""
     site = Site(cluster, url=cluster.role_url(cluster.name_of(direct), proxy.port), DATABASE_WAIT_SECS=0)
     picket = site.picket
 
@@ -207,17 +217,16 @@ def interrupt(cluster, proxy, direct, direction, place, how):
         picket.process.kill()
         picket.process.wait()
 
-    ended = []
-    act = {"killed": kill, "session ended": lambda: ended.append(cluster.end_sessions("picket migrate")), "cut": None}[how]
-    cut = proxy.cut_after(direction, place, application=b"picket migrate", act=act)
+    act = {"killed": kill, "session ended": lambda: cluster.end_sessions("picket migrate"), "cut": None}[how]
+    cut = proxy.cut_after(place.direction, place.offset, application=b"picket migrate", act=act)
     try:
         picket.start(ready=False)
-        until(cut.done.is_set, lambda: f"{place} bytes never passed:\n{picket.said()}")
-        if ended == [0]:
-            until(picket.is_ready, picket.said, 30)
+        until(cut.done.is_set, lambda: f"{place} was never passed:\n{picket.said()}")
+        until(lambda: not picket.is_alive() or answers_ready(picket), lambda: f"{place}: neither ready nor ended:\n{picket.said()}", 30)
+        if picket.is_alive():
             return False
-        status = picket.process.wait(30)
-        assert status == (-signal.SIGKILL if how == "killed" else 1), picket.said()
+        status = picket.process.returncode
+        assert status == (-signal.SIGKILL if how == "killed" else 1), f"{place}: {status}\n{picket.said()}"
         assert how == "killed" or "migrat" in picket.said() or "database" in picket.said()
         return True
     finally:
@@ -225,3 +234,45 @@ def interrupt(cluster, proxy, direct, direction, place, how):
         picket.kill()
         until(lambda: not cluster.backends("picket migrate"), "the migration's session stays", 30)
         site.directory.remove()
+
+
+def answers_ready(picket):
+    with contextlib.suppress(requests.RequestException):
+        return requests.get(picket.url + "/health/ready", timeout=10).status_code == 200
+    return False
+
+
+ENDS_ITSELF = """
+    CREATE SCHEMA trouble; CREATE SEQUENCE trouble.commands;
+    CREATE FUNCTION trouble.meet() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+        IF nextval('trouble.commands') = {n} THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; END $$;
+    GRANT USAGE ON SCHEMA trouble TO PUBLIC;
+    CREATE EVENT TRIGGER trouble ON ddl_command_start EXECUTE FUNCTION trouble.meet()"""
+
+
+def test_migration_interrupted_inside(cluster):
+    """The server runs a script on while its answer is held up; so, from inside, at the n-th command that changes the schema, it ends its session."""
+    whole = cluster.new_database()
+    commands = migrate_until(cluster, whole, 0)
+    expected = schema(cluster, whole)
+    assert commands > 40, commands
+    chosen = figures.amount(sorted(random.sample(range(2, commands + 1), 3)), range(1, commands + 1))
+    for n in chosen:
+        url = cluster.new_database()
+        assert migrate_until(cluster, url, n) == n
+        done = server.run("migrate", DATABASE_URL=url)
+        assert done.returncode == 0, f"after command {n}: {done.stderr}"
+        assert schema(cluster, url) == expected, n
+        cluster.drop_database(url)
+    figures.note("migration interrupted at a command of its script", len(chosen))
+
+
+def migrate_until(cluster, url, n):
+    """Migrates until the n-th command ends the session; 0: to the end. The number of commands met."""
+    database = cluster.name_of(url)
+    cluster.sql(ENDS_ITSELF.format(n=n), database=database)
+    done = server.run("migrate", DATABASE_URL=url, DATABASE_WAIT_SECS=0)
+    assert done.returncode == (1 if n else 0), done.stderr
+    met, = cluster.sql("SELECT last_value FROM trouble.commands", database=database)[0]
+    cluster.sql("DROP EVENT TRIGGER trouble; DROP SCHEMA trouble CASCADE", database=database)
+    return met

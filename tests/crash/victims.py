@@ -36,7 +36,7 @@ class Victim(postgres.Cluster):
     def new_database(self, tablespace="pg_default"):
         """URL, for the role, of a new database that belongs to it."""
         self.n_databases += 1
-        name = f"crash_{self.n_databases}"
+        name = f"crash_{self.n_databases:05}"  # of one length: places in recorded conversations are compared
         self.sql(f'CREATE DATABASE "{name}" OWNER {self.ROLE} TABLESPACE {tablespace}')
         return self.role_url(name)
 
