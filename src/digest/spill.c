@@ -256,17 +256,32 @@ void spill_refresh(struct spill *s)
         s->changed = (struct timespec){0};
 }
 
-/* Makes room for `wanted` bytes. Measures anew, because commands delete files too. */
-static void make_room(struct spill *s, int dir_fd, uint64_t wanted)
+/* Left by a cut between the file and the row, and about to be replaced: no more counted. */
+static void forget_replaced(struct spill *s, int dir_fd, const char *name)
+{
+    struct stat st;
+    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        forget(s, (uint64_t)st.st_size);
+}
+
+/* Makes room for the `wanted` bytes of `replacing`. Measures anew, because commands delete files too. An older file of that letter stays until
+ * the new one takes its place, however old it is: it is not lost, and a kill in between would lose both. */
+static void make_room(struct spill *s, int dir_fd, const char *replacing, uint64_t wanted)
 {
     AUTO_FREE struct spill_name *names = NULL;
     size_t n = 0;
-    if (s->stats.bytes + wanted <= s->max_bytes || measure(s, dir_fd, &names, &n) < 0 || s->stats.bytes + wanted <= s->max_bytes)
+    forget_replaced(s, dir_fd, replacing);
+    if (s->stats.bytes + wanted <= s->max_bytes || measure(s, dir_fd, &names, &n) < 0)
+        return;
+    forget_replaced(s, dir_fd, replacing);
+    if (s->stats.bytes + wanted <= s->max_bytes)
         return;
     uint64_t target = s->max_bytes / 10 * 9;
     for (size_t i = 0; i < n && s->stats.bytes > 0 && s->stats.bytes + wanted > target; i++) {
         char name[SPILL_NAME_MAX];
         spill_file(&names[i], name);
+        if (strcmp(name, replacing) == 0)
+            continue;
         uint64_t bytes = size_of(dir_fd, name);
         if (unlinkat(dir_fd, name, 0) == 0) {
             forget(s, bytes);
@@ -290,15 +305,13 @@ int spill_write(struct spill *s, const struct dead_letter *letter, struct str pa
     }
     if (flock(dir_fd, LOCK_EX | LOCK_NB) < 0)
         return errno == EWOULDBLOCK ? -EBUSY : -errno;
-    struct stat st;
-    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) /* left by a cut between the file and the row */
-        forget(s, (uint64_t)st.st_size);
-    make_room(s, dir_fd, file.n);
+    make_room(s, dir_fd, name, file.n);
     r = write_file(dir_fd, buf_str(&file));
     if (r == 0)
         r = rename_file(dir_fd, name);
     if (r < 0) {
         (void)unlinkat(dir_fd, UNFINISHED_NAME, 0); /* may not be there */
+        s->changed = (struct timespec){0};          /* what was to be replaced may be there still: to be measured again */
         return r;
     }
     s->stats.files++;

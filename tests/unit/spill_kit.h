@@ -59,10 +59,8 @@ static inline void kit_payload(int64_t number, struct buf *out)
     buf_append_str(out, STR("\"}"));
 }
 
-static inline int kit_write(struct kit *k, int64_t number)
+static inline int kit_write_payload(struct kit *k, int64_t number, struct str payload)
 {
-    AUTO_BUF struct buf payload = {0};
-    kit_payload(number, &payload);
     struct dead_letter letter = {
         .number = number,
         .project = number + 7,
@@ -81,7 +79,14 @@ static inline int kit_write(struct kit *k, int64_t number)
         .address = STR("203.0.113.7"),
         .meta = STR("{\"event_id\":\"x\",\"dsn\":\"https://k@h/1\",\"sdk\":{\"name\":\"sentry.c\",\"version\":\"1\"}}"),
     };
-    return spill_write(k->s, &letter, buf_str(&payload));
+    return spill_write(k->s, &letter, payload);
+}
+
+static inline int kit_write(struct kit *k, int64_t number)
+{
+    AUTO_BUF struct buf payload = {0};
+    kit_payload(number, &payload);
+    return kit_write_payload(k, number, buf_str(&payload));
 }
 
 /* Everything that is listed is whole, and nothing else lies in the directory. Returns how many there are. */

@@ -109,6 +109,34 @@ static void written_twice_counts_once(void **state)
     kit_done(&k);
 }
 
+/* A letter that is written again is no loss, even if it is the oldest when the bound is reached. */
+static void the_oldest_is_replaced_and_not_removed(void **state)
+{
+    struct kit k;
+    AUTO_FREE struct spill_name *names = NULL;
+    size_t n;
+    (void)state;
+    kit_init(&k, PLENTY);
+    assert_int_equal(kit_write_payload(&k, 1, STR("{}")), 0);
+    for (int64_t i = 2; i <= 20; i++)
+        assert_int_equal(kit_write(&k, i), 0);
+    uint64_t max_bytes = kit_stats(&k).bytes + 100;
+    spill_close(k.s);
+    kit_open(&k, max_bytes);
+    assert_int_equal(kit_write(&k, 1), 0); /* longer than it was */
+    assert_int_equal(spill_list(k.dir, &names, &n), 0);
+    assert_int_equal(names[0].number, 1);
+    assert_in_range(n, 2, 19);
+    assert_int_equal(names[n - 1].number, 20);
+    assert_int_equal(kit_stats(&k).removed, 20 - n);
+    assert_int_equal(kit_stats(&k).files, kit_check(&k));
+    struct spill_stats counted = kit_stats(&k);
+    spill_close(k.s);
+    kit_open(&k, max_bytes);
+    assert_int_equal(kit_stats(&k).bytes, counted.bytes);
+    kit_done(&k);
+}
+
 static void others_delete_and_a_start_measures(void **state)
 {
     struct kit k;
@@ -163,6 +191,7 @@ int main(void)
         cmocka_unit_test(a_file_is_an_envelope),
         cmocka_unit_test(the_oldest_go),
         cmocka_unit_test(written_twice_counts_once),
+        cmocka_unit_test(the_oldest_is_replaced_and_not_removed),
         cmocka_unit_test(others_delete_and_a_start_measures),
         cmocka_unit_test(strangers_are_left_alone),
     };

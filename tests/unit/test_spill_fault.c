@@ -2,6 +2,7 @@
  * -Dfault_points=true only. */
 #include "spill_kit.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -31,6 +32,31 @@ static void a_failure_leaves_nothing(void **state)
         }
         assert_true(failed > 0);
         assert_int_equal(kit_check(&k), 1);
+        kit_done(&k);
+    }
+}
+
+/* A letter that could not be replaced is what it was, or gone with its place in the directory uncertain: a look tells. */
+static void a_failed_replacement_is_measured_again(void **state)
+{
+    (void)state;
+    for (size_t p = 0; p < ARRAY_LEN(points); p++) {
+        struct kit k;
+        kit_init(&k, PLENTY);
+        for (unsigned nth = 1;; nth++) {
+            static const struct timespec long_ago[2] = {{.tv_sec = 1700000000}, {.tv_sec = 1700000000}};
+            assert_int_equal(kit_write(&k, 1), 0);
+            assert_int_equal(utimensat(AT_FDCWD, k.dir, long_ago, 0), 0); /* old enough to be believed unchanged */
+            spill_refresh(k.s);
+            fault_arm(points[p], FAULT_ERROR, nth, EIO);
+            int r = kit_write(&k, 1);
+            fault_disarm();
+            spill_refresh(k.s);
+            assert_int_equal(kit_stats(&k).files, kit_check(&k));
+            if (r == 0)
+                break;
+            assert_int_equal(r, -EIO);
+        }
         kit_done(&k);
     }
 }
@@ -83,6 +109,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_failure_leaves_nothing),
+        cmocka_unit_test(a_failed_replacement_is_measured_again),
         cmocka_unit_test(short_writes_are_finished),
         cmocka_unit_test(a_kill_leaves_all_or_nothing),
     };
