@@ -7,8 +7,10 @@
  *   NTH_ACTION  fail | short (write) | kill
  *   NTH_FILE    8 bytes that exist: the count of calls so far, for the test that must know when no call is left to fail
  *
- * Without NTH_FILE it does nothing. libc's calls to itself are not met. A write is one to a regular file: sockets and pipes are another subject
+ * Without NTH_FILE it does nothing. libc's calls to itself are not met, so the functions of libc that open a file for their caller (fopen,
+ * opendir ...) stand here by name. A write is one to a regular file: sockets and pipes are another subject
  * (test_wire.py). What a failing libpq call returns is what its manual says. */
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +19,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -150,6 +153,42 @@ int __openat_2(int dir, const char *path, int flags)
     return open_fails() ? -1 : real(dir, path, flags);
 }
 
+int creat(const char *path, mode_t mode)
+{
+    REAL(int, "creat", const char *, mode_t);
+    return open_fails() ? -1 : real(path, mode);
+}
+
+FILE *fopen(const char *path, const char *how)
+{
+    REAL(FILE *, "fopen", const char *, const char *);
+    return open_fails() ? NULL : real(path, how);
+}
+
+FILE *freopen(const char *path, const char *how, FILE *f)
+{
+    REAL(FILE *, "freopen", const char *, const char *, FILE *);
+    if (!open_fails())
+        return real(path, how, f);
+    int why = errno;
+    (void)fclose(f); /* as it does when it cannot open */
+    errno = why;
+    return NULL;
+}
+
+DIR *opendir(const char *path)
+{
+    REAL(DIR *, "opendir", const char *);
+    return open_fails() ? NULL : real(path);
+}
+
+/* Opens nothing, but asks for memory and looks at its descriptor. */
+DIR *fdopendir(int fd)
+{
+    REAL(DIR *, "fdopendir", int);
+    return open_fails() ? NULL : real(fd);
+}
+
 /* 0: go on; 1: fail, errno is set; 2: write half. */
 static int write_struck(int fd)
 {
@@ -227,6 +266,9 @@ int renameat(int from_dir, const char *from, int to_dir, const char *to)
 
 /* The names that programs with large files use. */
 #define SAME(result, name, of, ...) result name(__VA_ARGS__) __attribute__((alias(of)))
+SAME(FILE *, fopen64, "fopen", const char *, const char *);
+SAME(FILE *, freopen64, "freopen", const char *, const char *, FILE *);
+SAME(int, creat64, "creat", const char *, mode_t);
 SAME(int, open64, "open", const char *, int, ...);
 SAME(int, openat64, "openat", int, const char *, int, ...);
 SAME(int, __open64_2, "__open_2", const char *, int);

@@ -33,6 +33,7 @@ class Life:
 
     def live(self, n):
         """Lives it with the n-th call going wrong: the number of calls it made, and its exit status."""
+        self.n = n
         with open(self.file, "wb") as f:
             f.write(bytes(8))
         os.chmod(self.file, 0o666)
@@ -84,7 +85,8 @@ class Life:
         if answer.status_code == 200:
             self.site.promises.add(project.id, client.accepted(answer))
         else:
-            assert answer.status_code in (429, 500, 503), f"{answer.status_code} {answer.text}"
+            what = f"{self.kind} {self.n} {self.action}: {answer.status_code} {answer.headers} {answer.text}\n{self.site.picket.said()[-3000:]}"
+            assert answer.status_code in (429, 503) and answer.headers.get("Retry-After"), what
 
 
 @pytest.mark.parametrize("kind, action, sample, endings", KINDS, ids=[f"{kind}-{action}" for kind, action, *_ in KINDS])
