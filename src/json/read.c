@@ -9,16 +9,12 @@
  *
  * A prefix is parsed by finding the end of the first value before the library sees it. Handing it the rest of the body with
  * "stop when done" would copy the whole rest once per header: a thousand items in a body of 200 MB would copy 200 GB. */
+#include "scan.h"
 #include "yy.h"
 
 #include "picket/base/error.h"
 
 static const yyjson_read_flag FLAGS = YYJSON_READ_ALLOW_INVALID_UNICODE | YYJSON_READ_ALLOW_INF_AND_NAN | YYJSON_READ_BIGNUM_AS_RAW;
-
-static struct str without_bom(struct str text)
-{
-    return str_starts(text, STR("\xEF\xBB\xBF")) ? str_drop(text, 3) : text;
-}
 
 enum { ESCAPE_LEN = 6 }; /* \uXXXX */
 
@@ -79,7 +75,7 @@ static yyjson_doc *parse_repaired(struct str text, yyjson_read_err *err)
 
 int json_parse(struct str text, struct json_doc **ret, size_t *ret_at)
 {
-    struct str body = without_bom(text);
+    struct str body = scan_without_bom(text);
     yyjson_read_err err = {0};
     yyjson_doc *doc = parse(body, &err);
     if (!doc && err.code == YYJSON_READ_ERROR_INVALID_STRING)
@@ -95,60 +91,13 @@ int json_parse(struct str text, struct json_doc **ret, size_t *ret_at)
     return 0;
 }
 
-/* Offset behind the string that starts at `i`, or n. */
-static size_t string_end(struct str s, size_t i)
-{
-    for (i++; i < s.n; i++) {
-        if (s.p[i] == '"')
-            return i + 1;
-        if (s.p[i] == '\\')
-            i++;
-    }
-    return s.n;
-}
-
-static bool ends_scalar(char c)
-{
-    return memchr(" \t\r\n,:[]{}\"", c, 11) != NULL;
-}
-
-/* Offset behind the value that starts at `i`, told by brackets and quotes alone: which bracket closes which is the parser's to check.
- * False when the text ends within brackets. */
-static bool value_end(struct str s, size_t i, size_t *ret)
-{
-    size_t depth = 0;
-    while (i < s.n) {
-        char c = s.p[i];
-        if (c == '"') {
-            i = string_end(s, i);
-        } else if (c == '{' || c == '[') {
-            depth++;
-            i++;
-        } else if ((c == '}' || c == ']') && depth > 0) {
-            depth--;
-            i++;
-        } else if (depth > 0) {
-            i++;
-            continue;
-        } else {
-            while (i < s.n && !ends_scalar(s.p[i]))
-                i++;
-        }
-        if (depth == 0) {
-            *ret = i;
-            return true;
-        }
-    }
-    return false;
-}
-
 int json_parse_prefix(struct str text, struct json_doc **ret, size_t *ret_used)
 {
-    struct str body = without_bom(text);
+    struct str body = scan_without_bom(text);
     size_t at = 0, end;
     while (at < body.n && (body.p[at] == ' ' || body.p[at] == '\t' || body.p[at] == '\r' || body.p[at] == '\n'))
         at++;
-    if (!value_end(body, at, &end))
+    if (!scan_value(body, at, &end))
         return -ERR_BAD_JSON;
     int r = json_parse(str_of(body.p + at, end - at), ret, NULL);
     if (r < 0)

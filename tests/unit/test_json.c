@@ -432,6 +432,84 @@ static void misuse_asserts(void **state)
     }
 }
 
+/* ---- walking and locating */
+
+static bool check_places_row(const struct byte_case *c)
+{
+    AUTO_JSON struct json_doc *doc = NULL;
+    struct json_walk walk;
+    bool good = true;
+    struct str in = case_bytes(c, STR("in"));
+    if (json_parse(in, &doc, NULL) != 0)
+        return true; /* reads_and_writes_the_table has looked at it */
+    struct json_locator locator = json_locator(doc, in);
+    json_walk_start(&walk, json_root(doc));
+    while (json_walk_next(&walk)) {
+        AUTO_JSON struct json_doc *part = NULL;
+        AUTO_BUF struct buf wanted = {0}, got = {0};
+        struct str place = json_locate(&locator, walk.value);
+        if (!case_int(c, "place parses", json_parse(place, &part, NULL), 0))
+            break;
+        write_value(walk.value, &wanted);
+        write_value(json_root(part), &got);
+        good = case_str(c, "value at its place", buf_str(&got), buf_str(&wanted)) && good;
+    }
+    json_walk_done(&walk);
+    return good;
+}
+
+static void finds_the_place_of_every_value(void **state)
+{
+    (void)state;
+    run_byte_cases("json.jsonl", check_places_row);
+}
+
+static void walks_in_document_order(void **state)
+{
+    (void)state;
+    AUTO_JSON struct json_doc *doc = parsed(STR("{\"a\":[1,{\"b\":2},[]],\"c\":{},\"skip\":{\"d\":[3]},\"e\":[[4]]}"));
+    AUTO_BUF struct buf seen = {0};
+    struct json_walk walk;
+    json_walk_start(&walk, json_root(doc));
+    while (json_walk_next(&walk)) {
+        struct str key = STR("-");
+        if (walk.key)
+            assert_true(json_str_raw(walk.key, &key));
+        buf_printf(&seen, "%zu%.*s%d ", walk.depth, STR_ARG(key), (int)json_count(walk.value));
+        if (str_eq(key, STR("skip")))
+            json_walk_skip(&walk);
+    }
+    json_walk_done(&walk);
+    assert_text(buf_str(&seen), STR("0-4 1a3 2-0 2-1 3b0 2-0 1c0 1skip1 1e1 2-1 3-0 "));
+    json_walk_start(&walk, json_root(doc));
+    assert_true(json_walk_next(&walk));
+    json_walk_skip(&walk);
+    assert_false(json_walk_next(&walk));
+    json_walk_done(&walk);
+}
+
+static void walks_and_locates_at_any_depth(void **state)
+{
+    (void)state;
+    enum { DEEP = 100000 };
+    AUTO_BUF struct buf text = {0};
+    size_t met = 0;
+    for (size_t i = 0; i < DEEP; i++)
+        buf_append_str(&text, i % 2 ? STR("{\"a\":") : STR("["));
+    buf_append_char(&text, '7');
+    for (size_t i = DEEP; i-- > 0;)
+        buf_append_char(&text, i % 2 ? '}' : ']');
+    AUTO_JSON struct json_doc *doc = parsed(buf_str(&text));
+    struct json_locator locator = json_locator(doc, buf_str(&text));
+    struct json_walk walk;
+    json_walk_start(&walk, json_root(doc));
+    for (; json_walk_next(&walk); met++)
+        if (walk.depth == DEEP)
+            assert_text(json_locate(&locator, walk.value), STR("7"));
+    json_walk_done(&walk);
+    assert_int_equal(met, DEEP + 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -448,6 +526,9 @@ int main(void)
         cmocka_unit_test(strings_come_out_clean),
         cmocka_unit_test(texts_of_all_kinds),
         cmocka_unit_test(iterates_in_document_order),
+        cmocka_unit_test(finds_the_place_of_every_value),
+        cmocka_unit_test(walks_in_document_order),
+        cmocka_unit_test(walks_and_locates_at_any_depth),
         cmocka_unit_test(writes_a_document),
         cmocka_unit_test(any_bytes_make_valid_json),
         cmocka_unit_test(misuse_asserts),

@@ -57,6 +57,38 @@ struct json_iter {
 struct json_iter json_iter(const struct json *v);
 bool json_next(struct json_iter *it);
 
+/* Every value below `root`, and `root` itself, in document order: a container, then what it holds.
+ *     json_walk_start(&w, root);
+ *     while (json_walk_next(&w)) use w.value, w.key, w.depth; json_walk_skip(&w) leaves out what the container just met holds.
+ *     json_walk_done(&w);
+ * Memory: eight bytes per level of nesting beyond the first few. */
+enum { JSON_WALK_FIXED = 32 };
+struct json_walk {
+    const struct json *key; /* a JSON_STRING; NULL for the root and in arrays */
+    const struct json *value;
+    struct str name, text;    /* the key's and a string's bytes, as json_str_raw gives them; else "" */
+    enum json_type type;      /* of `value` */
+    size_t depth;             /* of `value`; the root's is 0 */
+    const struct json *next_; /* private from here */
+    uint64_t *levels_;        /* fixed_, or heap */
+    size_t n_levels_, cap_;
+    uint64_t fixed_[JSON_WALK_FIXED];
+};
+void json_walk_start(struct json_walk *w, const struct json *root);
+bool json_walk_next(struct json_walk *w);
+void json_walk_skip(struct json_walk *w);
+void json_walk_done(struct json_walk *w);
+
+/* Where values stand in the text that was parsed, so that one can be replaced and everything else kept byte by byte. Values are asked for
+ * in document order; all questions together read the text once. `text` is the one that `doc` was parsed from, borrowed. */
+struct json_locator {
+    struct str text_; /* private */
+    size_t at_;
+    const struct json *next_;
+};
+struct json_locator json_locator(const struct json_doc *doc, struct str text);
+struct str json_locate(struct json_locator *l, const struct json *v); /* the value's bytes in `text`, quotes and brackets included */
+
 /* ---- writing: a stream into a buf. Compact (no blanks). Commas and colons are the writer's; misuse (a value without key in an
  * object, an unbalanced end) is a bug and asserts. Strings are escaped and repaired to well-formed UTF-8; U+0000 is written as
  * U+FFFD, because neither PostgreSQL nor most clients take it. */
