@@ -1,6 +1,7 @@
 /* floor.c: the floor that Picket's accept rate is compared with: a bare libh2o server that does as little as an honest answer allows.
  *
  *   floor noop  PORT        answers every POST with 200 {} and stores nothing
+ *   floor refuse PORT       answers every POST with 429 and Retry-After: how fast a load generator can be
  *   floor fsync PORT FILE   appends each body to FILE and answers when an fdatasync that began after the write has returned (group commit)
  *
  * Two threads, each with a loop and an SO_REUSEPORT listener, as Picket has; no parsing, no keys, no limits. SIGTERM ends it. */
@@ -47,9 +48,18 @@ static pthread_mutex_t queue_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t queue_more = PTHREAD_COND_INITIALIZER;
 static struct list queue;
 static int fd = -1;
+static bool refuses;
 
 static void answer(h2o_req_t *req)
 {
+    if (refuses) {
+        req->res.status = 429;
+        req->res.reason = "Too Many Requests";
+        req->res.content_length = 2;
+        h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("retry-after"), 1, NULL, H2O_STRLIT("1"));
+        h2o_send_inline(req, H2O_STRLIT("{}"));
+        return;
+    }
     req->res.status = 200;
     req->res.reason = "OK";
     h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, H2O_STRLIT("application/json"));
@@ -200,9 +210,10 @@ int main(int argc, char **argv)
 {
     uint64_t port;
     if (argc < 3 || !str_to_u64(str_from(argv[2]), &port) || (argv[1][0] == 'f' && argc < 4)) {
-        fputs("usage: floor noop PORT | floor fsync PORT FILE\n", stderr);
+        fputs("usage: floor noop PORT | floor refuse PORT | floor fsync PORT FILE\n", stderr);
         return 2;
     }
+    refuses = argv[1][0] == 'r';
     if (argv[1][0] == 'f') {
         fd = open(argv[3], O_CREAT | O_WRONLY | O_APPEND | O_TRUNC | O_CLOEXEC, 0600);
         if (fd < 0) {

@@ -7,7 +7,8 @@
  * was sent and never answered is counted as unknown: it may have been stored. --repeat sends ids again that were sent before, so that a
  * test can count what is stored twice.
  *
- * Without --rate the loop is closed: a connection sends when its answer is there. With --rate it is open: events are due at fixed times
+ * Without --rate the loop is closed: a connection sends when its answer is there, after a refusal when --pause is over, so that a server that is
+ * busy is asked for what it can take and not for refusals. With --rate it is open: events are due at fixed times
  * whatever the server does, and the latency counts from when an event was due, so a server that stalls cannot hide it (coordinated
  * omission). A connection that is lost is made again after RECONNECT_MS, for as long as the run lasts: a server under test comes and goes.
  *
@@ -46,6 +47,7 @@ struct options {
     double seconds;  /* 0: no bound */
     double rate;     /* per second; 0: closed loop */
     double timeout_s;
+    double pause_ms; /* of a connection that was refused, in a closed loop */
     const char *ids;
     bool json;
 };
@@ -66,9 +68,10 @@ struct conn {
     uv_connect_t connect;
     uv_write_t write;
     bool writing;
-    struct buf request, answer;
+    struct buf head, body, answer;
     struct id128 id;
-    int64_t due_us, sent_us, retry_us;
+    int64_t due_us, sent_us;
+    int64_t retry_us; /* down: when to connect; idle: when the pause is over */
 };
 
 struct load {
@@ -89,6 +92,7 @@ struct load {
     uint64_t histogram[BUCKETS];
     int64_t start_us, stop_us, progress_us;
     uint64_t progress_answered;
+    int64_t looked_us; /* when look_after() went over all connections */
     bool stopping;
 };
 
@@ -212,17 +216,16 @@ static uint64_t choose_counter(struct load *l)
 
 static void make_request(struct load *l, struct conn *c)
 {
-    AUTO_BUF struct buf body = {0};
     char hex[ID_HEX + 1];
     uint64_t counter = choose_counter(l);
     l->recent[l->issued++ % RECENT] = counter;
     c->id = id_of(l, counter);
     id_hex(&c->id, hex);
-    put_event(l, counter, str_of(hex, ID_HEX), &body);
-    buf_clear(&c->request);
-    buf_append_str(&c->request, buf_str(&c->target->head));
-    buf_printf(&c->request, "%zu\r\n\r\n", body.n);
-    buf_append_str(&c->request, buf_str(&body));
+    buf_clear(&c->body);
+    put_event(l, counter, str_of(hex, ID_HEX), &c->body);
+    buf_clear(&c->head);
+    buf_append_str(&c->head, buf_str(&c->target->head));
+    buf_printf(&c->head, "%zu\r\n\r\n", c->body.n);
 }
 
 /* ---- connections */
@@ -271,20 +274,36 @@ static void send_event(struct conn *c, int64_t due_us)
     c->sent_us = clock_mono_us();
     c->due_us = due_us ? due_us : c->sent_us;
     buf_clear(&c->answer);
-    uv_buf_t bytes = uv_buf_init(c->request.p, (unsigned)c->request.n);
+    uv_buf_t parts[] = {uv_buf_init(c->head.p, (unsigned)c->head.n), uv_buf_init(c->body.p, (unsigned)c->body.n)};
     c->writing = true;
-    if (uv_write(&c->write, (uv_stream_t *)&c->tcp, &bytes, 1, on_written) < 0) {
+    if (uv_write(&c->write, (uv_stream_t *)&c->tcp, parts, ARRAY_LEN(parts), on_written) < 0) {
         c->writing = false;
         lose(c);
     }
 }
 
-/* Idle now: the next event at once (closed loop), or when one is due. */
-static void rest(struct conn *c)
+static void send_what_is_due(struct load *l, int64_t now)
 {
+    while (more_to_send(l)) {
+        int64_t due_us = l->start_us + (int64_t)((double)l->issued * 1e6 / l->options.rate);
+        struct list *first = list_first(&l->idle);
+        if (due_us > now || !first)
+            return;
+        send_event(container_of(first, struct conn, link), due_us);
+    }
+}
+
+/* Idle now: the next event at once (closed loop), when the pause is over, or when one is due. */
+static void rest(struct conn *c, double pause_ms)
+{
+    struct load *l = c->load;
     c->state = CONN_IDLE;
-    list_push_back(&c->load->idle, &c->link);
-    if (c->load->options.rate == 0 && more_to_send(c->load))
+    list_push_back(&l->idle, &c->link);
+    if (l->options.rate > 0)
+        send_what_is_due(l, clock_mono_us());
+    else if (pause_ms > 0)
+        c->retry_us = clock_mono_us() + (int64_t)(pause_ms * 1e3);
+    else if (more_to_send(l))
         send_event(c, 0);
 }
 
@@ -306,7 +325,7 @@ static void on_connected(uv_connect_t *connect, int status)
         return;
     }
     (void)uv_tcp_nodelay(&c->tcp, 1); /* only a hint */
-    rest(c);
+    rest(c, 0);
 }
 
 static void dial(struct conn *c)
@@ -380,7 +399,7 @@ static void on_answer(struct conn *c, unsigned status, struct str head, struct s
         c->state = CONN_IDLE; /* its answer is there */
         lose(c);
     } else {
-        rest(c);
+        rest(c, status == 429 || status == 503 ? l->options.pause_ms : 0);
     }
 }
 
@@ -430,17 +449,6 @@ static void show_progress(struct load *l, int64_t now)
     l->progress_answered = l->answered;
 }
 
-static void send_what_is_due(struct load *l, int64_t now)
-{
-    while (more_to_send(l)) {
-        int64_t due_us = l->start_us + (int64_t)((double)l->issued * 1e6 / l->options.rate);
-        struct list *first = list_first(&l->idle);
-        if (due_us > now || !first)
-            return;
-        send_event(container_of(first, struct conn, link), due_us);
-    }
-}
-
 /* True when all connections are down. */
 static bool look_after(struct load *l, int64_t now)
 {
@@ -453,6 +461,8 @@ static bool look_after(struct load *l, int64_t now)
             lose(c);
         else if (!over && c->state == CONN_DOWN && now >= c->retry_us)
             dial(c);
+        else if (c->state == CONN_IDLE && l->options.rate == 0 && now >= c->retry_us)
+            send_event(c, 0);
         all_down = all_down && c->state == CONN_DOWN;
     }
     return over && all_down;
@@ -469,6 +479,9 @@ static void on_tick(uv_timer_t *timer)
     if (l->options.rate > 0)
         send_what_is_due(l, now);
     show_progress(l, now);
+    if (now - l->looked_us < TICK_MS * 1000)
+        return;
+    l->looked_us = now;
     if (!look_after(l, now))
         return;
     uv_close((uv_handle_t *)&l->tick, NULL);
@@ -548,6 +561,7 @@ static void usage(FILE *to)
                 "  -k, --issues N       1000   distinct issues\n"
                 "  -b, --bytes N               at least so large; default: about 4.2 KB\n"
                 "  -d, --repeat PERCENT 0      of the events bear an id that was sent before\n"
+                "  -p, --pause MS       0      without --rate: of a connection that got 429 or 503\n"
                 "  -t, --timeout S      30     for an answer\n"
                 "  -i, --ids FILE              project and event id of each 200, one per line\n"
                 "  -j, --json                  print the result as JSON\n",
@@ -579,6 +593,7 @@ static void read_options(int argc, char **argv, struct options *o)
         {"issues", required_argument, NULL, 'k'},
         {"bytes", required_argument, NULL, 'b'},
         {"repeat", required_argument, NULL, 'd'},
+        {"pause", required_argument, NULL, 'p'},
         {"timeout", required_argument, NULL, 't'},
         {"ids", required_argument, NULL, 'i'},
         {"json", no_argument, NULL, 'j'},
@@ -586,7 +601,7 @@ static void read_options(int argc, char **argv, struct options *o)
         {0},
     };
     *o = (struct options){.connections = 64, .issues = 1000, .seconds = 10, .timeout_s = 30};
-    for (int c; (c = getopt_long(argc, argv, "c:s:n:r:k:b:d:t:i:jh", names, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "c:s:n:r:k:b:d:p:t:i:jh", names, NULL)) != -1;) {
         switch (c) {
         case 'c':
             o->connections = (unsigned)number("--connections", optarg, 1, CONNECTIONS_MAX);
@@ -608,6 +623,9 @@ static void read_options(int argc, char **argv, struct options *o)
             break;
         case 'd':
             o->repeat_percent = (unsigned)number("--repeat", optarg, 0, 100);
+            break;
+        case 'p':
+            o->pause_ms = number("--pause", optarg, 0, 1e6);
             break;
         case 't':
             o->timeout_s = number("--timeout", optarg, 0.1, 1e4);
@@ -680,7 +698,8 @@ static void finish(struct load *l)
     if (l->ids && (ferror(l->ids) || fclose(l->ids) != 0))
         fail(l->options.ids, "could not be written");
     for (unsigned i = 0; i < l->options.connections; i++) {
-        buf_done(&l->conns[i].request);
+        buf_done(&l->conns[i].head);
+        buf_done(&l->conns[i].body);
         buf_done(&l->conns[i].answer);
     }
     for (unsigned i = 0; i < l->n_targets; i++)
