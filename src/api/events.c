@@ -132,7 +132,7 @@ struct payload_job {
     struct http_job job;
     struct event_op *op;
     enum form form;
-    struct id128 event_id;
+    struct event_row row;
     int result;
     struct buf stored, text; /* text: what is answered as `data`, or the raw payload */
 };
@@ -158,13 +158,13 @@ static void event_dispose(void *memory)
 }
 
 /* The payload as it is answered, appended. Any thread. */
-static int read_payload(enum form form, struct str stored, const struct id128 *event_id, size_t max_bytes, struct buf *out)
+static int read_payload(enum form form, struct str stored, const struct event_row *row, size_t max_bytes, struct buf *out)
 {
     if (form == RAW)
         return encoding_decode(ENCODING_ZSTD, stored, max_bytes, out);
     AUTO_BUF struct buf text = {0};
     int r = encoding_decode(ENCODING_ZSTD, stored, max_bytes, &text);
-    return r < 0 ? r : event_normalise(buf_str(&text), event_id, out);
+    return r < 0 ? r : event_normalise(buf_str(&text), row, out);
 }
 
 static void answer_event(struct event_op *op, int r, const struct buf *text)
@@ -186,7 +186,7 @@ static void answer_event(struct event_op *op, int r, const struct buf *text)
 static void job_run(struct http_job *http_job)
 {
     struct payload_job *job = container_of(http_job, struct payload_job, job);
-    job->result = read_payload(job->form, buf_str(&job->stored), &job->event_id, PAYLOAD_MAX, &job->text);
+    job->result = read_payload(job->form, buf_str(&job->stored), &job->row, PAYLOAD_MAX, &job->text);
 }
 
 static void job_free(struct payload_job *job)
@@ -207,12 +207,12 @@ static void job_home(struct http_job *http_job)
     job_free(job);
 }
 
-static void read_elsewhere(struct event_op *op, struct str stored, const struct id128 *event_id)
+static void read_elsewhere(struct event_op *op, struct str stored, const struct event_row *row)
 {
     struct payload_job *job = calloc(1, sizeof *job);
     if (!job)
         abort();
-    *job = (struct payload_job){.job = {.run = job_run, .home = job_home}, .op = op, .form = op->form, .event_id = *event_id};
+    *job = (struct payload_job){.job = {.run = job_run, .home = job_home}, .op = op, .form = op->form, .row = *row};
     buf_append_str(&job->stored, stored);
     op->job = job;
     int r = http_job_submit(op->call->worker, &job->job);
@@ -258,10 +258,13 @@ static void found(struct db_query *q, int r, const struct db_rows *rows)
         put_head(op, rows);
     AUTO_BUF struct buf text = {0};
     struct str stored = db_bytes(rows, 0, 12);
-    struct id128 event_id = db_id(rows, 0, 1);
-    r = stored.n > INLINE_STORED ? -ERR_TOO_LARGE : read_payload(op->form, stored, &event_id, INLINE_DECODED, &text);
+    struct event_row row = {.event_id = db_id(rows, 0, 1),
+                            .project_id = (uint64_t)op->project,
+                            .received_us = db_time(rows, 0, 8),
+                            .timestamp_us = db_time(rows, 0, 3)};
+    r = stored.n > INLINE_STORED ? -ERR_TOO_LARGE : read_payload(op->form, stored, &row, INLINE_DECODED, &text);
     if (r == -ERR_TOO_LARGE)
-        read_elsewhere(op, stored, &event_id);
+        read_elsewhere(op, stored, &row);
     else
         answer_event(op, r, &text);
 }

@@ -1,5 +1,5 @@
 /* blocks.c: what all blocks are made of: members without duplicates, values without nulls, and the coercions that save a block from
- * being thrown away as a whole because of one wrong type in it.
+ * being thrown away as a whole because of one wrong type in it. What cannot be coerced is left out with a note (notes.h).
  *
  * Dashboards check a block against a schema and hide all of it on the first mismatch (contract §7.6), so here every value that the schema
  * names gets the type that it demands, or goes. block_clean walks with a stack of its own, of fixed size; block_members and the rules'
@@ -36,10 +36,15 @@ static void drop_duplicates(struct members *m, enum keep keep, struct arena *a)
     m->n = kept;
 }
 
-static void add_member(struct members *m, struct str key, const struct json *value)
+void members_add(struct members *m, struct str key, const struct json *value)
 {
     m->at[m->n] = (struct member){.key = key, .value = value, .index = m->n};
     m->n++;
+}
+
+void members_keep_first(struct members *m, struct arena *a)
+{
+    drop_duplicates(m, KEEP_FIRST, a);
 }
 
 void members_of_object(const struct json *v, struct arena *a, struct members *ret)
@@ -50,7 +55,7 @@ void members_of_object(const struct json *v, struct arena *a, struct members *re
     if (n > 0)
         for (struct json_iter it = json_iter(v); json_next(&it);)
             if (json_str(it.key, a, &key))
-                add_member(&m, key, it.value);
+                members_add(&m, key, it.value);
     drop_duplicates(&m, KEEP_LAST, a);
     *ret = m;
 }
@@ -63,7 +68,7 @@ void members_of_pairs(const struct json *v, struct arena *a, struct members *ret
     if (n > 0)
         for (struct json_iter it = json_iter(v); json_next(&it);)
             if (json_type(it.value) == JSON_ARRAY && json_count(it.value) == 2 && json_text(json_at(it.value, 0), a, &key))
-                add_member(&m, key, json_at(it.value, 1));
+                members_add(&m, key, json_at(it.value, 1));
     drop_duplicates(&m, KEEP_FIRST, a);
     *ret = m;
 }
@@ -133,6 +138,52 @@ void block_clean(struct block_writer *b, const struct json *v)
 
 /* ---- coercions */
 
+void block_invalid(struct block_writer *b, struct str name, const struct json *v, const char *reason)
+{
+    notes_error(&b->notes, name, STR("invalid_data"), str_from(reason), v);
+}
+
+void block_skip(struct block_writer *b, struct str name, const struct json *v)
+{
+    (void)b, (void)name, (void)v;
+}
+
+static size_t code_points(struct str s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++)
+        n += ((unsigned char)s.p[i] & 0xC0) != 0x80;
+    return n;
+}
+
+void block_put_text(struct block_writer *b, struct str name, struct str s, unsigned limit, unsigned slack)
+{
+    enum { DOTS = 3 };
+    if (s.n <= limit + slack || str_take_code_points(s, limit + slack).n == s.n) {
+        json_field_str(b->json, name, s);
+        return;
+    }
+    struct note *note = notes_add(&b->notes, name);
+    note->cut = true;
+    note->from = limit - DOTS;
+    note->to = limit;
+    note->len = (int64_t)code_points(s);
+    struct str kept = str_take_code_points(s, limit - DOTS);
+    AUTO_BUF struct buf text = {0};
+    buf_append_str(&text, kept);
+    buf_append_str(&text, STR("..."));
+    json_field_str(b->json, name, buf_str(&text));
+}
+
+void block_limited(struct block_writer *b, struct str name, const struct json *v, unsigned limit, unsigned slack)
+{
+    struct str s;
+    if (is_container(v))
+        block_invalid(b, name, v, "expected a string");
+    else if (json_text(v, b->arena, &s))
+        block_put_text(b, name, s, limit, slack);
+}
+
 void block_text(struct block_writer *b, struct str name, const struct json *v)
 {
     struct str s;
@@ -140,8 +191,7 @@ void block_text(struct block_writer *b, struct str name, const struct json *v)
         json_field_str(b->json, name, s);
 }
 
-/* Whole numbers without a fraction: what was "12" becomes 12. */
-static void put_number(struct json_writer *w, double number)
+void block_put_number(struct json_writer *w, double number)
 {
     const double exact = 0x1p53;
     if (number > -exact && number < exact && (double)(int64_t)number == number)
@@ -159,27 +209,68 @@ void block_number(struct block_writer *b, struct str name, const struct json *v)
         json_put_value(b->json, v);
     } else if (json_str(v, b->arena, &s) && event_number(str_trim(s), &number)) {
         json_key(b->json, name);
-        put_number(b->json, number);
+        block_put_number(b->json, number);
+    } else {
+        block_invalid(b, name, v, "expected a number");
     }
+}
+
+bool block_read_bool(const struct json *v, bool *ret)
+{
+    int64_t number;
+    struct str s;
+    if (json_bool(v, ret))
+        return true;
+    if (json_i64(v, &number) && (number == 0 || number == 1)) {
+        *ret = number == 1;
+        return true;
+    }
+    if (!json_str_raw(v, &s) || (!str_eq_nocase(s, STR("true")) && !str_eq_nocase(s, STR("false"))))
+        return false;
+    *ret = str_eq_nocase(s, STR("true"));
+    return true;
 }
 
 void block_bool(struct block_writer *b, struct str name, const struct json *v)
 {
     bool is = false;
-    int64_t number;
-    struct str s;
-    if (json_bool(v, &is))
+    if (block_read_bool(v, &is))
         json_field_bool(b->json, name, is);
-    else if (json_i64(v, &number) && (number == 0 || number == 1))
-        json_field_bool(b->json, name, number == 1);
-    else if (json_str_raw(v, &s) && (str_eq_nocase(s, STR("true")) || str_eq_nocase(s, STR("false"))))
-        json_field_bool(b->json, name, str_eq_nocase(s, STR("true")));
+    else
+        block_invalid(b, name, v, "expected a boolean");
 }
 
 void block_map(struct block_writer *b, struct str name, const struct json *v)
 {
-    if (json_type(v) != JSON_OBJECT)
+    if (json_type(v) != JSON_OBJECT) {
+        block_invalid(b, name, v, "expected an object");
         return;
+    }
+    json_key(b->json, name);
+    block_clean(b, v);
+}
+
+void block_texts(struct block_writer *b, struct str name, const struct json *v)
+{
+    if (json_type(v) != JSON_OBJECT) {
+        block_invalid(b, name, v, "expected an object");
+        return;
+    }
+    struct members m;
+    members_of_object(v, b->arena, &m);
+    json_key(b->json, name);
+    json_begin_object(b->json);
+    for (size_t i = 0; i < m.n; i++)
+        block_text(b, m.at[i].key, m.at[i].value);
+    json_end_object(b->json);
+}
+
+void block_list(struct block_writer *b, struct str name, const struct json *v)
+{
+    if (json_type(v) != JSON_ARRAY) {
+        block_invalid(b, name, v, "expected a list");
+        return;
+    }
     json_key(b->json, name);
     block_clean(b, v);
 }
@@ -191,42 +282,53 @@ void block_level(struct block_writer *b, struct str name, const struct json *v)
         json_field_str(b->json, name, level);
     else if (json_type(v) == JSON_STRING)
         block_text(b, name, v);
+    else
+        block_invalid(b, name, v, "expected a level");
 }
 
 /* ---- objects by rules */
 
-static block_put_fn *rule_for(const struct block_rule *rules, size_t n, struct str key)
+const struct block_rule *block_rule_for(const struct block_rule *rules, size_t n, struct str key)
 {
     for (size_t i = 0; i < n; i++)
         if (str_eq(rules[i].key, key))
-            return rules[i].put;
+            return &rules[i];
     return NULL;
+}
+
+void block_member(struct block_writer *b, const struct block_rule *rule, struct str key, const struct json *v)
+{
+    if (is_absent(v))
+        return;
+    if (!rule) {
+        json_key(b->json, key);
+        block_clean(b, v);
+    } else if (rule->put) {
+        rule->put(b, key, v);
+    } else {
+        block_limited(b, key, v, rule->limit, rule->slack);
+    }
 }
 
 void block_members(struct block_writer *b, const struct json *v, const struct block_rule *rules, size_t n)
 {
     struct members m;
     members_of_object(v, b->arena, &m);
-    for (size_t i = 0; i < m.n; i++) {
-        block_put_fn *put = rule_for(rules, n, m.at[i].key);
-        if (is_absent(m.at[i].value))
-            continue;
-        if (put) {
-            put(b, m.at[i].key, m.at[i].value);
-        } else {
-            json_key(b->json, m.at[i].key);
-            block_clean(b, m.at[i].value);
-        }
-    }
+    for (size_t i = 0; i < m.n; i++)
+        block_member(b, block_rule_for(rules, n, m.at[i].key), m.at[i].key, m.at[i].value);
 }
 
 void block_object(struct block_writer *b, struct str name, const struct json *v, const struct block_rule *rules, size_t n)
 {
-    if (json_type(v) != JSON_OBJECT)
+    if (json_type(v) != JSON_OBJECT) {
+        block_invalid(b, name, v, "expected an object");
         return;
+    }
     json_key(b->json, name);
     json_begin_object(b->json);
+    notes_enter(&b->notes, name);
     block_members(b, v, rules, n);
+    notes_leave(&b->notes);
     json_end_object(b->json);
 }
 
@@ -256,82 +358,26 @@ void block_values(struct block_writer *b, struct str name, const struct json *v,
 {
     const struct json **elements;
     size_t n = block_elements(v, b->arena, &elements);
-    if (n == 0 && !event_values(v))
+    if (n == 0 && !event_values(v)) {
+        if (json_type(v) != JSON_OBJECT || json_count(v) > 0)
+            block_invalid(b, name, v, "expected a list of values");
         return;
+    }
     json_key(b->json, name);
     json_begin_object(b->json);
     json_key(b->json, STR("values"));
     json_begin_array(b->json);
+    notes_enter(&b->notes, name);
+    notes_enter(&b->notes, STR("values"));
     for (size_t i = 0; i < n; i++) {
         json_begin_object(b->json);
+        notes_enter_index(&b->notes, i);
         put(b, elements[i]);
+        notes_leave(&b->notes);
         json_end_object(b->json);
     }
+    notes_leave(&b->notes);
+    notes_leave(&b->notes);
     json_end_array(b->json);
     json_end_object(b->json);
-}
-
-/* ---- the flat blocks */
-
-void block_user(struct block_writer *b, struct str name, const struct json *v)
-{
-    static const struct block_rule rules[] = {
-        {STR("id"), block_text},       {STR("email"), block_text}, {STR("ip_address"), block_text},
-        {STR("username"), block_text}, {STR("name"), block_text},
-    };
-    block_object(b, name, v, rules, ARRAY_LEN(rules));
-}
-
-void block_contexts(struct block_writer *b, struct str name, const struct json *v)
-{
-    struct members m;
-    if (json_type(v) != JSON_OBJECT)
-        return;
-    members_of_object(v, b->arena, &m);
-    json_key(b->json, name);
-    json_begin_object(b->json);
-    for (size_t i = 0; i < m.n; i++)
-        block_map(b, m.at[i].key, m.at[i].value);
-    json_end_object(b->json);
-}
-
-void block_tags(struct block_writer *b, struct str name, const struct json *v)
-{
-    struct members m;
-    if (!is_container(v))
-        return;
-    if (json_type(v) == JSON_OBJECT)
-        members_of_object(v, b->arena, &m);
-    else
-        members_of_pairs(v, b->arena, &m);
-    json_key(b->json, name);
-    json_begin_object(b->json);
-    for (size_t i = 0; i < m.n; i++)
-        block_text(b, m.at[i].key, m.at[i].value);
-    json_end_object(b->json);
-}
-
-/* ---- breadcrumbs */
-
-static void put_seconds(struct block_writer *b, struct str name, const struct json *v)
-{
-    double seconds;
-    if (!event_seconds(v, b->arena, &seconds))
-        return;
-    json_key(b->json, name);
-    put_number(b->json, seconds);
-}
-
-static void put_breadcrumb(struct block_writer *b, const struct json *v)
-{
-    static const struct block_rule rules[] = {
-        {STR("timestamp"), put_seconds}, {STR("type"), block_text},   {STR("category"), block_text},
-        {STR("message"), block_text},    {STR("level"), block_level}, {STR("data"), block_map},
-    };
-    block_members(b, v, rules, ARRAY_LEN(rules));
-}
-
-void block_breadcrumbs(struct block_writer *b, struct str name, const struct json *v)
-{
-    block_values(b, name, v, put_breadcrumb);
 }

@@ -3,6 +3,7 @@
 #include <openssl/sha.h>
 
 #include "picket/base/error.h"
+#include "blocks.h"
 #include "moment.h"
 #include "title.h"
 
@@ -12,29 +13,32 @@ static struct str keep(struct str s, size_t max, struct arena *a)
     return s.n == 0 ? STR("") : arena_str(a, str_take_code_points(s, max));
 }
 
-static bool has_any(struct str s, const char *bad)
-{
-    for (; *bad; bad++)
-        if (str_find(s, *bad) < s.n)
-            return true;
-    return false;
-}
-
 /* Protocol §5.13. */
 static struct str read_release(const struct json *v, struct arena *a)
 {
     struct str s = str_trim(event_scalar(v, a));
-    if (has_any(s, "\n\r\t\f/\\") || str_eq(s, STR(".")) || str_eq(s, STR("..")) || str_eq_nocase(s, STR("latest")))
-        return STR("");
-    return keep(s, EVENT_MAX_RELEASE, a);
+    return event_good_release(s) ? keep(s, EVENT_MAX_RELEASE, a) : STR("");
 }
 
-static struct str read_environment(const struct json *v, struct arena *a)
+/* The value of a tag, of a map or a list of pairs. */
+static const struct json *tag(const struct json *tags, struct str name)
 {
+    struct str key;
+    if (json_type(tags) == JSON_ARRAY)
+        for (struct json_iter it = json_iter(tags); json_next(&it);)
+            if (json_str_raw(json_at(it.value, 0), &key) && str_eq(str_trim(key), name))
+                return json_at(it.value, 1);
+    return json_get(tags, name);
+}
+
+/* Old senders give it as a tag (protocol §5.6). */
+static struct str read_environment(const struct event_view *view, struct arena *a)
+{
+    const struct json *v = view->at[EVENT_KEY_ENVIRONMENT];
+    if (json_type(v) <= JSON_NULL)
+        v = tag(view->at[EVENT_KEY_TAGS], event_key_name(EVENT_KEY_ENVIRONMENT));
     struct str s = str_trim(event_scalar(v, a));
-    if (has_any(s, "\n\r\f/") || str_eq_nocase(s, STR("none")))
-        return STR("");
-    return keep(s, EVENT_MAX_ENVIRONMENT, a);
+    return event_good_environment(s) ? keep(s, EVENT_MAX_ENVIRONMENT, a) : STR("");
 }
 
 static struct str read_level(const struct json *v, struct arena *a)
@@ -131,7 +135,7 @@ int event_read(struct str payload, const struct event_origin *origin, struct are
     f.level = read_level(view.at[EVENT_KEY_LEVEL], arena);
     f.platform = keep(event_scalar(view.at[EVENT_KEY_PLATFORM], arena), EVENT_MAX_PLATFORM, arena);
     f.release = read_release(view.at[EVENT_KEY_RELEASE], arena);
-    f.environment = read_environment(view.at[EVENT_KEY_ENVIRONMENT], arena);
+    f.environment = read_environment(&view, arena);
     f.server_name = keep(event_scalar(view.at[EVENT_KEY_SERVER_NAME], arena), EVENT_MAX_SERVER_NAME, arena);
     f.timestamp_us = event_time(view.at[EVENT_KEY_TIMESTAMP], origin, arena);
     f.is_error = is_error(view.at[EVENT_KEY_TYPE]);

@@ -135,8 +135,10 @@ void block_logentry(struct block_writer *b)
         e.template = e.formatted;
     json_key(b->json, event_key_name(EVENT_KEY_LOGENTRY));
     json_begin_object(b->json);
-    json_field_str(b->json, STR("message"), e.template);
-    json_field_str(b->json, STR("formatted"), e.formatted);
+    notes_enter(&b->notes, event_key_name(EVENT_KEY_LOGENTRY));
+    block_put_text(b, STR("message"), e.template, MAX_CODE_POINTS, 0);
+    block_put_text(b, STR("formatted"), e.formatted, MAX_CODE_POINTS, 0);
+    notes_leave(&b->notes);
     if (has_params) {
         json_key(b->json, STR("params"));
         json_put_value(b->json, e.params); /* nulls are parameters too */

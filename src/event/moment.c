@@ -86,6 +86,11 @@ int64_t event_time(const struct json *v, const struct event_origin *origin, stru
     return origin->received_us;
 }
 
+int64_t event_us(double seconds)
+{
+    return clamp(seconds * CLOCK_US_PER_S);
+}
+
 bool event_seconds(const struct json *v, struct arena *a, double *ret)
 {
     int64_t us = 0;

@@ -11,3 +11,5 @@ MUST_CHECK bool event_seconds(const struct json *v, struct arena *a, double *ret
 
 /* The number that a string spells as JSON would ("12", "1.5e3"). */
 MUST_CHECK bool event_number(struct str s, double *ret);
+/* The nearest microsecond, within the years 1–9999. */
+int64_t event_us(double seconds);

@@ -91,8 +91,12 @@ static void check_breadcrumbs(const struct json *breadcrumbs)
 static void check_copy(const struct json *root)
 {
     const struct json *user = json_get(root, STR("user")), *logentry = json_get(root, STR("logentry"));
-    CHECK_TYPES(root, JSON_OBJECT, "exception", "threads", "breadcrumbs", "contexts", "tags", "user", "request", "logentry", "stacktrace");
-    CHECK_TYPES(root, JSON_STRING, "event_id", "level", "message");
+    CHECK_TYPES(root, JSON_OBJECT, "exception", "threads", "breadcrumbs", "contexts", "tags", "user", "request", "logentry", "stacktrace",
+                "modules", "sdk", "_meta");
+    CHECK_TYPES(root, JSON_STRING, "event_id", "level", "message", "type", "platform", "release", "environment", "dist", "transaction",
+                "logger");
+    CHECK_TYPES(root, JSON_NUMBER, "timestamp", "received", "project");
+    CHECK_TYPES(root, JSON_ARRAY, "fingerprint", "errors");
     check_exceptions(json_get(root, STR("exception")));
     check_breadcrumbs(json_get(root, STR("breadcrumbs")));
     check_all(json_get(root, STR("contexts")), JSON_OBJECT);
@@ -108,10 +112,10 @@ static void check_copy(const struct json *root)
     }
 }
 
-static void normalise(struct str payload, const struct id128 *id, struct buf *out)
+static void normalise(struct str payload, const struct event_row *row, struct buf *out)
 {
     AUTO_JSON struct json_doc *doc = NULL;
-    int r = event_normalise(payload, id, out);
+    int r = event_normalise(payload, row, out);
     assert(r == 0 && str_is_utf8(buf_str(out)));
     r = json_parse(buf_str(out), &doc, NULL);
     assert(r == 0);
@@ -137,8 +141,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (r == 0) {
         check_fields(&fields);
         assert(str_eq(title, fields.title) && str_is_utf8(key) && is_error == fields.is_error);
-        normalise(payload, &id, &first);
-        normalise(buf_str(&first), &id, &second);
+        struct event_row row = {.event_id = id,
+                                .project_id = 7,
+                                .received_us = origin.received_us,
+                                .timestamp_us = fields.timestamp_us,
+                                .client_address = size % 2 ? STR("192.0.2.7") : STR("")};
+        normalise(payload, &row, &first);
+        normalise(buf_str(&first), &row, &second);
         assert(str_eq(buf_str(&first), buf_str(&second)));
     }
     arena_done(&arena);

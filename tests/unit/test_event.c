@@ -102,7 +102,7 @@ static void what_is_no_object_is_refused(void **state)
         assert_int_equal(event_read(cases[i].payload, &origin, &arena, &fields), cases[i].error);
         assert_int_equal(event_peek(cases[i].payload, &id, &is_error), cases[i].error);
         assert_int_equal(event_grouping_key(cases[i].payload, &arena, &title, &key), cases[i].error);
-        assert_int_equal(event_normalise(cases[i].payload, &id, &out), cases[i].error);
+        assert_int_equal(event_normalise(cases[i].payload, &(struct event_row){.event_id = id}, &out), cases[i].error);
         assert_int_equal(out.n, 0);
         arena_done(&arena);
     }

@@ -1,17 +1,41 @@
-/* The copy of a payload that dashboards read: contract §7.6 "→ Ours", protocol §5.4–5.11; the cases are in data/normalise.jsonl. A case's
- * `expect` names members of the copy: each must be there with exactly that value, or be absent where null is expected. */
+/* The copy of a payload that dashboards read: contract §7.6 "→ Ours", protocol §5.1–5.13; the cases are in data/normalise.jsonl. A case's
+ * `expect` names members of the copy: each must be there with exactly that value, or be absent where null is expected; its `row` holds
+ * received, timestamp (RFC 3339) and address. */
 #include "event_cases.h"
 
+#include "picket/base/clock.h"
 #include "picket/base/error.h"
 
-static const struct id128 ID = {{0xfc, 0x6d, 0x8c, 0x0c, 0x43, 0xfc, 0x06, 0x30, 0xad, 0x85, 0x0e, 0xe5, 0x18, 0xf1, 0xb9, 0xd0}};
+static const struct event_row ROW = {
+    .event_id = {{0xfc, 0x6d, 0x8c, 0x0c, 0x43, 0xfc, 0x06, 0x30, 0xad, 0x85, 0x0e, 0xe5, 0x18, 0xf1, 0xb9, 0xd0}}};
+
+static int64_t row_time(const struct event_case *c, struct str key)
+{
+    int64_t us = 0;
+    struct str s;
+    if (json_str(json_get(json_get(c->row, STR("row")), key), c->arena, &s))
+        assert_true(clock_parse(s, &us));
+    return us;
+}
+
+/* A copy of the copy is the same. */
+static bool stands_still(const struct event_case *c, const struct event_row *row, const struct buf *copy)
+{
+    AUTO_BUF struct buf again = {0};
+    assert_int_equal(event_normalise(buf_str(copy), row, &again), 0);
+    return case_same(c, "the copy's copy", buf_str(&again), buf_str(copy));
+}
 
 static bool normalise_case(const struct event_case *c)
 {
     AUTO_BUF struct buf out = {0};
     AUTO_JSON struct json_doc *copy = NULL;
+    struct event_row row = ROW;
     bool good = true;
-    if (event_normalise(c->payload, &ID, &out) != 0 || json_parse(buf_str(&out), &copy, NULL) != 0) {
+    row.received_us = row_time(c, STR("received"));
+    row.timestamp_us = row_time(c, STR("timestamp"));
+    (void)json_str(json_get(json_get(c->row, STR("row")), STR("address")), c->arena, &row.client_address); /* may be absent */
+    if (event_normalise(c->payload, &row, &out) != 0 || json_parse(buf_str(&out), &copy, NULL) != 0) {
         print_error("%.*s: refused, or the copy is no JSON\n", STR_ARG(c->name));
         return false;
     }
@@ -22,7 +46,7 @@ static bool normalise_case(const struct event_case *c)
         (void)json_text(json_get(json_root(copy), key), c->arena, &got);
         good &= case_same(c, arena_cstr(c->arena, key), got, wanted);
     }
-    return good;
+    return stands_still(c, &row, &out) && good;
 }
 
 static void payloads_are_normalised(void **state)
@@ -36,7 +60,7 @@ static struct json_doc *normalised(struct str payload)
 {
     AUTO_BUF struct buf out = {0};
     struct json_doc *doc = NULL;
-    assert_int_equal(event_normalise(payload, &ID, &out), 0);
+    assert_int_equal(event_normalise(payload, &ROW, &out), 0);
     assert_int_equal(json_parse(buf_str(&out), &doc, NULL), 0);
     assert_int_equal(json_type(json_root(doc)), JSON_OBJECT);
     for (struct json_iter it = json_iter(json_root(doc)); json_next(&it);) {
@@ -52,8 +76,10 @@ static void output_is_appended(void **state)
     (void)state;
     AUTO_BUF struct buf out = {0};
     buf_append_str(&out, STR("before"));
-    assert_int_equal(event_normalise(STR("{}"), &ID, &out), 0);
-    assert_true(str_eq(buf_str(&out), STR("before{\"event_id\":\"fc6d8c0c43fc0630ad850ee518f1b9d0\"}")));
+    assert_int_equal(event_normalise(STR("{}"), &ROW, &out), 0);
+    assert_true(
+        str_eq(buf_str(&out), STR("before{\"event_id\":\"fc6d8c0c43fc0630ad850ee518f1b9d0\",\"type\":\"default\",\"level\":\"error\","
+                                  "\"platform\":\"other\"}")));
 }
 
 /* 100,000 levels, alternately arrays and objects, under every key that has a shape of its own. */
@@ -110,7 +136,7 @@ static void duplicates_are_written_once(void **state)
         buf_printf(&payload, "\"k%u\":%u,\"level\":\"info\",", i % 7, i);
     buf_append_str(&payload, STR("\"level\":\"error\"}"));
     doc = normalised(buf_str(&payload));
-    assert_int_equal(json_count(json_root(doc)), 2 + 7);
+    assert_int_equal(json_count(json_root(doc)), 4 + 7);
     assert_true(json_i64(json_get(json_root(doc), STR("k0")), &v));
     assert_int_equal(v, 19999 - 19999 % 7);
 }
@@ -181,7 +207,7 @@ static void bad_bytes_come_out_as_utf8(void **state)
     static const char payload[] =
         "{\"\xFF\\u0000\":\"\\ud83d\xC3(\",\"tags\":{\"\xFE\":\"\xED\xA0\x80\"},\"message\":\"\\u0000\",\"extra\":[1e400,NaN]}";
     AUTO_BUF struct buf out = {0};
-    assert_int_equal(event_normalise(str_of(payload, sizeof payload - 1), &ID, &out), 0);
+    assert_int_equal(event_normalise(str_of(payload, sizeof payload - 1), &ROW, &out), 0);
     assert_true(str_is_utf8(buf_str(&out)));
     for (size_t i = 0; i + 6 <= out.n; i++)
         assert_false(str_eq(str_of(out.p + i, 6), STR("\\u0000")));

@@ -47,10 +47,18 @@ MUST_CHECK int event_read(struct str payload, const struct event_origin *origin,
 /* The payload's own event_id and type, for the door (ingest), which needs no more: parses once. *ret_id is nil when absent or not an id. */
 MUST_CHECK int event_peek(struct str payload, struct id128 *ret_id, bool *ret_is_error);
 
-/* Writes the normalised copy (contract §7.6 "→ Ours", protocol §5.4–5.11; decisions.md "data"): one JSON object, appended to `out`;
- * nothing on failure. `event_id` is the id the event is known by; `data.event_id` shows the original (32 hex).
- * -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT. */
-MUST_CHECK int event_normalise(struct str payload, const struct id128 *event_id, struct buf *out);
+/* What is known of a stored event besides its payload. */
+struct event_row {
+    struct id128 event_id;     /* the id that it is known by; `data.event_id` shows it in 32 hex */
+    uint64_t project_id;       /* 0: not said in the copy */
+    int64_t received_us;       /* 0: unknown, and timestamp_us with it: the sender's time stands uncorrected */
+    int64_t timestamp_us;      /* event_fields.timestamp_us */
+    struct str client_address; /* where it came from, for {{auto}}; "": unknown, or the project wants no addresses */
+};
+
+/* Writes the normalised copy (contract §7.6 "→ Ours", protocol §5.1–5.13; decisions.md "data"): one JSON object, appended to `out`;
+ * nothing on failure. What had to be left out, cut or corrected stands in `_meta` and `errors`. -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT. */
+MUST_CHECK int event_normalise(struct str payload, const struct event_row *row, struct buf *out);
 
 /* Grouping version 1, for tests and tools: title and key of an event (contract §3.3 "→ Ours", appendix A), both in the arena.
  * -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT. */

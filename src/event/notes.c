@@ -1,0 +1,347 @@
+/* notes.c: notes are collected while the copy of an event is written, because `_meta` is a tree beside the event that can only be written
+ * when all of them are known. Sorted by path they are that tree: the children of a node lie together.
+ *
+ * Senders have a `_meta` of their own, of things that they cut. It is merged: its nodes stand as they came, in their order, ours are added.
+ * put_node calls itself, but never deeper than the path of a note, which is NOTE_DEPTH; what lies beside the paths is copied whole. A note
+ * that is already there is not added again, so that a copy of a copy is the same. */
+#include "notes.h"
+
+#include <stdlib.h>
+
+#include "picket/base/clock.h"
+
+enum { VALUE_MAX = 500 }; /* bytes of an original value that are repeated */
+
+void notes_init(struct notes *n, struct arena *a)
+{
+    *n = (struct notes){.arena = a, .list = arena_array(a, struct note, NOTES_MAX)};
+}
+
+void notes_enter(struct notes *n, struct str key)
+{
+    if (n->depth < NOTE_DEPTH)
+        n->at[n->depth] = key;
+    n->depth++;
+}
+
+void notes_enter_index(struct notes *n, size_t index)
+{
+    notes_enter(n, arena_printf(n->arena, "%zu", index));
+}
+
+void notes_leave(struct notes *n)
+{
+    assert(n->depth > 0);
+    n->depth--;
+}
+
+/* A key "" cannot be told from the note of its parent. */
+static bool can_be_told(const struct notes *n, struct str key)
+{
+    if (n->n == NOTES_MAX || n->depth >= NOTE_DEPTH || key.n == 0)
+        return false;
+    for (unsigned i = 0; i < n->depth; i++)
+        if (n->at[i].n == 0)
+            return false;
+    return true;
+}
+
+struct note *notes_add(struct notes *n, struct str key)
+{
+    n->spill = (struct note){0};
+    if (!can_be_told(n, key))
+        return &n->spill;
+    struct str *path = arena_array(n->arena, struct str, n->depth + 1);
+    memcpy(path, n->at, n->depth * sizeof *path);
+    path[n->depth] = key;
+    struct note *note = &n->list[n->n++];
+    *note = (struct note){.path = path, .path_n = n->depth + 1};
+    return note;
+}
+
+/* Numbers and booleans, and strings that are short. */
+static bool is_short(const struct json *v)
+{
+    struct str s;
+    if (json_str_raw(v, &s))
+        return s.n <= VALUE_MAX;
+    return json_type(v) == JSON_NUMBER || json_type(v) == JSON_BOOL;
+}
+
+void notes_error(struct notes *n, struct str key, struct str error, struct str reason, const struct json *value)
+{
+    struct note *note = notes_add(n, key);
+    note->error = error;
+    note->reason = reason;
+    note->value = is_short(value) ? value : NULL;
+}
+
+/* ---- errors */
+
+static struct str path_text(const struct note *note, struct arena *a)
+{
+    AUTO_BUF struct buf text = {0};
+    for (unsigned i = 0; i < note->path_n; i++) {
+        if (i > 0)
+            buf_append_char(&text, '.');
+        buf_append_str(&text, note->path[i]);
+    }
+    return arena_str(a, buf_str(&text));
+}
+
+static bool is_text(const struct json *v, struct str wanted)
+{
+    struct str s;
+    return json_str_raw(v, &s) && str_eq(s, wanted);
+}
+
+static bool is_in_errors(const struct json *sent, struct str type, struct str name)
+{
+    if (json_type(sent) == JSON_ARRAY)
+        for (struct json_iter it = json_iter(sent); json_next(&it);)
+            if (is_text(json_get(it.value, STR("type")), type) && is_text(json_get(it.value, STR("name")), name))
+                return true;
+    return false;
+}
+
+static void put_times(struct json_writer *w, const struct note *note)
+{
+    json_field_time(w, STR("sdk_time"), note->sdk_us);
+    json_field_time(w, STR("server_time"), note->server_us);
+}
+
+static void put_error(struct json_writer *w, const struct note *note, struct str name)
+{
+    json_begin_object(w);
+    json_field_str(w, STR("type"), note->error);
+    json_field_str(w, STR("name"), name);
+    if (note->value) {
+        json_key(w, STR("value"));
+        json_put_value(w, note->value);
+    }
+    if (note->timed)
+        put_times(w, note);
+    json_end_object(w);
+}
+
+void notes_put_errors(struct notes *n, struct json_writer *w, const struct json *sent)
+{
+    bool any = json_type(sent) == JSON_ARRAY;
+    for (unsigned i = 0; i < n->n; i++)
+        any |= n->list[i].error.n > 0;
+    if (!any)
+        return;
+    json_key(w, STR("errors"));
+    json_begin_array(w);
+    if (json_type(sent) == JSON_ARRAY)
+        for (struct json_iter it = json_iter(sent); json_next(&it);)
+            if (json_type(it.value) == JSON_OBJECT)
+                json_put_value(w, it.value);
+    for (unsigned i = 0; i < n->n; i++) {
+        struct str name = path_text(&n->list[i], n->arena);
+        if (n->list[i].error.n > 0 && !is_in_errors(sent, n->list[i].error, name))
+            put_error(w, &n->list[i], name);
+    }
+    json_end_array(w);
+}
+
+/* ---- _meta */
+
+static int by_path(const void *pa, const void *pb)
+{
+    const struct note *a = pa, *b = pb;
+    for (unsigned i = 0; i < a->path_n && i < b->path_n; i++) {
+        int r = str_cmp(a->path[i], b->path[i]);
+        if (r != 0)
+            return r;
+    }
+    if (a->path_n != b->path_n)
+        return a->path_n < b->path_n ? -1 : 1;
+    return str_cmp(a->error, b->error);
+}
+
+/* Notes [from, to) share their first `depth` keys. */
+struct branch {
+    struct notes *notes;
+    unsigned from, to, depth;
+};
+
+/* How many notes, from `at` on, are about the node itself or share its next key. */
+static unsigned same_key(const struct branch *b, unsigned at)
+{
+    const struct note *list = b->notes->list;
+    unsigned end = at + 1;
+    while (end < b->to && list[end].path_n > b->depth && str_eq(list[end].path[b->depth], list[at].path[b->depth]))
+        end++;
+    return end - at;
+}
+
+static unsigned own_notes(const struct branch *b)
+{
+    unsigned n = 0;
+    while (b->from + n < b->to && b->notes->list[b->from + n].path_n == b->depth)
+        n++;
+    return n;
+}
+
+static bool child_branch(const struct branch *b, struct str key, struct branch *ret)
+{
+    for (unsigned at = b->from + own_notes(b), n; at < b->to; at += n) {
+        n = same_key(b, at);
+        if (!str_eq(b->notes->list[at].path[b->depth], key))
+            continue;
+        *ret = (struct branch){.notes = b->notes, .from = at, .to = at + n, .depth = b->depth + 1};
+        return true;
+    }
+    return false;
+}
+
+static bool is_in_meta(const struct json *err, struct str kind)
+{
+    if (json_type(err) == JSON_ARRAY)
+        for (struct json_iter it = json_iter(err); json_next(&it);)
+            if (is_text(it.value, kind) || (json_type(it.value) == JSON_ARRAY && is_text(json_at(it.value, 0), kind)))
+                return true;
+    return false;
+}
+
+static void put_all(struct json_writer *w, const struct json *list)
+{
+    if (json_type(list) == JSON_ARRAY)
+        for (struct json_iter it = json_iter(list); json_next(&it);)
+            json_put_value(w, it.value);
+}
+
+static void put_kind(struct json_writer *w, const struct note *note)
+{
+    if (!note->timed && note->reason.n == 0) {
+        json_put_str(w, note->error);
+        return;
+    }
+    json_begin_array(w);
+    json_put_str(w, note->error);
+    json_begin_object(w);
+    if (note->reason.n > 0)
+        json_field_str(w, STR("reason"), note->reason);
+    if (note->timed)
+        put_times(w, note);
+    json_end_object(w);
+    json_end_array(w);
+}
+
+/* "err" and "rem": the sender's, then ours. */
+static void put_lists(struct json_writer *w, const struct note *notes, unsigned n, const struct json *sent)
+{
+    const struct json *err = json_get(sent, STR("err")), *rem = json_get(sent, STR("rem"));
+    bool has_err = json_type(err) == JSON_ARRAY, has_rem = json_type(rem) == JSON_ARRAY;
+    for (unsigned i = 0; i < n; i++) {
+        has_err |= notes[i].error.n > 0;
+        has_rem |= notes[i].cut;
+    }
+    if (has_rem) {
+        json_key(w, STR("rem"));
+        json_begin_array(w);
+        put_all(w, rem);
+        for (unsigned i = 0; i < n; i++) {
+            if (!notes[i].cut)
+                continue;
+            json_begin_array(w);
+            json_put_str(w, STR("!limit"));
+            json_put_str(w, STR("s"));
+            json_put_i64(w, notes[i].from);
+            json_put_i64(w, notes[i].to);
+            json_end_array(w);
+        }
+        json_end_array(w);
+    }
+    if (has_err) {
+        json_key(w, STR("err"));
+        json_begin_array(w);
+        put_all(w, err);
+        for (unsigned i = 0; i < n; i++)
+            if (notes[i].error.n > 0 && !is_in_meta(err, notes[i].error))
+                put_kind(w, &notes[i]);
+        json_end_array(w);
+    }
+}
+
+/* What is said about the node itself: {rem, err, len, val}. */
+static void put_own(struct json_writer *w, const struct branch *b, const struct json *sent)
+{
+    const struct note *notes = &b->notes->list[b->from];
+    unsigned n = own_notes(b);
+    const struct json *len = json_get(sent, STR("len")), *val = json_get(sent, STR("val"));
+    json_begin_object(w);
+    put_lists(w, notes, n, sent);
+    if (len) {
+        json_key(w, STR("len"));
+        json_put_value(w, len);
+    }
+    for (unsigned i = 0; i < n && !len; i++)
+        if (notes[i].cut || notes[i].counted) {
+            json_field_i64(w, STR("len"), notes[i].len);
+            break;
+        }
+    if (!val)
+        for (unsigned i = 0; i < n && !val; i++)
+            val = notes[i].value;
+    if (val) {
+        json_key(w, STR("val"));
+        json_put_value(w, val);
+    }
+    json_end_object(w);
+}
+
+static bool is_last_of_its_key(const struct json *object, const struct json_iter *it, struct str *ret_key)
+{
+    return json_str_raw(it->key, ret_key) && json_get(object, *ret_key) == it->value;
+}
+
+static void put_node(struct json_writer *w, const struct branch *b, const struct json *sent)
+{
+    struct branch child;
+    struct str key;
+    if (json_type(sent) != JSON_OBJECT)
+        sent = NULL;
+    json_begin_object(w);
+    if (own_notes(b) > 0) {
+        json_key(w, STR(""));
+        put_own(w, b, json_get(sent, STR("")));
+    }
+    if (sent)
+        for (struct json_iter it = json_iter(sent); json_next(&it);) {
+            bool own = json_str_raw(it.key, &key) && key.n == 0 && own_notes(b) > 0;
+            bool has_child = !own && child_branch(b, key, &child);
+            if (own || (has_child && !is_last_of_its_key(sent, &it, &key)))
+                continue;
+            json_key(w, key);
+            if (has_child)
+                put_node(w, &child, it.value);
+            else
+                json_put_value(w, it.value);
+        }
+    for (unsigned at = b->from + own_notes(b), n; at < b->to; at += n) {
+        n = same_key(b, at);
+        key = b->notes->list[at].path[b->depth];
+        if (json_get(sent, key))
+            continue;
+        child = (struct branch){.notes = b->notes, .from = at, .to = at + n, .depth = b->depth + 1};
+        json_key(w, key);
+        put_node(w, &child, NULL);
+    }
+    json_end_object(w);
+}
+
+void notes_put_meta(struct notes *n, struct json_writer *w, const struct json *sent)
+{
+    struct branch root = {.notes = n, .to = n->n};
+    if (n->n == 0 && json_type(sent) != JSON_OBJECT)
+        return;
+    json_key(w, STR("_meta"));
+    if (n->n == 0) {
+        json_put_value(w, sent);
+        return;
+    }
+    qsort(n->list, n->n, sizeof *n->list, by_path);
+    put_node(w, &root, sent);
+}

@@ -1,0 +1,145 @@
+/* user.c: whose event it is (protocol §5.7).
+ *
+ * What a user may have is known; the rest goes to `data`. The address is the sender's word, or, when it says {{auto}} or the platform is one
+ * whose SDKs cannot know it, the address that the event came from. `sdk.settings.infer_ip` of newer SDKs overrules that. Without an address of
+ * its own (not stored, or the project does not want addresses) a {{auto}} is as good as nothing. */
+#include "blocks.h"
+
+#include <arpa/inet.h>
+
+static const struct str names[] = {STR("id"),  STR("email"),   STR("ip_address"), STR("username"),   STR("name"),
+                                   STR("geo"), STR("segment"), STR("data"),       STR("sentry_user")};
+
+static bool is_known(struct str key)
+{
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (str_eq(names[i], key))
+            return true;
+    return false;
+}
+
+/* ---- the address */
+
+static bool is_auto(const struct json *v)
+{
+    struct str s;
+    return json_str_raw(v, &s) && str_eq(str_trim(s), STR("{{auto}}"));
+}
+
+static bool read_address(const struct json *v, struct arena *a, struct str *ret)
+{
+    unsigned char bytes[sizeof(struct in6_addr)];
+    struct str s;
+    if (!json_str(v, a, &s) || (s = str_trim(s)).n == 0 || s.n >= INET6_ADDRSTRLEN)
+        return false;
+    const char *text = arena_cstr(a, s);
+    if (inet_pton(AF_INET, text, bytes) != 1 && inet_pton(AF_INET6, text, bytes) != 1)
+        return false;
+    *ret = s;
+    return true;
+}
+
+enum inference { INFER_LEGACY, INFER_AUTO, INFER_NEVER };
+static enum inference read_inference(const struct json *sdk)
+{
+    const struct json *v = json_get(json_get(sdk, STR("settings")), STR("infer_ip"));
+    struct str s;
+    if (json_type(v) <= JSON_NULL)
+        return INFER_LEGACY;
+    return json_str_raw(v, &s) && str_eq_nocase(s, STR("auto")) ? INFER_AUTO : INFER_NEVER;
+}
+
+/* Platforms whose SDKs run where the user is. */
+static bool is_users_own(const struct json *platform)
+{
+    struct str s;
+    return json_str_raw(platform, &s) && (str_eq(s, STR("javascript")) || str_eq(s, STR("cocoa")) || str_eq(s, STR("objc")));
+}
+
+/* The address to show, or "". */
+static struct str find_address(struct block_writer *b, const struct json *sent)
+{
+    const struct json *remote = json_get(json_get(b->view->at[EVENT_KEY_REQUEST], STR("env")), STR("REMOTE_ADDR"));
+    struct str address = STR(""), peer = b->row->client_address;
+    if (read_address(sent, b->arena, &address))
+        return address;
+    switch (read_inference(b->view->at[EVENT_KEY_SDK])) {
+    case INFER_NEVER:
+        return STR("");
+    case INFER_AUTO:
+        return peer;
+    case INFER_LEGACY:
+        break;
+    }
+    if (peer.n > 0 && (is_auto(sent) || is_auto(remote)))
+        return peer;
+    if (read_address(remote, b->arena, &address))
+        return address;
+    return is_users_own(b->view->at[EVENT_KEY_PLATFORM]) ? peer : STR("");
+}
+
+/* ---- the user */
+
+/* `data` with what stood beside it. */
+static void put_data(struct block_writer *b, const struct members *user)
+{
+    const struct json *data = NULL;
+    bool any = false;
+    struct members own;
+    for (size_t i = 0; i < user->n; i++) {
+        if (str_eq(user->at[i].key, STR("data")))
+            data = user->at[i].value;
+        any |= !is_known(user->at[i].key) && json_type(user->at[i].value) > JSON_NULL;
+    }
+    if (json_type(data) > JSON_NULL && json_type(data) != JSON_OBJECT)
+        block_invalid(b, STR("data"), data, "expected an object");
+    if (json_type(data) != JSON_OBJECT && !any)
+        return;
+    members_of_object(data, b->arena, &own);
+    json_key(b->json, STR("data"));
+    json_begin_object(b->json);
+    for (size_t i = 0; i < own.n; i++)
+        block_member(b, NULL, own.at[i].key, own.at[i].value);
+    for (size_t i = 0; i < user->n; i++)
+        if (!is_known(user->at[i].key) && json_type(json_get(data, user->at[i].key)) <= JSON_NULL)
+            block_member(b, NULL, user->at[i].key, user->at[i].value);
+    json_end_object(b->json);
+}
+
+static void put_user(struct block_writer *b, const struct json *v, struct str address)
+{
+    static const struct block_rule rules[] = {
+        BLOCK_TEXT("id", 128, 0),       BLOCK_TEXT("email", 256, 0),   BLOCK_TEXT("username", 128, 0), BLOCK_TEXT("name", 128, 0),
+        BLOCK_RULE("geo", block_texts), BLOCK_TEXT("segment", 128, 0), BLOCK_RULE("data", block_skip), BLOCK_TEXT("sentry_user", 128, 0),
+    };
+    const struct json *sent = json_get(v, STR("ip_address"));
+    struct members m;
+    struct str parsed;
+    members_of_object(v, b->arena, &m);
+    for (size_t i = 0; i < m.n; i++) {
+        const struct block_rule *rule = block_rule_for(rules, ARRAY_LEN(rules), m.at[i].key);
+        if (rule)
+            block_member(b, rule, m.at[i].key, m.at[i].value);
+    }
+    if (json_type(sent) > JSON_NULL && !is_auto(sent) && !read_address(sent, b->arena, &parsed))
+        block_invalid(b, STR("ip_address"), sent, "expected an address");
+    if (address.n > 0)
+        json_field_str(b->json, STR("ip_address"), address);
+    put_data(b, &m);
+}
+
+void block_user(struct block_writer *b)
+{
+    const struct json *v = b->view->at[EVENT_KEY_USER];
+    struct str address = find_address(b, json_get(v, STR("ip_address")));
+    if (json_type(v) > JSON_NULL && json_type(v) != JSON_OBJECT)
+        block_invalid(b, event_key_name(EVENT_KEY_USER), v, "expected an object");
+    if (json_type(v) != JSON_OBJECT && address.n == 0)
+        return;
+    json_key(b->json, event_key_name(EVENT_KEY_USER));
+    json_begin_object(b->json);
+    notes_enter(&b->notes, event_key_name(EVENT_KEY_USER));
+    put_user(b, v, address);
+    notes_leave(&b->notes);
+    json_end_object(b->json);
+}
