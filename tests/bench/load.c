@@ -583,23 +583,24 @@ static double number(const char *option, const char *text, double min, double ma
     return v;
 }
 
+static const struct option names[] = {
+    {"connections", required_argument, NULL, 'c'},
+    {"seconds", required_argument, NULL, 's'},
+    {"events", required_argument, NULL, 'n'},
+    {"rate", required_argument, NULL, 'r'},
+    {"issues", required_argument, NULL, 'k'},
+    {"bytes", required_argument, NULL, 'b'},
+    {"repeat", required_argument, NULL, 'd'},
+    {"pause", required_argument, NULL, 'p'},
+    {"timeout", required_argument, NULL, 't'},
+    {"ids", required_argument, NULL, 'i'},
+    {"json", no_argument, NULL, 'j'},
+    {"help", no_argument, NULL, 'h'},
+    {0},
+};
+
 static void read_options(int argc, char **argv, struct options *o)
 {
-    static const struct option names[] = {
-        {"connections", required_argument, NULL, 'c'},
-        {"seconds", required_argument, NULL, 's'},
-        {"events", required_argument, NULL, 'n'},
-        {"rate", required_argument, NULL, 'r'},
-        {"issues", required_argument, NULL, 'k'},
-        {"bytes", required_argument, NULL, 'b'},
-        {"repeat", required_argument, NULL, 'd'},
-        {"pause", required_argument, NULL, 'p'},
-        {"timeout", required_argument, NULL, 't'},
-        {"ids", required_argument, NULL, 'i'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
-    };
     *o = (struct options){.connections = 64, .issues = 1000, .seconds = 10, .timeout_s = 30};
     for (int c; (c = getopt_long(argc, argv, "c:s:n:r:k:b:d:p:t:i:jh", names, NULL)) != -1;) {
         switch (c) {
