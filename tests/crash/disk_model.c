@@ -318,7 +318,8 @@ static bool depends(const struct move *later, const struct move *earlier)
            same_name(later->to, earlier->from) || same_name(later->to, earlier->to);
 }
 
-static void dir_cut(struct node *n, const struct cut *cut, uint64_t *rng)
+/* Both: whether anything that was seen through the cache is not there any more, or other than it was. */
+static bool dir_cut(struct node *n, const struct cut *cut, uint64_t *rng)
 {
     size_t n_moves = n->moves.n / sizeof(struct move), first = steps_chosen(n_moves, cut, rng);
     const struct move *moves = (const struct move *)n->moves.p;
@@ -335,6 +336,7 @@ static void dir_cut(struct node *n, const struct cut *cut, uint64_t *rng)
     buf_clear(&n->now);
     buf_append_str(&n->now, buf_str(&n->on_disk));
     buf_clear(&n->moves);
+    return lost.n > 0;
 }
 
 /* Any size that the file had since it was synced, or one between two of them. */
@@ -362,10 +364,12 @@ static uint64_t last_block(const struct node *n)
     return UINT64_MAX;
 }
 
-static void file_cut(struct node *n, const struct cut *cut, uint64_t *rng)
+static bool file_cut(struct node *n, const struct cut *cut, uint64_t *rng)
 {
+    AUTO_BUF struct buf before = {0};
     if (n->pending.n == 0)
-        return;
+        return false;
+    content_now(n, &before);
     uint64_t size = size_cut(n, cut, rng), torn = cut->grain == CUT_SECTORS ? last_block(n) : UINT64_MAX;
     size_set(&n->durable, size);
     for (uint64_t at = 0; at < size;) {
@@ -377,16 +381,19 @@ static void file_cut(struct node *n, const struct cut *cut, uint64_t *rng)
         at += part;
     }
     buf_clear(&n->pending);
+    return !str_eq(buf_str(&before), buf_str(&n->durable));
 }
 
-void model_cut(struct model *m, const struct cut *cut, uint64_t *rng)
+bool model_cut(struct model *m, const struct cut *cut, uint64_t *rng)
 {
+    bool lost = false;
     for (unsigned i = 0; i < m->n_nodes; i++) {
         if (m->nodes[i].is_dir)
-            dir_cut(&m->nodes[i], cut, rng);
+            lost |= dir_cut(&m->nodes[i], cut, rng);
         else
-            file_cut(&m->nodes[i], cut, rng);
+            lost |= file_cut(&m->nodes[i], cut, rng);
     }
+    return lost;
 }
 
 /* ---- making it real */

@@ -24,8 +24,8 @@ struct cut {
     enum cut_extent extent;
     enum cut_grain grain;
 };
-/* The power goes off and comes back: afterwards everything there is durable. */
-void model_cut(struct model *m, const struct cut *cut, uint64_t *rng);
+/* The power goes off and comes back: afterwards everything there is durable. Whether anything was lost. */
+bool model_cut(struct model *m, const struct cut *cut, uint64_t *rng);
 /* Writes what is seen through the cache below `path`, an empty directory. */
 MUST_CHECK bool model_write(const struct model *m, const char *path);
 

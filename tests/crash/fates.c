@@ -45,6 +45,8 @@ static void follow_event(struct fates *f, const struct recording *rec, const str
     case EVENT_CLOSED:
         closed(f);
         break;
+    case EVENT_GONE:
+        break;
     }
 }
 

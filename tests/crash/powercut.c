@@ -1,39 +1,26 @@
 /* powercut.c: cuts of power, simulated (architecture, "Spool"; invariants S1 to S6).
  *
  * A spool is used: records of many sizes are appended, claimed, settled in any order; segments follow each other, spares are filled and
- * taken, cursors saved, a commit fails now and then, the spool is closed and opened again. What this does to the disk is recorded, change by
- * change, and at which change each record was acknowledged and settled (recording.c). A model of the disk (disk_model.c) is then led through
- * the changes up to one of them; there the process is killed or the power cut; what that leaves is written into a new directory, and a spool
- * is opened on it.
- *
- * It must open; deliver each record that was acknowledged and not settled, with its very bytes; deliver nothing damaged, nothing twice,
- * nothing that was not appended, and nothing again that was settled before the spool was last closed; take new records, and still have them
- * when it is opened again. That second life is recorded too, and may end in a cut of power itself, and a third one follow: so recovery is
- * cut short, and what was only in the page cache of a killed process gets lost later.
- *
- *   POWERCUT_STATES=10000   the long form; default 1500
- *   POWERCUT_SEED=1         of all that is chosen. Threads, ids and times differ from run to run: to meet the same state again,
- *   POWERCUT_REPLAY=FILE    takes a file that a failed run left, with the recordings and the choices that led to it */
+ * taken, cursors saved, a commit fails now and then, the spool is closed and opened again. Upon each state that a kill or a cut of power may
+ * leave of that (bench.c) it must open; deliver each record that was acknowledged and not settled, with its very bytes; deliver nothing
+ * damaged, nothing twice, nothing that was not appended, and nothing again that was settled before the spool was last closed; take new
+ * records, and still have them when it is opened again. */
 #include "spool_kit.h"
 
-#include "disk_model.h"
+#include "bench.h"
 #include "fates.h"
 
 enum {
     SEGMENT_BYTES = 32 * 1024,
-    STAGES_MAX = 3,
     HELD_MAX = 64,
     OUTSTANDING_MAX = 6,
     CLAIM_MAX = 12,
-    TAIL = 40, /* changes shown of a failed state */
-    STATES = 1500,
-    STATES_PER_RECORDING = 1500,
-    RECORDINGS_MAX = 8,
 };
 
 /* ---- one life of a spool, in a directory and with a recording of its own */
 
 struct life {
+    struct bench *bench;
     struct kit *kit;
     struct recording *rec;
     struct fates *fates; /* what to expect; a life follows its own recording */
@@ -42,19 +29,10 @@ struct life {
     unsigned n_held;
     uint8_t seen[FATES_MAX]; /* since it was opened */
     uint64_t last_seen;
-    bool released;    /* something may come again, and later than it was */
-    uint64_t checked; /* records compared */
-    char why[200];    /* "": all is well */
+    bool released; /* something may come again, and later than it was */
 };
 
-static bool PRINTF_LIKE(2, 3) broken(struct life *l, const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    (void)vsnprintf(l->why, sizeof l->why, fmt, args);
-    va_end(args);
-    return false;
-}
+#define broken(l, ...) bench_broken((l)->bench, __VA_ARGS__)
 
 static bool life_open(struct life *l)
 {
@@ -187,7 +165,7 @@ static bool is_intact(const struct spool_record *r)
 static bool delivered(struct life *l, const struct spool_record *r)
 {
     uint64_t seq = r->project_id;
-    l->checked++;
+    l->bench->checked++;
     if (seq >= FATES_MAX || l->fates->fate[seq] == FATE_UNKNOWN)
         return broken(l, "record %" PRIu64 " was never appended", seq);
     if (r->payload.n != l->fates->payload_bytes[seq] || !is_intact(r))
@@ -358,7 +336,7 @@ static bool use_spare(struct life *l)
 enum { LIVES = 3, STEPS = 26 };
 
 /* The recorded spool is used as it should be: whatever breaks here breaks without any cut of power. */
-static bool first_lives(struct life *l)
+static bool all_first_lives(struct life *l)
 {
     for (int i = 0; i < LIVES; i++) {
         *l->fates = (struct fates){.next = 0};
@@ -377,7 +355,7 @@ static bool first_lives(struct life *l)
 
 /* ---- the life after a kill or a cut of power */
 
-static bool next_life(struct life *l, const struct fates *before, bool was_cut)
+static bool live_on(struct life *l, const struct fates *before, bool was_cut)
 {
     if (!life_open(l) || !drain(l, SETTLE_SOME))
         return false;
@@ -396,350 +374,75 @@ static bool next_life(struct life *l, const struct fates *before, bool was_cut)
     return true;
 }
 
-/* ---- states */
+/* ---- as the bench sees it */
 
-/* What is done to the recording of one life: its first `n` changes, of the last one perhaps only `part_bytes`, then the end. */
-struct stage {
-    struct recording *rec;
-    size_t n;
-    uint64_t part_bytes; /* 0: the whole change */
-    struct change part;
-    bool is_cut; /* else killed: what was written stays, in the page cache */
-    struct cut cut;
-    uint64_t rng;
-};
-
-struct bench {
+struct spool_bench {
+    struct bench bench;
     struct kit kit;
-    struct recording *recordings[RECORDINGS_MAX];
-    unsigned n_recordings;
-    struct stage stages[STAGES_MAX];
-    unsigned n_stages;
-    struct model *model;
     struct fates fates;
-    char why[200];
-    uint64_t seed, state; /* number of the first stage; later ones have the same */
-    uint64_t want, tried, kills, cuts, later, checked;
-    int64_t began_us, shown_us;
 };
 
-static uint64_t rng_for(const struct bench *b, unsigned what)
+static bool first_lives(struct bench *b, struct recording *rec, uint64_t rng)
 {
-    uint64_t rng = b->seed;
-    rng = rng_next(&rng) ^ b->state;
-    rng = rng_next(&rng) ^ what;
-    return rng_next(&rng);
-}
-
-static void stage_apply(struct bench *b, struct stage *st)
-{
-    uint64_t rng = st->rng;
-    size_t n = st->part_bytes > 0 ? st->n - 1 : st->n;
-    for (size_t i = 0; i < n; i++)
-        model_apply(b->model, st->rec->changes[i]);
-    if (st->part_bytes > 0) {
-        st->part = *st->rec->changes[n];
-        st->part.bytes = st->part_bytes;
-        model_apply(b->model, &st->part);
-    }
-    if (st->is_cut)
-        model_cut(b->model, &st->cut, &rng);
-    fates_follow(&b->fates, st->rec, n);
-}
-
-static bool any_cut(const struct bench *b)
-{
-    bool cut = false;
-    for (unsigned i = 0; i < b->n_stages; i++)
-        cut |= b->stages[i].is_cut;
-    return cut;
-}
-
-/* A spool lives on what the last stage left. *rec takes what it does. */
-static bool stage_live(struct bench *b, struct recording *rec)
-{
-    struct fates fates = b->fates;
-    struct life l = {.kit = &b->kit, .rec = rec, .fates = &fates, .rng = rng_for(b, 100 + b->n_stages)};
-    bool ok = model_write(b->model, b->kit.dir) || broken(&l, "the state cannot be written below %s", b->kit.dir);
+    struct spool_bench *s = container_of(b, struct spool_bench, bench);
+    AUTO_FREE struct fates *fates = calloc(1, sizeof *fates);
+    struct life l = {.bench = b, .kit = &s->kit, .rec = rec, .fates = fates, .rng = rng};
     recording_start(rec);
-    ok = ok && next_life(&l, &b->fates, any_cut(b));
-    if (b->kit.s)
-        kit_close(&b->kit);
+    bool ok = all_first_lives(&l);
     recording_stop();
-    kit_remove_tree(b->kit.spool_dir);
-    b->checked += l.checked;
-    memcpy(b->why, l.why, sizeof b->why);
+    kit_remove_tree(s->kit.spool_dir);
     return ok;
 }
 
-/* ---- choosing */
-
-static struct cut cut_any(uint64_t *rng)
+static void forget(struct bench *b)
 {
-    uint64_t extent = rng_below(rng, 8);
-    return (struct cut){
-        .order = rng_below(rng, 2) ? CUT_ORDERED : CUT_UNORDERED,
-        .extent = extent == 0   ? CUT_NOTHING
-                  : extent == 1 ? CUT_EVERYTHING
-                                : CUT_SOME,
-        .grain = rng_below(rng, 3) ? CUT_BLOCKS : CUT_SECTORS,
-    };
+    container_of(b, struct spool_bench, bench)->fates = (struct fates){.next = 0};
 }
 
-/* Any change; rather often one at the start, or one upon which something was promised. */
-static size_t n_any(const struct recording *rec, uint64_t *rng)
+static void follow(struct bench *b, const struct stage *st, size_t n)
 {
-    uint64_t how = rng_below(rng, 100), n = rec->n_changes;
-    if (how < 15)
-        return (size_t)rng_below(rng, n < 8 ? n + 1 : n < 25 || rng_below(rng, 2) ? 8 : 25);
-    for (unsigned i = 0; how < 45 && i < 20 && rec->events.n > 0; i++) {
-        const struct event *e = recording_event(rec, (size_t)rng_below(rng, recording_n_events(rec)));
-        if (e->kind == EVENT_ACKED || e->kind == EVENT_CLOSED)
-            return e->at;
-    }
-    return (size_t)rng_below(rng, n + 1);
+    fates_follow(&container_of(b, struct spool_bench, bench)->fates, st->rec, n);
 }
 
-static void stage_choose(struct bench *b, struct recording *rec, unsigned kills_percent)
+static bool next_life(struct bench *b, const struct model *m, struct recording *rec, uint64_t rng, bool was_cut)
 {
-    uint64_t rng = rng_for(b, b->n_stages);
-    struct stage *st = &b->stages[b->n_stages++];
-    *st = (struct stage){.rec = rec, .n = n_any(rec, &rng), .is_cut = rng_below(&rng, 100) >= kills_percent, .cut = cut_any(&rng)};
-    st->rng = rng;
-}
-
-static bool more_stages(const struct bench *b)
-{
-    uint64_t rng = rng_for(b, 200 + b->n_stages);
-    assert(b->n_stages > 0);
-    return b->n_stages < STAGES_MAX && (!b->stages[b->n_stages - 1].is_cut || rng_below(&rng, 3) == 0);
-}
-
-/* ---- one state after another */
-
-static void progress(struct bench *b)
-{
-    int64_t now = clock_mono_us();
-    if (now - b->shown_us < CLOCK_US_PER_S / 4 || now - b->began_us < 2 * CLOCK_US_PER_S || !isatty(STDERR_FILENO))
-        return;
-    double s = (double)(now - b->began_us) / CLOCK_US_PER_S, rate = (double)b->tried / s;
-    (void)fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " states, %.0f/s, %.0f s left \033[K", b->tried, b->want, rate,
-                  b->want > b->tried ? (double)(b->want - b->tried) / rate : 0);
-    b->shown_us = now;
-}
-
-static bool failure_save(const struct bench *b, const char *path)
-{
-    FILE *f = fopen(path, "we");
-    bool ok = f && fwrite(&b->seed, sizeof b->seed, 1, f) == 1 && fwrite(&b->state, sizeof b->state, 1, f) == 1 &&
-              fwrite(&b->n_stages, sizeof b->n_stages, 1, f) == 1;
-    for (unsigned i = 0; ok && i < b->n_stages; i++)
-        ok = fwrite(&b->stages[i], sizeof b->stages[i], 1, f) == 1 && recording_save(f, b->stages[i].rec);
-    return f && fclose(f) == 0 && ok;
-}
-
-static void failure_show(const struct bench *b)
-{
-    static const char *const extents[] = {"nothing", "some", "all"};
-    char path[KIT_PATH_MAX];
-    (void)fprintf(stderr, "\nseed %" PRIu64 ", state %" PRIu64 ": %s\n", b->seed, b->state, b->why);
-    for (unsigned i = 0; i < b->n_stages; i++) {
-        const struct stage *st = &b->stages[i];
-        (void)fprintf(stderr, "life %u, %s after change %zu of %zu", i + 1, st->is_cut ? "power cut" : "killed", st->n, st->rec->n_changes);
-        if (st->part_bytes > 0)
-            (void)fprintf(stderr, ", of which %" PRIu64 " bytes", st->part_bytes);
-        if (st->is_cut)
-            (void)fprintf(stderr, ", %s of what was not synced is there, directories %s%s", extents[st->cut.extent],
-                          st->cut.order == CUT_ORDERED ? "in order" : "in any order", st->cut.grain == CUT_SECTORS ? ", torn sectors" : "");
-        (void)fputs(":\n", stderr);
-        recording_print(stderr, st->rec, st->n, TAIL);
-    }
-    (void)snprintf(path, sizeof path, "%s/powercut-%" PRIu64 "-%" PRIu64, P_tmpdir, b->seed, b->state);
-    if (failure_save(b, path))
-        (void)fprintf(stderr, "again: POWERCUT_REPLAY=%s\n", path);
-}
-
-/* The first stage is chosen; later ones follow as chance will have it, up to `stages_max`. */
-static void state_run(struct bench *b, unsigned stages_max)
-{
-    bool ok = true;
-    struct recording *lives[STAGES_MAX] = {NULL};
-    unsigned n_lives = 0;
-    b->model = model_new();
-    b->fates = (struct fates){.next = 0};
-    for (bool more = true; more;) {
-        struct recording *rec = lives[n_lives++] = recording_new();
-        struct stage *st = &b->stages[b->n_stages - 1];
-        stage_apply(b, st);
-        ok = stage_live(b, rec);
-        b->tried++;
-        *(b->n_stages > 1 ? &b->later : st->is_cut ? &b->cuts : &b->kills) += 1;
-        more = ok && b->n_stages < stages_max && more_stages(b);
-        if (more)
-            stage_choose(b, rec, 20);
-    }
-    progress(b);
-    if (!ok)
-        failure_show(b);
-    model_free(b->model);
-    for (unsigned i = 0; i < n_lives; i++)
-        recording_free(lives[i]);
-    if (!ok)
-        fail_msg("seed %" PRIu64 ", state %" PRIu64 ": %s", b->seed, b->state, b->why);
-}
-
-/* S1 to S4, S6: a process may die between any two changes, and in the middle of a write. */
-static void a_kill_after_each_change_loses_nothing_acknowledged(void **state)
-{
-    struct bench *b = *state;
-    for (unsigned i = 0; i < b->n_recordings; i++) {
-        struct recording *rec = b->recordings[i];
-        for (size_t n = 0; n <= rec->n_changes; n++) {
-            const struct change *last = n > 0 ? rec->changes[n - 1] : NULL;
-            if (last && change_is_lookup(last))
-                continue;
-            b->stages[0] = (struct stage){.rec = rec, .n = n};
-            b->n_stages = 1;
-            b->state++;
-            state_run(b, 1);
-            if (!last || last->effect != DISK_WROTE || last->bytes < 2)
-                continue;
-            uint64_t rng = rng_for(b, 0);
-            b->stages[0] = (struct stage){.rec = rec, .n = n, .part_bytes = 1 + rng_below(&rng, last->bytes - 1)};
-            b->n_stages = 1;
-            b->state++;
-            state_run(b, 1);
-        }
-    }
-}
-
-static void a_power_cut_anywhere_loses_nothing_acknowledged(void **state)
-{
-    struct bench *b = *state;
-    while (b->tried < b->want) {
-        b->state++;
-        b->n_stages = 0;
-        stage_choose(b, b->recordings[b->state % b->n_recordings], 25);
-        state_run(b, STAGES_MAX);
-    }
-}
-
-/* ---- set-up */
-
-static uint64_t from_environment(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-    uint64_t n;
-    if (text && !str_to_u64(str_from(text), &n))
-        fail_msg("%s is no number", name);
-    return text ? n : otherwise;
-}
-
-static void record(struct bench *b)
-{
-    struct fates *fates = calloc(1, sizeof *fates);
-    struct recording *rec = b->recordings[b->n_recordings] = recording_new();
-    struct life l = {.kit = &b->kit, .rec = rec, .fates = fates, .rng = rng_for(b, 300 + b->n_recordings)};
-    b->n_recordings++;
+    struct spool_bench *s = container_of(b, struct spool_bench, bench);
+    struct fates fates = s->fates;
+    struct life l = {.bench = b, .kit = &s->kit, .rec = rec, .fates = &fates, .rng = rng};
+    bool ok = model_write(m, s->kit.dir) || broken(&l, "the state cannot be written below %s", s->kit.dir);
     recording_start(rec);
-    bool ok = first_lives(&l);
+    ok = ok && live_on(&l, &s->fates, was_cut);
+    if (s->kit.s)
+        kit_close(&s->kit);
     recording_stop();
-    kit_remove_tree(b->kit.spool_dir);
-    free(fates);
-    if (!ok)
-        fail_msg("seed %" PRIu64 ", recording %u: %s", b->seed, b->n_recordings, l.why);
+    kit_remove_tree(s->kit.spool_dir);
+    return ok;
 }
 
-static void bench_init(struct bench *b)
-{
-    if (!getenv("TMPDIR") && access("/dev/shm", W_OK) == 0) /* thousands of directories: not worth a disk */
-        (void)setenv("TMPDIR", "/dev/shm", 1);
-    kit_init(&b->kit);
-    b->kit.config.segment_bytes = SEGMENT_BYTES;
-    b->began_us = b->shown_us = clock_mono_us();
-}
+static const struct subject spool = {
+    .name = "spool", .first_lives = first_lives, .forget = forget, .follow = follow, .next_life = next_life};
 
 static int setup(void **state)
 {
-    struct bench *b = calloc(1, sizeof *b);
-    b->seed = from_environment("POWERCUT_SEED", 1);
-    b->want = from_environment("POWERCUT_STATES", STATES);
-    bench_init(b);
-    *state = b;
-    do
-        record(b);
-    while (b->n_recordings < RECORDINGS_MAX && b->n_recordings < b->want / STATES_PER_RECORDING);
+    struct spool_bench *s = calloc(1, sizeof *s);
+    *state = &s->bench;
+    bench_use_memory();
+    kit_init(&s->kit);
+    s->kit.config.segment_bytes = SEGMENT_BYTES;
+    bench_init(&s->bench, &spool);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    struct bench *b = *state;
-    double s = (double)(clock_mono_us() - b->began_us) / CLOCK_US_PER_S;
-    if (b->shown_us > b->began_us)
-        (void)fputs("\r\033[K", stderr);
-    print_message("# power cut%s: %" PRIu64 " states (%" PRIu64 " kills, %" PRIu64 " cuts, %" PRIu64 " later ones), %" PRIu64
-                  " records checked, lost %d, seed %" PRIu64 ", %.1f s\n",
-                  b->tried < b->want ? ", stopped early" : "", b->tried, b->kills, b->cuts, b->later, b->checked, b->why[0] != 0, b->seed,
-                  s);
-    for (unsigned i = 0; i < b->n_recordings; i++)
-        recording_free(b->recordings[i]);
-    kit_done(&b->kit);
-    free(b);
+    struct spool_bench *s = container_of((struct bench *)*state, struct spool_bench, bench);
+    bench_done(&s->bench);
+    kit_done(&s->kit);
+    free(s);
     return 0;
-}
-
-/* ---- once more */
-
-static bool failure_load(struct bench *b, const char *path)
-{
-    FILE *f = fopen(path, "re");
-    bool ok = f && fread(&b->seed, sizeof b->seed, 1, f) == 1 && fread(&b->state, sizeof b->state, 1, f) == 1 &&
-              fread(&b->n_stages, sizeof b->n_stages, 1, f) == 1 && b->n_stages <= STAGES_MAX;
-    for (unsigned i = 0; ok && i < b->n_stages; i++) {
-        ok = fread(&b->stages[i], sizeof b->stages[i], 1, f) == 1;
-        b->stages[i].rec = b->recordings[b->n_recordings++] = ok ? recording_load(f) : NULL;
-        ok = ok && b->stages[i].rec && b->stages[i].n <= b->stages[i].rec->n_changes;
-    }
-    if (f)
-        (void)fclose(f); /* only read */
-    return ok;
-}
-
-static int replay_setup(void **state)
-{
-    struct bench *b = calloc(1, sizeof *b);
-    *state = b;
-    bench_init(b);
-    if (!failure_load(b, getenv("POWERCUT_REPLAY")))
-        fail_msg("cannot read it");
-    return 0;
-}
-
-static void the_state_once_more(void **state)
-{
-    struct bench *b = *state;
-    struct recording *rec = recording_new();
-    b->model = model_new();
-    for (unsigned i = 0; i < b->n_stages; i++)
-        stage_apply(b, &b->stages[i]);
-    bool ok = stage_live(b, rec);
-    b->tried++;
-    recording_print(stderr, rec, rec->n_changes, rec->n_changes);
-    model_free(b->model);
-    recording_free(rec);
-    if (!ok)
-        fail_msg("%s", b->why);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_kill_after_each_change_loses_nothing_acknowledged),
-        cmocka_unit_test(a_power_cut_anywhere_loses_nothing_acknowledged),
-    };
-    const struct CMUnitTest replay[] = {cmocka_unit_test(the_state_once_more)};
-    if (getenv("POWERCUT_REPLAY"))
-        return cmocka_run_group_tests_name("powercut", replay, replay_setup, teardown);
-    return cmocka_run_group_tests_name("powercut", tests, setup, teardown);
+    return bench_run("powercut", setup, teardown);
 }

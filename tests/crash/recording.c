@@ -74,7 +74,7 @@ static struct change *change_keep(const struct disk_change *from)
     c->bytes = from->bytes;
     text_keep(c->point, sizeof c->point, from->point);
     if (from->name)
-        text_keep(c->name, sizeof c->name, from->dir_fd == AT_FDCWD ? "spool" : from->name);
+        text_keep(c->name, sizeof c->name, from->name);
     if (from->to)
         text_keep(c->to, sizeof c->to, from->to);
     if (from->bytes > 0)
@@ -93,14 +93,22 @@ static void changes_push(struct recording *rec, struct change *c)
     rec->changes[rec->n_changes++] = c;
 }
 
-static void change_seen(void *arg, const struct disk_change *from)
+void recording_add(struct recording *rec, const struct disk_change *from)
 {
-    struct recording *rec = arg;
     struct change *c = change_keep(from);
     (void)pthread_mutex_lock(&rec->lock);
     changes_push(rec, c);
     (void)pthread_cond_broadcast(&rec->more);
     (void)pthread_mutex_unlock(&rec->lock);
+}
+
+/* The path of the spool itself is named "spool": it lies elsewhere each time. */
+static void change_seen(void *arg, const struct disk_change *from)
+{
+    struct disk_change change = *from;
+    if (change.dir_fd == AT_FDCWD && change.name)
+        change.name = "spool";
+    recording_add(arg, &change);
 }
 
 void recording_start(struct recording *rec)
@@ -118,6 +126,12 @@ void recording_note(struct recording *rec, enum event_kind kind, uint64_t seq, s
     (void)pthread_mutex_lock(&rec->lock);
     struct event e = {.kind = kind, .at = rec->n_changes, .seq = (uint32_t)seq, .payload_bytes = (uint32_t)payload_bytes};
     (void)pthread_mutex_unlock(&rec->lock);
+    buf_append(&rec->events, &e, sizeof e);
+}
+
+void recording_note_at(struct recording *rec, uint64_t at, enum event_kind kind, uint64_t seq)
+{
+    struct event e = {.kind = kind, .at = at, .seq = (uint32_t)seq};
     buf_append(&rec->events, &e, sizeof e);
 }
 
@@ -177,7 +191,7 @@ static void change_print(FILE *f, size_t i, const struct change *c)
 
 static void event_print(FILE *f, const struct event *e)
 {
-    static const char *const kinds[] = {"began", "acknowledged", "seen", "settled", "closed"};
+    static const char *const kinds[] = {"began", "acknowledged", "seen", "settled", "closed", "gone"};
     (void)fprintf(f, "        %s", kinds[e->kind]);
     if (e->kind != EVENT_CLOSED)
         (void)fprintf(f, " %" PRIu32, e->seq);

@@ -12,7 +12,7 @@
 
 enum { RECORDING_NAME_MAX = 64, RECORDING_POINT_MAX = 32 };
 
-/* A disk_change that is kept. The path of the spool itself is named "spool": it lies elsewhere each time. */
+/* A disk_change that is kept. */
 struct change {
     enum disk_effect effect;
     int dir_fd, fd, flags;
@@ -27,6 +27,7 @@ enum event_kind {
     EVENT_SEEN,    /* was read back */
     EVENT_SETTLED, /* is about to be settled (S6) */
     EVENT_CLOSED,  /* spool_close returned */
+    EVENT_GONE,    /* no record: a letter, taken away */
 };
 struct event {
     enum event_kind kind;
@@ -48,7 +49,11 @@ void recording_free(struct recording *rec);
 /* From here on, and until recording_stop(), every change of every spool in the process is added. While no spool is open. */
 void recording_start(struct recording *rec);
 void recording_stop(void);
+/* For those whose changes are not told by disk_observe(): adds one. */
+void recording_add(struct recording *rec, const struct disk_change *change);
 void recording_note(struct recording *rec, enum event_kind kind, uint64_t seq, size_t payload_bytes);
+/* It happened when `at` changes were complete, and after every event that was noted before. */
+void recording_note_at(struct recording *rec, uint64_t at, enum event_kind kind, uint64_t seq);
 static inline size_t recording_n_events(const struct recording *rec)
 {
     return rec->events.n / sizeof(struct event);
