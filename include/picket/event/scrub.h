@@ -1,0 +1,33 @@
+/* scrub.h: what must not be stored is taken out of an event before anything else reads it (protocol §5.15). Pure functions; any thread;
+ * nothing recurses; time is linear in the text, and an event from which nothing has to go is only read.
+ *
+ * By name: the value of a member, header, cookie, tag, form field, query parameter or frame variable whose name means a secret becomes
+ * "[Filtered]", whatever its type; also in texts that hold such pairs (JSON in a string, forms, URLs, representations of objects).
+ * By pattern: card numbers (issuer, length, check digit), bodies of private keys, user:password in URLs, bearer and basic credentials,
+ * US social security numbers, IBANs (country, length, check digits). Messages get [creditcard], [iban], [usssn], [email] instead, so that
+ * they stay readable. Nothing is looked for in what an SDK says about program and machine: ids, release, stack frames' names, debug_meta,
+ * sdk, modules. Every change leaves a remark in `_meta` (§5.12), up to a number.
+ *
+ * A text that only mentions a secret's name stays as it is: what follows the name goes ("password=hunter2"), not the whole text.
+ *
+ * Rules are those of the installation so far: SCRUB_DEFAULTS. Switches and names per project come later. */
+#pragma once
+
+#include "picket/base/buf.h"
+
+struct scrub_rules {
+    bool enabled;                  /* false: nothing goes */
+    bool drops_ip;                 /* IP addresses too: fields that hold one become null, in texts it becomes [ip] */
+    const struct str *extra_names; /* more words that make a name sensitive, wherever they stand in it, in any case */
+    size_t n_extra_names;
+    const struct str *safe_names; /* whole names, in any case, whose values are left alone with all that they hold */
+    size_t n_safe_names;
+};
+#define SCRUB_DEFAULTS ((struct scrub_rules){.enabled = true})
+
+/* Appends the payload without what has to go to `out` and returns 1. 0: nothing had to go, `out` is untouched. -ERR_BAD_JSON. What is
+ * not replaced stays byte by byte. What comes out has nothing left to take: scrubbing it again gives 0. */
+MUST_CHECK int scrub_event(struct str payload, const struct scrub_rules *rules, struct buf *out);
+
+/* The same for a text that a person wrote: a message, feedback, a file's name. True when `out` was appended to. */
+bool scrub_text(struct str text, const struct scrub_rules *rules, struct buf *out);

@@ -1,0 +1,537 @@
+/* scrub_text.c: what goes out of one text.
+ *
+ * T1  One pass from left to right. A table says at which bytes something that is looked for could be recognised: '=' and ':' between name
+ *     and value, "//" before credentials, '-' before a private key, digits of numbers, the 'B' of Bearer and Basic, '@' in an address.
+ *     All other bytes are stepped over.
+ * T2  Linear: from such a byte a bounded number of bytes is looked at, or bytes that the pass will not look at again, or bytes of a kind
+ *     that ends at the next such byte.
+ * T3  Nothing behind `copied` is looked at or replaced again.
+ * T4  Placeholders offer nothing to a second pass.
+ *
+ * Pairs are recognised without knowing the language that they are written in: forms, queries, cookies, JSON (also JSON inside a string of JSON,
+ * where quotes have backslashes before them), and what Python, Ruby, PHP, Go and others print of their objects. */
+#include "scrub_parts.h"
+
+struct scan {
+    struct str s;
+    unsigned looks;
+    const struct scrub_rules *rules;
+    size_t at;     /* the next byte to look at */
+    size_t copied; /* up to here the text, replaced or not, is in `out` */
+    struct buf *out;
+    size_t points; /* code points in `out` so far */
+    struct scrub_remarks *remarks;
+};
+
+static const struct {
+    struct str id, of_prose, id_of_prose;
+} reasons[] = {
+    [SCRUB_NAME] = {STR("@password:filter"), STR("[Filtered]"), STR("@password:filter")},
+    [SCRUB_CARD] = {STR("@creditcard:filter"), STR("[creditcard]"), STR("@creditcard:replace")},
+    [SCRUB_KEY] = {STR("@pemkey:filter"), STR("[Filtered]"), STR("@pemkey:filter")},
+    [SCRUB_URL] = {STR("@urlauth:filter"), STR("[Filtered]"), STR("@urlauth:filter")},
+    [SCRUB_BEARER] = {STR("@bearer:filter"), STR("[token]"), STR("@bearer:replace")},
+    [SCRUB_SSN] = {STR("@usssn:filter"), STR("[usssn]"), STR("@usssn:replace")},
+    [SCRUB_IBAN] = {STR("@iban:filter"), STR("[iban]"), STR("@iban:replace")},
+    [SCRUB_EMAIL] = {STR("@email:filter"), STR("[email]"), STR("@email:replace")},
+    [SCRUB_IP] = {STR("@ip:replace"), STR("[ip]"), STR("@ip:replace")},
+    [SCRUB_REMOVED] = {STR("@ip:remove"), STR(""), STR("@ip:remove")},
+};
+
+struct str scrub_reason_id(const struct scrub_remark *remark)
+{
+    return remark->prose ? reasons[remark->reason].id_of_prose : reasons[remark->reason].id;
+}
+
+/* ---- characters */
+
+enum { NAME = 1, BARE = 2, TOKEN = 4, AUTHORITY = 8, WORD = 16, LOCAL = 32 };
+
+#define LETTER (NAME | BARE | TOKEN | AUTHORITY | WORD | LOCAL)
+/* NAME: of unquoted names. BARE: of values without quotes. TOKEN: RFC 6750 §2.1. AUTHORITY: between "//" and the path. WORD: what makes a
+ * number part of something else. LOCAL: before the '@' of an address. */
+static const uint8_t classes[256] = {
+    ['a' ... 'z'] = LETTER,
+    ['A' ... 'Z'] = LETTER,
+    ['0' ... '9'] = LETTER,
+    [0x80 ... 0xFF] = BARE | AUTHORITY | WORD,
+    ['_'] = LETTER,
+    ['-'] = NAME | BARE | TOKEN | AUTHORITY | LOCAL,
+    ['.'] = NAME | BARE | TOKEN | AUTHORITY | LOCAL,
+    ['%'] = NAME | BARE | AUTHORITY | LOCAL,
+    ['['] = NAME | BARE | AUTHORITY,
+    [']'] = NAME | AUTHORITY,
+    ['$'] = NAME | BARE | AUTHORITY,
+    ['~'] = BARE | TOKEN | AUTHORITY,
+    ['+'] = BARE | TOKEN | AUTHORITY | LOCAL,
+    ['/'] = BARE | TOKEN,
+    ['='] = BARE | TOKEN | AUTHORITY,
+    ['!'] = BARE | AUTHORITY,
+    ['#'] = BARE,
+    ['?'] = BARE,
+    ['*'] = BARE | AUTHORITY,
+    ['('] = BARE | AUTHORITY,
+    [')'] = AUTHORITY,
+    [':'] = BARE | AUTHORITY,
+    ['@'] = BARE | AUTHORITY,
+    ['^'] = BARE | AUTHORITY,
+    ['`'] = BARE,
+    ['{'] = BARE | AUTHORITY,
+    ['}'] = AUTHORITY,
+    [','] = AUTHORITY,
+    [';'] = AUTHORITY,
+    ['&'] = AUTHORITY,
+    ['|'] = AUTHORITY,
+};
+
+static bool is(char c, unsigned of)
+{
+    return classes[(uint8_t)c] & of;
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static size_t run_end(struct str s, size_t i, unsigned of)
+{
+    while (i < s.n && is(s.p[i], of))
+        i++;
+    return i;
+}
+
+/* ---- replacing */
+
+static void put(struct scan *k, struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        k->points += (s.p[i] & 0xC0) != 0x80;
+    buf_append_str(k->out, s);
+}
+
+static void replace(struct scan *k, size_t from, size_t to, struct str with, enum scrub_reason reason)
+{
+    put(k, str_of(k->s.p + k->copied, from - k->copied));
+    size_t start = k->points;
+    put(k, with);
+    if (k->remarks->n < SCRUB_MAX_REMARKS)
+        k->remarks->at[k->remarks->n++] =
+            (struct scrub_remark){.reason = reason, .prose = (k->looks & LOOK_PROSE) != 0, .from = start, .to = k->points};
+    k->copied = k->at = to;
+}
+
+static void replace_by_kind(struct scan *k, size_t from, size_t to, enum scrub_reason reason)
+{
+    bool kind = k->looks & LOOK_PROSE || reason == SCRUB_IP;
+    replace(k, from, to, kind ? reasons[reason].of_prose : SCRUB_FILTERED, reason);
+}
+
+/* ---- pairs of name and value */
+
+enum { NAME_MAX_BYTES = 128, SLASHES_MAX = 15 };
+
+struct pair {
+    struct str name;
+    char quote;     /* of the name; 0: none */
+    size_t slashes; /* before its quotes: the text is itself in a string */
+    size_t separator;
+};
+
+static bool is_quote(char c)
+{
+    return c == '"' || c == '\'';
+}
+
+/* The last bytes of a name are what matters: "user[password]", "user%5Btoken%5D". */
+static struct str without_brackets(struct str name)
+{
+    while (name.n > 0 && name.p[name.n - 1] == ']')
+        name.n--;
+    while (name.n > 3 && str_eq_nocase(str_of(name.p + name.n - 3, 3), STR("%5D")))
+        name.n -= 3;
+    return name;
+}
+
+/* The name before the separator at `i`. */
+static bool read_name(const struct scan *k, size_t i, struct pair *ret)
+{
+    const char *p = k->s.p;
+    size_t end = i;
+    struct pair pair = {.separator = i};
+    while (end > k->copied && p[end - 1] == ' ' && i - end < 2)
+        end--;
+    if (end > k->copied && is_quote(p[end - 1])) {
+        pair.quote = p[--end];
+        for (; end > k->copied && p[end - 1] == '\\' && pair.slashes < SLASHES_MAX; end--)
+            pair.slashes++;
+    }
+    size_t start = end;
+    while (start > k->copied && end - start < NAME_MAX_BYTES && is(p[start - 1], NAME))
+        start--;
+    pair.name = without_brackets(str_of(p + start, end - start));
+    *ret = pair;
+    return pair.name.n > 0;
+}
+
+/* "==", "!=", "<=", "::", ":=" separate no name from its value. */
+static bool separates(struct str s, size_t i)
+{
+    char before = i > 0 ? s.p[i - 1] : ' ', after = i + 1 < s.n ? s.p[i + 1] : ' ';
+    return after != '=' && before != s.p[i] && (s.p[i] == ':' ? after != ':' : !memchr("!<>:", before, 4));
+}
+
+static bool names_secret(const struct scan *k, const struct pair *pair)
+{
+    bool loose = k->s.p[pair->separator] == ':' && !pair->quote;
+    if (loose && !(k->looks & LOOK_LOOSE))
+        return false;
+    enum scrub_where where = loose ? WHERE_LOOSE : k->looks & LOOK_COOKIES ? WHERE_COOKIE : WHERE_KEY;
+    return scrub_is_sensitive(pair->name, where, k->rules) && !scrub_is_safe(pair->name, k->rules);
+}
+
+/* Where the string that `quote` opened before `i` ends, and what follows it. Its own backslashes come in groups that tell an inner quote from
+ * the last one: with `slashes` before the first quote, there are as many before the last, modulo twice as many and two. */
+static size_t quoted_end(struct str s, size_t i, char quote, size_t slashes, size_t *ret_next)
+{
+    while (i < s.n) {
+        size_t run = i;
+        while (run < s.n && s.p[run] == '\\')
+            run++;
+        if (run == s.n)
+            break;
+        if (s.p[run] == quote && (run - i) % (2 * (slashes + 1)) == slashes) {
+            *ret_next = run + 1;
+            return run - slashes;
+        }
+        i = run + 1;
+    }
+    *ret_next = s.n;
+    return s.n;
+}
+
+/* Offset behind the object or array that starts at `i`, or the end of the text. */
+static size_t bracket_end(struct str s, size_t i, size_t slashes)
+{
+    size_t depth = 0;
+    while (i < s.n) {
+        char c = s.p[i++];
+        if (is_quote(c))
+            (void)quoted_end(s, i, c, slashes, &i); /* where the inner string's text ends does not matter */
+        else if (c == '{' || c == '[')
+            depth++;
+        else if ((c == '}' || c == ']') && --depth == 0)
+            return i;
+    }
+    return s.n;
+}
+
+static bool says_nothing(struct str s, size_t from, size_t to)
+{
+    static const struct str words[] = {STR("null"), STR("None"),  STR("nil"),  STR("undefined"),
+                                       STR("true"), STR("false"), STR("True"), STR("False")};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (str_eq(str_of(s.p + from, to - from), words[i]))
+            return true;
+    return to == from || str_starts(str_drop(s, from), SCRUB_FILTERED);
+}
+
+/* "Bearer", "Basic" and the like are not the secret: the next word is. */
+static size_t behind_scheme(struct str s, size_t from, size_t to)
+{
+    static const struct str schemes[] = {STR("bearer"), STR("basic"), STR("digest"), STR("token")};
+    for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
+        if (str_eq_nocase(str_of(s.p + from, to - from), schemes[i]) && to + 1 < s.n && s.p[to] == ' ')
+            return run_end(s, to + 1, BARE);
+    return to;
+}
+
+static size_t line_end(struct str s, size_t i)
+{
+    while (i < s.n && s.p[i] != '\n' && s.p[i] != '\r' && s.p[i] != '\\' && !is_quote(s.p[i]))
+        i++;
+    return i;
+}
+
+/* A value that is not in quotes. Where the name is, the placeholder must be. */
+static void replace_bare(struct scan *k, const struct pair *pair, size_t from)
+{
+    struct str s = k->s;
+    bool bracket = from < s.n && (s.p[from] == '{' || s.p[from] == '[');
+    size_t to = run_end(s, from, BARE);
+    if (says_nothing(s, from, to))
+        return;
+    if (bracket)
+        to = bracket_end(s, from, pair->slashes);
+    else if (s.p[pair->separator] == ':' && !pair->quote && scrub_takes_line(pair->name))
+        to = line_end(s, from);
+    else
+        to = behind_scheme(s, from, to);
+    if (!pair->quote) {
+        replace(k, from, to, SCRUB_FILTERED, SCRUB_NAME);
+        return;
+    }
+    char quoted[2 * (SLASHES_MAX + 1) + 16];
+    size_t n = 0;
+    memset(quoted, '\\', pair->slashes);
+    n += pair->slashes;
+    quoted[n++] = pair->quote;
+    memcpy(quoted + n, SCRUB_FILTERED.p, SCRUB_FILTERED.n);
+    n += SCRUB_FILTERED.n;
+    memset(quoted + n, '\\', pair->slashes);
+    n += pair->slashes;
+    quoted[n++] = pair->quote;
+    replace(k, from, to, str_of(quoted, n), SCRUB_NAME);
+}
+
+static void replace_value(struct scan *k, const struct pair *pair)
+{
+    struct str s = k->s;
+    size_t from = pair->separator + 1, slashes = 0, next;
+    if (from < s.n && s.p[from] == '>')
+        from++;
+    while (from < s.n && (s.p[from] == ' ' || s.p[from] == '\t'))
+        from++;
+    if (from + 1 < s.n && is_quote(s.p[from + 1]) && memchr("bBuUrR", s.p[from], 6))
+        from++; /* Python's b'…' */
+    while (from + slashes < s.n && slashes < SLASHES_MAX && s.p[from + slashes] == '\\')
+        slashes++;
+    size_t open = from + slashes;
+    if (open >= s.n)
+        return;
+    if (!is_quote(s.p[open])) {
+        replace_bare(k, pair, from);
+        return;
+    }
+    size_t to = quoted_end(s, open + 1, s.p[open], slashes, &next);
+    struct str value = str_of(s.p + open + 1, to - open - 1);
+    if (value.n > 0 && !str_starts(value, SCRUB_FILTERED))
+        replace(k, open + 1, to, SCRUB_FILTERED, SCRUB_NAME);
+}
+
+static void look_at_separator(struct scan *k)
+{
+    struct pair pair;
+    size_t i = k->at++;
+    if (k->looks & LOOK_PAIRS && separates(k->s, i) && read_name(k, i, &pair) && names_secret(k, &pair))
+        replace_value(k, &pair);
+}
+
+/* ---- what shows by itself */
+
+/* //user:password@host */
+static void look_at_slash(struct scan *k)
+{
+    struct str s = k->s;
+    size_t from = k->at + 2;
+    k->at++;
+    if (from >= s.n || s.p[from - 1] != '/')
+        return;
+    k->at = from;
+    size_t end = run_end(s, from, AUTHORITY), at = end;
+    while (at > from && s.p[at - 1] != '@')
+        at--;
+    if (at > from && memchr(s.p + from, ':', at - 1 - from))
+        replace_by_kind(k, from, at - 1, SCRUB_URL);
+}
+
+/* Line breaks around a key's body stay, also where they are spelled "\n". */
+static struct str key_body(struct str body)
+{
+    for (;;) {
+        struct str before = body;
+        body = str_trim(body);
+        if (str_starts(body, STR("\\n")) || str_starts(body, STR("\\r")))
+            body = str_drop(body, 2);
+        if (str_ends(body, STR("\\n")) || str_ends(body, STR("\\r")))
+            body.n -= 2;
+        if (body.n == before.n)
+            return body;
+    }
+}
+
+/* -----BEGIN … PRIVATE KEY----- */
+static void look_at_dash(struct scan *k)
+{
+    enum { LABEL_MAX = 64 };
+    const struct str begin = STR("-----BEGIN "), end = STR("-----END "), dashes = STR("-----");
+    struct str rest = str_drop(k->s, k->at);
+    if (!str_starts(rest, begin)) {
+        k->at++;
+        return;
+    }
+    struct str label = str_take(str_drop(rest, begin.n), LABEL_MAX);
+    const char *stop = memmem(label.p, label.n, dashes.p, dashes.n);
+    k->at += begin.n;
+    if (!stop || !memmem(label.p, (size_t)(stop - label.p), "PRIVATE KEY", 11))
+        return;
+    struct str body = str_drop(rest, (size_t)(stop + dashes.n - rest.p));
+    stop = memmem(body.p, body.n, end.p, end.n);
+    body.n = stop ? (size_t)(stop - body.p) : body.n;
+    k->at = (size_t)(body.p + body.n - k->s.p);
+    body = key_body(body);
+    size_t from = (size_t)(body.p - k->s.p);
+    if (body.n > 0 && !str_eq(body, SCRUB_FILTERED))
+        replace_by_kind(k, from, from + body.n, SCRUB_KEY);
+}
+
+static bool has_digit(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (is_digit(s.p[i]))
+            return true;
+    return false;
+}
+
+/* Bearer and Basic, with what follows. In running text both are also words. */
+static void look_at_scheme(struct scan *k)
+{
+    enum { TOKEN_MIN = 8, TOKEN_CLEAR = 20 };
+    struct str s = k->s, rest = str_drop(s, k->at);
+    size_t i = k->at++;
+    bool bearer = str_starts_nocase(rest, STR("bearer"));
+    if ((!bearer && !str_starts_nocase(rest, STR("basic"))) || (i > 0 && is(s.p[i - 1], WORD)))
+        return;
+    size_t from = i + (bearer ? 6 : 5);
+    if (from >= s.n || !memchr(" :/", s.p[from], 3))
+        return;
+    while (from < s.n && memchr(" :/", s.p[from], 3))
+        from++;
+    size_t to = run_end(s, from, TOKEN);
+    struct str token = str_of(s.p + from, to - from);
+    bool whole = i == 0 && to == s.n && !(k->looks & LOOK_PROSE) && token.n > 0;
+    k->at = from;
+    if (bearer ? whole || token.n >= TOKEN_CLEAR || (token.n >= TOKEN_MIN && has_digit(token)) : scrub_is_basic(token))
+        replace_by_kind(k, from, to, SCRUB_BEARER);
+}
+
+static void look_at_digit(struct scan *k)
+{
+    struct str s = k->s;
+    size_t i = k->at, n = 0, end = i;
+    enum scrub_reason reason = SCRUB_CARD;
+    if (i > 0 && is(s.p[i - 1], WORD)) {
+        n = k->looks & LOOK_PATTERNS && i >= k->copied + 2 ? scrub_iban(s, i - 2) : 0;
+        k->at = run_end(s, i, WORD);
+        if (n > 0)
+            replace_by_kind(k, i - 2, i - 2 + n, SCRUB_IBAN);
+        return;
+    }
+    while (end < s.n && is_digit(s.p[end]))
+        end++;
+    char after = end < s.n ? s.p[end] : '\0';
+    if (k->looks & LOOK_PATTERNS && (end - i >= 13 || (end - i == 4 && (after == ' ' || after == '-')))) {
+        n = scrub_card(s, i);
+    } else if (k->looks & LOOK_PATTERNS && end - i == 3 && after == '-') {
+        n = scrub_ssn(s, i);
+        reason = SCRUB_SSN;
+    } else if (k->looks & LOOK_IPS && end - i <= 3 && after == '.') {
+        n = scrub_ipv4(s, i);
+        reason = SCRUB_IP;
+    }
+    k->at = end;
+    if (n > 0)
+        replace_by_kind(k, i, i + n, reason);
+}
+
+static bool is_hex(char c)
+{
+    return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+static void look_at_colon(struct scan *k)
+{
+    struct str s = k->s;
+    size_t i = k->at, from = i, copied = k->copied;
+    look_at_separator(k);
+    if (!(k->looks & LOOK_IPS) || k->copied != copied)
+        return;
+    while (from > copied && i - from < 4 && is_hex(s.p[from - 1]))
+        from--;
+    if (from > 0 && (s.p[from - 1] == ':' || s.p[from - 1] == '.'))
+        return;
+    size_t n = scrub_ipv6(s, from);
+    if (n > 0)
+        replace_by_kind(k, from, from + n, SCRUB_IP);
+}
+
+/* local@domain.tld */
+static void look_at_address(struct scan *k)
+{
+    enum { LOCAL_MAX = 64, DOMAIN_MAX = 255 };
+    struct str s = k->s;
+    size_t i = k->at++, from = i, to = i + 1, dot = 0;
+    while (from > k->copied && i - from < LOCAL_MAX && is(s.p[from - 1], LOCAL))
+        from--;
+    for (; to < s.n && to - i <= DOMAIN_MAX && (is(s.p[to], TOKEN) && !memchr("_~+/=", s.p[to], 5)); to++)
+        if (s.p[to] == '.' && to + 1 < s.n && is(s.p[to + 1], WORD))
+            dot = to;
+    while (to > i && (s.p[to - 1] == '.' || s.p[to - 1] == '-'))
+        to--;
+    if (from < i && dot > i + 1 && to > dot + 2 && !is_digit(s.p[dot + 1]))
+        replace_by_kind(k, from, to, SCRUB_EMAIL);
+}
+
+/* ---- the pass */
+
+/* T1: which looks a byte can matter to. */
+static const uint8_t triggers[256] = {
+    ['='] = LOOK_PAIRS,
+    [':'] = LOOK_PAIRS | LOOK_IPS,
+    ['/'] = LOOK_PATTERNS,
+    ['-'] = LOOK_PATTERNS,
+    ['b'] = LOOK_PATTERNS,
+    ['B'] = LOOK_PATTERNS,
+    ['0' ... '9'] = LOOK_PATTERNS | LOOK_IPS,
+    ['@'] = LOOK_PROSE,
+};
+
+static void look(struct scan *k)
+{
+    switch (k->s.p[k->at]) {
+    case '=':
+        look_at_separator(k);
+        break;
+    case ':':
+        look_at_colon(k);
+        break;
+    case '/':
+        look_at_slash(k);
+        break;
+    case '-':
+        look_at_dash(k);
+        break;
+    case 'b':
+    case 'B':
+        look_at_scheme(k);
+        break;
+    case '@':
+        look_at_address(k);
+        break;
+    default: /* the rest of `triggers` */
+        look_at_digit(k);
+    }
+}
+
+bool scrub_look(struct str text, unsigned looks, const struct scrub_rules *rules, struct buf *out, struct scrub_remarks *remarks)
+{
+    struct scan k = {.s = text, .looks = looks, .rules = rules, .out = out, .remarks = remarks};
+    remarks->n = 0;
+    while (k.at < text.n) {
+        if (triggers[(uint8_t)text.p[k.at]] & looks)
+            look(&k);
+        else
+            k.at++;
+    }
+    if (k.copied == 0)
+        return false;
+    put(&k, str_drop(text, k.copied));
+    return true;
+}
+
+bool scrub_text(struct str text, const struct scrub_rules *rules, struct buf *out)
+{
+    struct scrub_remarks ignored;
+    unsigned looks = LOOK_PATTERNS | LOOK_PAIRS | LOOK_PROSE | (rules->drops_ip ? LOOK_IPS : 0u);
+    return rules->enabled && scrub_look(text, looks, rules, out, &ignored);
+}
