@@ -252,20 +252,32 @@ static bool find_client(struct str s, struct arena *a, struct user_agent_part *r
     return false;
 }
 
-/* A crawler that no table knows says so, and where to complain: "SomethingBot/1.0 (+http://…)". */
+static bool ends_word(struct str s, size_t at)
+{
+    return at >= s.n || s.p[at] == '/' || s.p[at] == ' ' || s.p[at] == ';' || s.p[at] == ')' || s.p[at] == '-';
+}
+
+static bool begins_word(char before)
+{
+    return before == ' ' || before == ';' || before == '(' || before == '/' || before == '+';
+}
+
+/* A crawler that no table knows says so before it says where to complain: "SomethingBot/1.0 (+http://…/bot)". */
 static bool is_some_bot(struct str s, struct arena *a, struct user_agent_part *ret)
 {
-    static const struct str words[] = {STR("bot"), STR("Bot"), STR("crawler"), STR("Crawler"), STR("spider"), STR("Spider")};
-    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-        size_t at = find(s, words[i]), end = at + words[i].n, start = at;
-        if (at == s.n || (end < s.n && s.p[end] != '/' && s.p[end] != ' ' && s.p[end] != ';' && s.p[end] != ')' && s.p[end] != '-'))
-            continue;
-        while (start > 0 && s.p[start - 1] > ' ' && s.p[start - 1] != ';' && s.p[start - 1] != '(')
-            start--;
-        ret->name = own_text(str_of(s.p + start, end - start), a);
-        ret->version = version_at(str_drop(s, end + 1), a);
-        return ret->name.n > 0;
-    }
+    static const struct str words[] = {STR("bot"), STR("crawler"), STR("spider")};
+    s = str_take(s, find(s, STR("://")));
+    for (size_t at = 0; at < s.n; at++)
+        for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+            size_t end = at + words[i].n, start = at;
+            if (!str_starts_nocase(str_drop(s, at), words[i]) || !ends_word(s, end))
+                continue;
+            while (start > 0 && !begins_word(s.p[start - 1]))
+                start--;
+            ret->name = own_text(str_of(s.p + start, end - start), a);
+            ret->version = ret->name.n > 0 ? version_at(str_drop(s, end + 1), a) : STR("");
+            return ret->name.n > 0;
+        }
     return false;
 }
 
@@ -282,7 +294,8 @@ static void read_brands(struct str list, struct arena *a, struct user_agent_part
         struct str version = str_cut(&rest, ',');
         struct str name = unquoted(str_cut(&version, ';'));
         version = str_trim(version);
-        if (name.n == 0 || str_starts_nocase(name, STR("Not")) || has(name, STR("Brand")) || !str_starts(version, STR("v=")))
+        if (name.n == 0 || has(name, STR("\"")) || str_starts_nocase(name, STR("Not")) || has(name, STR("Brand")) ||
+            !str_starts(version, STR("v=")))
             continue;
         version = version_at(unquoted(str_drop(version, 2)), a);
         if (str_eq(name, STR("Chromium"))) {
@@ -371,13 +384,17 @@ static void read_platform(const struct user_agent_hints *hints, struct arena *a,
 static struct str android_model(struct str s)
 {
     struct str rest = str_drop(s, find(s, STR("Android")));
-    rest = str_take(rest, str_find(rest, ')'));
+    size_t end = str_find(rest, ')');
+    if (str_find(str_take(rest, end), '(') < end) /* the model has brackets of its own */
+        end += 1 + str_find(str_drop(rest, end + 1), ')');
+    rest = str_take(rest, end);
     (void)str_cut(&rest, ';');
     while (rest.p) {
         struct str part = str_trim(str_cut(&rest, ';'));
         part = str_trim(str_take(part, find(part, STR("Build/"))));
         bool language = (part.n == 2 || (part.n == 5 && (part.p[2] == '-' || part.p[2] == '_'))) && part.p[0] >= 'a' && part.p[0] <= 'z';
-        if (part.n > 0 && !language && !str_eq(part, STR("wv")) && !str_eq(part, STR("U")) && !str_starts(part, STR("rv:")))
+        if (part.n > 0 && !language && !str_eq(part, STR("wv")) && !str_eq(part, STR("U")) && !str_starts(part, STR("rv:")) &&
+            str_find(part, '/') == part.n)
             return part;
     }
     return STR("");
