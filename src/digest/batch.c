@@ -9,6 +9,7 @@
 
 #include "picket/base/clock.h"
 #include "picket/base/error.h"
+#include "picket/event/scrub.h"
 
 enum { KEEP_BYTES = 1 << 20 }; /* scratch memory above this is given back between batches */
 
@@ -92,11 +93,24 @@ static int64_t parser_position(struct str payload)
     return json_parse(payload, &doc, &at) == -ERR_BAD_JSON ? (int64_t)at : -1;
 }
 
+/* Everything that is stored of the event, its title and columns too, is of the scrubbed payload. */
+static int scrub_item(struct batch *b, struct batch_item *item)
+{
+    const struct scrub_rules rules = SCRUB_DEFAULTS;
+    buf_clear(&b->scratch);
+    int r = scrub_event(item->record->payload, &rules, &b->scratch);
+    if (r > 0)
+        item->payload = arena_str(&b->arena, buf_str(&b->scratch));
+    return r;
+}
+
 static void read_item(struct batch *b, struct batch_item *item, const struct spool_record *record)
 {
-    *item = (struct batch_item){.record = record, .detail = STR(""), .position = -1};
+    *item = (struct batch_item){.record = record, .payload = record->payload, .detail = STR(""), .position = -1};
     struct event_origin origin = {.received_us = record->received_us, .sent_at_us = record->sent_at_us, .envelope_header = record->meta};
-    int r = event_read(record->payload, &origin, &b->arena, &item->fields);
+    int r = scrub_item(b, item);
+    if (r >= 0)
+        r = event_read(item->payload, &origin, &b->arena, &item->fields);
     if (r < 0) {
         item->outcome = OUTCOME_DEAD;
         item->reason = r;
@@ -216,7 +230,7 @@ static void put_record(struct batch *b, const struct batch_item *item)
     db_array_text(&a[A_R_SDK_VERSION], f->sdk_version);
     db_array_inet(&a[A_R_ADDR], r->addr);
     buf_clear(&b->scratch);
-    encoding_zstd_compress(b->zstd, r->payload, &b->scratch);
+    encoding_zstd_compress(b->zstd, item->payload, &b->scratch);
     db_array_bytes(&a[A_R_PAYLOAD], buf_str(&b->scratch));
 }
 

@@ -10,6 +10,7 @@ enum outcome { OUTCOME_OPEN, OUTCOME_STORED, OUTCOME_DUPLICATE, OUTCOME_ORPHAN, 
 
 struct batch_item {
     const struct spool_record *record;
+    struct str payload; /* the record's, or what scrubbing left of it: in the batch's arena */
     struct event_fields fields;
     enum outcome outcome;
     int reason; /* this and the next three are of OUTCOME_DEAD: the error code */

@@ -9,11 +9,11 @@
 
 #include "picket/base/error.h"
 
-/* A container on the way to the value at hand, or that value. */
+/* A container on the way to the value at hand. */
 struct level {
     enum scrub_place place;
-    struct scrub_step step;
-    size_t n_met; /* elements so far */
+    struct scrub_step step; /* to it */
+    size_t n_met;           /* elements so far */
 };
 
 struct job {
@@ -54,10 +54,11 @@ static void note(struct job *k, const struct scrub_step *below, const struct scr
 {
     struct scrub_step path[SCRUB_MAX_PATH];
     size_t n = 0, depth = k->walk.depth;
-    if (depth + 1 > SCRUB_MAX_PATH || depth == 0 || k->levels[1].place == PLACE_META)
+    if (depth + 1 > SCRUB_MAX_PATH || depth == 0 || (depth > 1 && k->levels[1].place == PLACE_META))
         return;
-    for (size_t i = 1; i <= depth; i++)
+    for (size_t i = 1; i < depth; i++)
         path[n++] = k->levels[i].step;
+    path[n++] = (struct scrub_step){.key = k->walk.key, .index = k->walk.key ? 0 : k->levels[depth - 1].n_met - 1};
     if (below)
         path[n++] = *below;
     scrub_notes_add(&k->notes, path, n, remarks);
@@ -129,16 +130,17 @@ static bool read_name(const struct job *k, enum scrub_place from, struct str nam
     return from != PLACE_META;
 }
 
-/* An element of a list that is itself a pair: [["name", value]]. True when its value has gone. */
+/* An element of a list that is itself a pair: [["name", value]]. True when its value goes by its name. */
 static bool look_at_pair(struct job *k, enum scrub_place from, enum scrub_place *ret)
 {
     struct str name;
     const struct json *value = json_at(k->walk.value, 1);
     if (json_count(k->walk.value) != 2 || !json_str_raw(json_at(k->walk.value, 0), &name))
         return false;
-    if (!read_name(k, from, name, ret) || !is_worth(value, json_type(value)))
+    if (!read_name(k, from, name, ret))
         return false;
-    replace_whole(k, value, &(struct scrub_step){.index = 1}, SCRUB_NAME);
+    if (is_worth(value, json_type(value)))
+        replace_whole(k, value, &(struct scrub_step){.index = 1}, SCRUB_NAME);
     return true;
 }
 
@@ -171,39 +173,39 @@ static void look_at_scalar(struct job *k, enum scrub_place place)
 
 /* ---- the walk */
 
-static enum scrub_place parent_place(const struct job *k)
+/* What is remembered at `depth`. Below the last level that is remembered that one's place serves all. */
+static inline struct level *level_at(struct job *k, size_t depth)
 {
-    size_t depth = k->walk.depth - 1;
-    return k->levels[depth < SCRUB_MAX_PATH ? depth : SCRUB_MAX_PATH].place;
+    return &k->levels[depth < SCRUB_MAX_PATH ? depth : SCRUB_MAX_PATH];
 }
 
-/* The level of the value at hand. Below the last level that is remembered its place serves all. */
-static struct level *enter(struct job *k)
+static void enter(struct job *k, enum scrub_place place)
 {
-    struct level *level = &k->levels[k->walk.depth < SCRUB_MAX_PATH ? k->walk.depth : SCRUB_MAX_PATH];
-    level->n_met = 0;
-    level->step = (struct scrub_step){.key = k->walk.key};
-    if (!k->walk.key && k->walk.depth > 0 && k->walk.depth <= SCRUB_MAX_PATH)
-        level->step.index = level[-1].n_met++;
-    return level;
+    size_t index = k->walk.key ? 0 : level_at(k, k->walk.depth - 1)->n_met - 1;
+    *level_at(k, k->walk.depth) = (struct level){.place = place, .step = {.key = k->walk.key, .index = index}};
 }
 
 static void look_at(struct job *k)
 {
-    bool is_container = k->walk.type == JSON_ARRAY || k->walk.type == JSON_OBJECT;
-    enum scrub_place from = parent_place(k), place = from;
-    struct level *level = enter(k);
-    bool goes = k->walk.key && read_name(k, from, k->walk.name, &place) && is_worth(k->walk.value, k->walk.type);
-    level->place = place;
-    if (goes)
+    struct level *parent = level_at(k, k->walk.depth - 1);
+    enum scrub_place from = parent->place, place = from;
+    bool is_container = k->walk.type == JSON_ARRAY || k->walk.type == JSON_OBJECT, goes = false;
+    if (!k->walk.key)
+        parent->n_met++;
+    else if (read_name(k, from, k->walk.name, &place) && is_worth(k->walk.value, k->walk.type)) {
         replace_whole(k, k->walk.value, NULL, SCRUB_NAME);
-    else if (k->walk.type == JSON_ARRAY && !k->walk.key)
+        goes = true;
+    }
+    k->has_meta |= place == PLACE_META && k->walk.depth == 1;
+    if (!is_container) {
+        if (!goes)
+            look_at_scalar(k, place);
+        return;
+    }
+    if (!k->walk.key && k->walk.type == JSON_ARRAY)
         goes = look_at_pair(k, from, &place);
-    else if (!is_container)
-        look_at_scalar(k, place);
-    level->place = place;
-    k->has_meta |= k->walk.depth == 1 && place == PLACE_META;
-    if (is_container && (goes || place == PLACE_QUIET))
+    enter(k, place);
+    if (goes || place == PLACE_QUIET)
         json_walk_skip(&k->walk);
 }
 

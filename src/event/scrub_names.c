@@ -14,33 +14,39 @@ struct word {
 
 enum { ALL = WHERE_KEY | WHERE_COOKIE | WHERE_LOOSE };
 
-/* By first letter. A new first pair of letters needs its bit in `pairs` (test_scrub.c would tell). "token" at the end only: `max_tokens`
- * and `token_type` are no secrets. */
+/* By first letter. A new word moves the numbers in `by_letter` and may need a bit in `pairs`; test_scrub.c tells. "token" at the end only:
+ * `max_tokens` and `token_type` are no secrets. */
 static const struct word words[] = {
-    {STR("password"), ANYWHERE, ALL},
-    {STR("passwd"), ANYWHERE, ALL},
-    {STR("passphrase"), ANYWHERE, ALL},
-    {STR("secret"), ANYWHERE, ALL},
     {STR("api_key"), ANYWHERE, ALL},
     {STR("api-key"), ANYWHERE, ALL},
     {STR("apikey"), ANYWHERE, ALL},
     {STR("auth"), ANYWHERE, WHERE_KEY | WHERE_COOKIE},
     {STR("authorization"), AT_END, WHERE_LOOSE},
+    {STR("bearer"), ANYWHERE, WHERE_KEY | WHERE_COOKIE},
     {STR("credential"), ANYWHERE, ALL},
+    {STR("csrf"), ANYWHERE, WHERE_COOKIE},
+    {STR("jwt"), ANYWHERE, WHERE_COOKIE},
     {STR("mysql_pwd"), ANYWHERE, ALL},
+    {STR("password"), ANYWHERE, ALL},
+    {STR("passwd"), ANYWHERE, ALL},
+    {STR("passphrase"), ANYWHERE, ALL},
     {STR("privatekey"), ANYWHERE, ALL},
     {STR("private_key"), ANYWHERE, ALL},
     {STR("private-key"), ANYWHERE, ALL},
+    {STR("secret"), ANYWHERE, ALL},
+    {STR("sess"), ANYWHERE, WHERE_COOKIE},
+    {STR("sid"), AT_END, WHERE_COOKIE},
     {STR("token"), AT_END, ALL},
     {STR("two_factor"), ANYWHERE, ALL},
     {STR("two-factor"), ANYWHERE, ALL},
-    {STR("bearer"), ANYWHERE, WHERE_KEY | WHERE_COOKIE},
-    {STR("csrf"), ANYWHERE, WHERE_COOKIE},
-    {STR("xsrf"), ANYWHERE, WHERE_COOKIE},
-    {STR("sess"), ANYWHERE, WHERE_COOKIE},
-    {STR("sid"), AT_END, WHERE_COOKIE},
     {STR("token"), ANYWHERE, WHERE_COOKIE},
-    {STR("jwt"), ANYWHERE, WHERE_COOKIE},
+    {STR("xsrf"), ANYWHERE, WHERE_COOKIE},
+};
+
+/* The words of each first letter: from, to. */
+static const uint8_t by_letter[32][2] = {
+    ['a' & 31] = {0, 5},   ['b' & 31] = {5, 6},   ['c' & 31] = {6, 8},   ['j' & 31] = {8, 9},   ['m' & 31] = {9, 10},
+    ['p' & 31] = {10, 16}, ['s' & 31] = {16, 19}, ['t' & 31] = {19, 23}, ['x' & 31] = {23, 24},
 };
 
 #define L(c) (UINT32_C(1) << ((c)&31))
@@ -139,7 +145,8 @@ static bool stands(struct str name, size_t i, const struct word *w, enum scrub_w
 
 static bool word_at(struct str name, size_t i, enum scrub_where where)
 {
-    for (size_t k = 0; k < ARRAY_LEN(words); k++)
+    const uint8_t *range = by_letter[name.p[i] & 31];
+    for (size_t k = range[0]; k < range[1]; k++)
         if (words[k].where & where && matches(name, i, words[k].text) && stands(name, i, &words[k], where))
             return true;
     return false;

@@ -5,7 +5,8 @@
  *     All other bytes are stepped over.
  * T2  Linear: from such a byte a bounded number of bytes is looked at, or bytes that the pass will not look at again, or bytes of a kind
  *     that ends at the next such byte.
- * T3  Nothing behind `copied` is looked at or replaced again.
+ * T3  What was replaced, and all before it, is gone from `s`: nothing is replaced twice, and what follows is judged as if it followed the
+ *     placeholder.
  * T4  Placeholders offer nothing to a second pass.
  *
  * Pairs are recognised without knowing the language that they are written in: forms, queries, cookies, JSON (also JSON inside a string of JSON,
@@ -13,11 +14,11 @@
 #include "scrub_parts.h"
 
 struct scan {
-    struct str s;
+    struct str s; /* what is not in `out` yet */
+    size_t at;    /* in it: the next byte to look at */
     unsigned looks;
     const struct scrub_rules *rules;
-    size_t at;     /* the next byte to look at */
-    size_t copied; /* up to here the text, replaced or not, is in `out` */
+    bool changed;
     struct buf *out;
     size_t points; /* code points in `out` so far */
     struct scrub_remarks *remarks;
@@ -112,13 +113,15 @@ static void put(struct scan *k, struct str s)
 
 static void replace(struct scan *k, size_t from, size_t to, struct str with, enum scrub_reason reason)
 {
-    put(k, str_of(k->s.p + k->copied, from - k->copied));
+    put(k, str_take(k->s, from));
     size_t start = k->points;
     put(k, with);
     if (k->remarks->n < SCRUB_MAX_REMARKS)
         k->remarks->at[k->remarks->n++] =
             (struct scrub_remark){.reason = reason, .prose = (k->looks & LOOK_PROSE) != 0, .from = start, .to = k->points};
-    k->copied = k->at = to;
+    k->s = str_drop(k->s, to);
+    k->at = 0;
+    k->changed = true;
 }
 
 static void replace_by_kind(struct scan *k, size_t from, size_t to, enum scrub_reason reason)
@@ -159,15 +162,15 @@ static bool read_name(const struct scan *k, size_t i, struct pair *ret)
     const char *p = k->s.p;
     size_t end = i;
     struct pair pair = {.separator = i};
-    while (end > k->copied && p[end - 1] == ' ' && i - end < 2)
+    while (end > 0 && p[end - 1] == ' ' && i - end < 2)
         end--;
-    if (end > k->copied && is_quote(p[end - 1])) {
+    if (end > 0 && is_quote(p[end - 1])) {
         pair.quote = p[--end];
-        for (; end > k->copied && p[end - 1] == '\\' && pair.slashes < SLASHES_MAX; end--)
+        for (; end > 0 && p[end - 1] == '\\' && pair.slashes < SLASHES_MAX; end--)
             pair.slashes++;
     }
     size_t start = end;
-    while (start > k->copied && end - start < NAME_MAX_BYTES && is(p[start - 1], NAME))
+    while (start > 0 && end - start < NAME_MAX_BYTES && is(p[start - 1], NAME))
         start--;
     pair.name = without_brackets(str_of(p + start, end - start));
     *ret = pair;
@@ -389,6 +392,8 @@ static void look_at_scheme(struct scan *k)
     enum { TOKEN_MIN = 8, TOKEN_CLEAR = 20 };
     struct str s = k->s, rest = str_drop(s, k->at);
     size_t i = k->at++;
+    if (rest.n < 2 || !memchr("eEaA", rest.p[1], 4))
+        return;
     bool bearer = str_starts_nocase(rest, STR("bearer"));
     if ((!bearer && !str_starts_nocase(rest, STR("basic"))) || (i > 0 && is(s.p[i - 1], WORD)))
         return;
@@ -399,7 +404,7 @@ static void look_at_scheme(struct scan *k)
         from++;
     size_t to = run_end(s, from, TOKEN);
     struct str token = str_of(s.p + from, to - from);
-    bool whole = i == 0 && to == s.n && !(k->looks & LOOK_PROSE) && token.n > 0;
+    bool whole = i == 0 && !k->changed && to == s.n && !(k->looks & LOOK_PROSE) && token.n > 0;
     k->at = from;
     if (bearer ? whole || token.n >= TOKEN_CLEAR || (token.n >= TOKEN_MIN && has_digit(token)) : scrub_is_basic(token))
         replace_by_kind(k, from, to, SCRUB_BEARER);
@@ -411,7 +416,7 @@ static void look_at_digit(struct scan *k)
     size_t i = k->at, n = 0, end = i;
     enum scrub_reason reason = SCRUB_CARD;
     if (i > 0 && is(s.p[i - 1], WORD)) {
-        n = k->looks & LOOK_PATTERNS && i >= k->copied + 2 ? scrub_iban(s, i - 2) : 0;
+        n = k->looks & LOOK_PATTERNS && i >= 2 ? scrub_iban(s, i - 2) : 0;
         k->at = run_end(s, i, WORD);
         if (n > 0)
             replace_by_kind(k, i - 2, i - 2 + n, SCRUB_IBAN);
@@ -442,11 +447,11 @@ static bool is_hex(char c)
 static void look_at_colon(struct scan *k)
 {
     struct str s = k->s;
-    size_t i = k->at, from = i, copied = k->copied;
+    size_t i = k->at, from = i;
     look_at_separator(k);
-    if (!(k->looks & LOOK_IPS) || k->copied != copied)
+    if (!(k->looks & LOOK_IPS) || k->s.n != s.n)
         return;
-    while (from > copied && i - from < 4 && is_hex(s.p[from - 1]))
+    while (from > 0 && i - from < 4 && is_hex(s.p[from - 1]))
         from--;
     if (from > 0 && (s.p[from - 1] == ':' || s.p[from - 1] == '.'))
         return;
@@ -461,14 +466,14 @@ static void look_at_address(struct scan *k)
     enum { LOCAL_MAX = 64, DOMAIN_MAX = 255 };
     struct str s = k->s;
     size_t i = k->at++, from = i, to = i + 1, dot = 0;
-    while (from > k->copied && i - from < LOCAL_MAX && is(s.p[from - 1], LOCAL))
+    while (from > 0 && i - from <= LOCAL_MAX && is(s.p[from - 1], LOCAL))
         from--;
     for (; to < s.n && to - i <= DOMAIN_MAX && (is(s.p[to], TOKEN) && !memchr("_~+/=", s.p[to], 5)); to++)
         if (s.p[to] == '.' && to + 1 < s.n && is(s.p[to + 1], WORD))
             dot = to;
     while (to > i && (s.p[to - 1] == '.' || s.p[to - 1] == '-'))
         to--;
-    if (from < i && dot > i + 1 && to > dot + 2 && !is_digit(s.p[dot + 1]))
+    if (from < i && i - from <= LOCAL_MAX && dot > i + 1 && to > dot + 2 && !is_digit(s.p[dot + 1]))
         replace_by_kind(k, from, to, SCRUB_EMAIL);
 }
 
@@ -513,20 +518,30 @@ static void look(struct scan *k)
     }
 }
 
+/* Offset of the next byte from `i` on that a look is for. */
+static inline size_t next_trigger(struct str s, size_t i, uint8_t looks)
+{
+    const uint8_t *p = (const uint8_t *)s.p;
+    for (; i + 4 <= s.n; i += 4)
+        if ((triggers[p[i]] | triggers[p[i + 1]] | triggers[p[i + 2]] | triggers[p[i + 3]]) & looks)
+            break;
+    while (i < s.n && !(triggers[p[i]] & looks))
+        i++;
+    return i;
+}
+
 bool scrub_look(struct str text, unsigned looks, const struct scrub_rules *rules, struct buf *out, struct scrub_remarks *remarks)
 {
-    struct scan k = {.s = text, .looks = looks, .rules = rules, .out = out, .remarks = remarks};
+    size_t at = next_trigger(text, 0, (uint8_t)looks);
+    if (at == text.n)
+        return false; /* most texts */
+    struct scan k = {.s = text, .looks = looks, .rules = rules, .at = at, .out = out, .remarks = remarks};
     remarks->n = 0;
-    while (k.at < text.n) {
-        if (triggers[(uint8_t)text.p[k.at]] & looks)
-            look(&k);
-        else
-            k.at++;
-    }
-    if (k.copied == 0)
-        return false;
-    put(&k, str_drop(text, k.copied));
-    return true;
+    for (; k.at < k.s.n; k.at = next_trigger(k.s, k.at, (uint8_t)looks))
+        look(&k);
+    if (k.changed)
+        put(&k, k.s);
+    return k.changed;
 }
 
 bool scrub_text(struct str text, const struct scrub_rules *rules, struct buf *out)

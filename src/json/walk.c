@@ -35,20 +35,27 @@ static void grow(struct json_walk *w)
 /* A level: values (of an object: members) that it still expects, and whether it is an object. */
 enum { IN_OBJECT = 1, ONE_VALUE = 2 };
 
-static struct str bytes(const yyjson_val *string)
+static inline struct str bytes(const yyjson_val *string)
 {
     return str_of(unsafe_yyjson_get_str((void *)string), unsafe_yyjson_get_len((void *)string));
+}
+
+static void close_full(struct json_walk *w, const yyjson_val *next)
+{
+    while (w->n_levels_ > 0 && w->levels_[w->n_levels_ - 1] < ONE_VALUE)
+        w->n_levels_--;
+    w->next_ = w->n_levels_ > 0 ? yy_json(next) : NULL;
 }
 
 bool json_walk_next(struct json_walk *w)
 {
     yyjson_val *at = yy_val(w->next_);
+    uint64_t *level = w->levels_ + w->n_levels_ - 1;
     if (!at)
         return false;
+    w->depth = w->n_levels_;
     w->key = NULL;
-    w->name = (struct str){"", 0};
     if (w->n_levels_ > 0) {
-        uint64_t *level = &w->levels_[w->n_levels_ - 1];
         *level -= ONE_VALUE;
         if (*level & IN_OBJECT) {
             w->name = bytes(at);
@@ -56,19 +63,22 @@ bool json_walk_next(struct json_walk *w)
         }
     }
     w->value = yy_json(at);
-    w->type = json_type(w->value);
-    w->text = w->type == JSON_STRING ? bytes(at) : (struct str){"", 0};
-    w->depth = w->n_levels_;
-    if (yyjson_is_ctn(at) && unsafe_yyjson_get_len(at) > 0) {
-        if (w->n_levels_ == w->cap_)
-            grow(w);
-        w->levels_[w->n_levels_++] = unsafe_yyjson_get_len(at) * ONE_VALUE | (yyjson_is_obj(at) ? IN_OBJECT : 0);
-        w->next_ = yy_json(at + 1);
-        return true;
+    if (yyjson_is_str(at)) {
+        w->type = JSON_STRING;
+        w->text = bytes(at);
+    } else {
+        w->type = json_type(w->value);
+        if (yyjson_is_ctn(at) && unsafe_yyjson_get_len(at) > 0) {
+            if (w->n_levels_ == w->cap_)
+                grow(w);
+            w->levels_[w->n_levels_++] = unsafe_yyjson_get_len(at) * ONE_VALUE | (yyjson_is_obj(at) ? IN_OBJECT : 0);
+            w->next_ = yy_json(at + 1);
+            return true;
+        }
     }
-    while (w->n_levels_ > 0 && w->levels_[w->n_levels_ - 1] < ONE_VALUE)
-        w->n_levels_--;
-    w->next_ = w->n_levels_ > 0 ? yy_json(unsafe_yyjson_get_next(at)) : NULL;
+    w->next_ = yy_json(at + 1); /* a scalar or an empty container takes one slot */
+    if (w->n_levels_ == 0 || *level < ONE_VALUE)
+        close_full(w, at + 1);
     return true;
 }
 
@@ -77,9 +87,7 @@ void json_walk_skip(struct json_walk *w)
     if (w->n_levels_ == w->depth || json_count(w->value) == 0)
         return; /* no container, or an empty one: already behind it */
     w->n_levels_ = w->depth;
-    while (w->n_levels_ > 0 && w->levels_[w->n_levels_ - 1] < ONE_VALUE)
-        w->n_levels_--;
-    w->next_ = w->n_levels_ > 0 ? yy_json(unsafe_yyjson_get_next(yy_val(w->value))) : NULL;
+    close_full(w, unsafe_yyjson_get_next(yy_val(w->value)));
 }
 
 struct json_locator json_locator(const struct json_doc *doc, struct str text)
