@@ -13,7 +13,7 @@ static void put_time(struct block_writer *b, struct str name, const struct json 
         return;
     }
     if (b->shift_us != 0)
-        seconds = (double)(event_us(seconds) + b->shift_us) / CLOCK_US_PER_S;
+        seconds = (double)event_us((double)(event_us(seconds) + b->shift_us) / CLOCK_US_PER_S) / CLOCK_US_PER_S; /* stays in range */
     json_key(b->json, name);
     block_put_number(b->json, seconds);
 }

@@ -302,8 +302,10 @@ static void read_brands(struct str list, struct arena *a, struct user_agent_part
             engine = (struct user_agent_part){.name = STR("Chromium"), .version = version};
             continue;
         }
-        ret->name = own_text(name, a);
-        ret->version = version;
+        name = own_text(name, a);
+        if (name.n == 0)
+            continue;
+        *ret = (struct user_agent_part){.name = name, .version = version};
         for (size_t i = 0; i < ARRAY_LEN(names); i++)
             if (str_eq(names[i].brand, name))
                 ret->name = names[i].name;
