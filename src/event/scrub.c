@@ -119,7 +119,7 @@ static bool read_name(const struct job *k, enum scrub_place from, struct str nam
         *ret = PLACE_QUIET;
         return false;
     }
-    if (scrub_turn(from, name, ret))
+    if (rules->n_turns > 0 && scrub_turn(from, name, ret))
         return false;
     if (k->rules->drops_ip && str_eq(name, STR("client.address")))
         *ret = PLACE_ADDRESS;
@@ -155,17 +155,22 @@ static void look_at_number(struct job *k)
         replace_whole(k, k->walk.value, NULL, SCRUB_CARD);
 }
 
-static void look_at_scalar(struct job *k, enum scrub_place place)
+static void look_at_text(struct job *k, unsigned looks)
 {
     struct scrub_remarks remarks;
+    k->text.n = 0;
+    if (scrub_look(k->walk.text, looks, k->rules, &k->text, &remarks))
+        replace_text(k, buf_str(&k->text), &remarks);
+}
+
+static void look_at_scalar(struct job *k, enum scrub_place place)
+{
     unsigned looks = scrub_places[place].looks & k->looks;
     if (place == PLACE_GONE || (place == PLACE_ADDRESS && k->rules->drops_ip)) {
         if (k->walk.type > JSON_NULL)
             remove_value(k);
     } else if (k->walk.type == JSON_STRING && looks) {
-        buf_clear(&k->text);
-        if (scrub_look(k->walk.text, looks, k->rules, &k->text, &remarks))
-            replace_text(k, buf_str(&k->text), &remarks);
+        look_at_text(k, looks);
     } else if (k->walk.type == JSON_NUMBER && looks & LOOK_PATTERNS) {
         look_at_number(k);
     }

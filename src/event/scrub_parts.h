@@ -26,7 +26,8 @@ enum scrub_look {
     LOOK_LOOSE = 4,    /* name: value without quotes; only with LOOK_PAIRS */
     LOOK_PROSE = 8,    /* written by people: e-mail addresses too, and each kind has a placeholder of its own */
     LOOK_IPS = 16,
-    LOOK_COOKIES = 32, /* names of pairs are names of cookies */
+    LOOK_COOKIES = 32,  /* names of pairs are names of cookies */
+    LOOK_LITERALS = 64, /* source: of pairs only values in quotes; with LOOK_PAIRS */
 };
 
 /* ---- names (scrub_names.c) */

@@ -122,7 +122,7 @@ const struct scrub_place_rules scrub_places[] = {
     [PLACE_QUIET] = {.rest = PLACE_QUIET},
     [PLACE_PROSE] = {.rest = PLACE_DATA, .looks = LOOK_TEXT | LOOK_PROSE | LOOK_IPS, .names = WHERE_KEY},
     [PLACE_VALUE] = {.rest = PLACE_DATA, .looks = LOOK_TEXT | LOOK_IPS, .names = WHERE_KEY},
-    [PLACE_CODE] = {.rest = PLACE_CODE, .looks = LOOK_PATTERNS},
+    [PLACE_CODE] = {.rest = PLACE_CODE, .looks = LOOK_TEXT | LOOK_LITERALS},
     [PLACE_NAMES] = {.rest = PLACE_NAMES, .names = WHERE_KEY},
     [PLACE_LOGENTRY] = {.rest = PLACE_DATA, .looks = LOOK_TEXT | LOOK_PROSE | LOOK_IPS, .names = WHERE_KEY, TURNS(logentry_turns)},
     [PLACE_EXCEPTION] = {.rest = PLACE_DATA, .looks = LOOK_PATTERNS, .names = WHERE_KEY, TURNS(exception_turns)},
@@ -148,11 +148,14 @@ const struct scrub_place_rules scrub_places[] = {
 
 bool scrub_turn(enum scrub_place from, struct str key, enum scrub_place *ret)
 {
-    const struct scrub_turn *t = scrub_places[from].turns;
-    for (size_t i = 0; i < scrub_places[from].n_turns; i++) {
-        if (t[i].key.n != key.n || !(scrub_places[from].any_case ? str_eq_nocase(t[i].key, key) : memcmp(t[i].key.p, key.p, key.n) == 0))
+    const struct scrub_turn *t = scrub_places[from].turns, *end = t + scrub_places[from].n_turns;
+    bool any_case = scrub_places[from].any_case;
+    if (key.n == 0)
+        return false;
+    for (char first = *key.p; t < end; t++) {
+        if (t->key.n != key.n || !(any_case ? str_eq_nocase(t->key, key) : *t->key.p == first && memcmp(t->key.p, key.p, key.n) == 0))
             continue;
-        *ret = t[i].to;
+        *ret = t->to;
         return true;
     }
     return false;

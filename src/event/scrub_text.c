@@ -174,7 +174,7 @@ static bool read_name(const struct scan *k, size_t i, struct pair *ret)
         start--;
     pair.name = without_brackets(str_of(p + start, end - start));
     *ret = pair;
-    return pair.name.n > 0;
+    return pair.name.n > 0 && p[start] != '['; /* T4: a placeholder is no name */
 }
 
 /* "==", "!=", "<=", "::", ":=" separate no name from its value. */
@@ -303,7 +303,8 @@ static void replace_value(struct scan *k, const struct pair *pair)
     if (open >= s.n)
         return;
     if (!is_quote(s.p[open])) {
-        replace_bare(k, pair, from);
+        if (!(k->looks & LOOK_LITERALS))
+            replace_bare(k, pair, from);
         return;
     }
     size_t to = quoted_end(s, open + 1, s.p[open], slashes, &next);
@@ -386,6 +387,15 @@ static bool has_digit(struct str s)
     return false;
 }
 
+static size_t base64_end(struct str s, size_t i)
+{
+    while (i < s.n && (is(s.p[i], TOKEN) && !memchr("-._~=", s.p[i], 5)))
+        i++;
+    for (unsigned padding = 0; padding < 2 && i < s.n && s.p[i] == '='; padding++)
+        i++;
+    return i;
+}
+
 /* Bearer and Basic, with what follows. In running text both are also words. */
 static void look_at_scheme(struct scan *k)
 {
@@ -402,7 +412,7 @@ static void look_at_scheme(struct scan *k)
         return;
     while (from < s.n && memchr(" :/", s.p[from], 3))
         from++;
-    size_t to = run_end(s, from, TOKEN);
+    size_t to = bearer ? run_end(s, from, TOKEN) : base64_end(s, from);
     struct str token = str_of(s.p + from, to - from);
     bool whole = i == 0 && !k->changed && to == s.n && !(k->looks & LOOK_PROSE) && token.n > 0;
     k->at = from;

@@ -7,7 +7,7 @@
 #include "picket/event/event.h"
 #include "picket/event/scrub.h"
 
-enum { ROUNDS = 15, REPEATS = 4000 };
+enum { ROUNDS = 600, REPEATS = 100 }; /* a round fits between two interruptions */
 
 struct subject {
     struct str text;
