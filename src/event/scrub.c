@@ -231,18 +231,21 @@ static void walk(struct job *k)
 
 /* ---- notes */
 
-/* The root's last member: before its closing bracket, which is there. */
+/* The root's last member: its closing bracket makes room for a comma and what stands in {"_meta": …} behind the opening one. */
 static void add_meta(struct job *k)
 {
     struct json_writer w;
     struct buf *out = k->out;
+    buf_clear(&k->json);
+    json_writer_init(&w, &k->json);
+    json_begin_object(&w);
+    json_key(&w, STR("_meta"));
+    scrub_notes_put(&k->notes, NULL, &w);
+    json_end_object(&w);
     while (out->p[out->n - 1] != '}')
         out->n--;
-    out->n--;
-    buf_append_str(out, STR(",\"_meta\":"));
-    json_writer_init(&w, out);
-    scrub_notes_put(&k->notes, NULL, &w);
-    buf_append_char(out, '}');
+    out->p[out->n - 1] = ',';
+    buf_append_str(out, str_drop(buf_str(&k->json), 1));
 }
 
 /* `start`: where the new text begins in `out`. Its own _meta is replaced by one that says both. */
