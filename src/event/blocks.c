@@ -240,6 +240,30 @@ void block_bool(struct block_writer *b, struct str name, const struct json *v)
         block_invalid(b, name, v, "expected a boolean");
 }
 
+static bool is_hex(struct str s)
+{
+    enum { DIGITS = 16 };
+    if (!str_starts_nocase(s, STR("0x")) || s.n < 3 || s.n > 2 + DIGITS)
+        return false;
+    for (size_t i = 2; i < s.n; i++)
+        if (!((s.p[i] >= '0' && s.p[i] <= '9') || (s.p[i] >= 'a' && s.p[i] <= 'f') || (s.p[i] >= 'A' && s.p[i] <= 'F')))
+            return false;
+    return true;
+}
+
+void block_address(struct block_writer *b, struct str name, const struct json *v)
+{
+    struct str s;
+    uint64_t address;
+    bool is_text = json_str(v, b->arena, &s), is_number = json_type(v) == JSON_NUMBER && json_text(v, b->arena, &s);
+    if (is_text && is_hex(str_trim(s)))
+        json_field_str(b->json, name, str_trim(s));
+    else if ((is_text || is_number) && str_to_u64(str_trim(s), &address))
+        json_field_str(b->json, name, arena_printf(b->arena, "0x%llx", (unsigned long long)address));
+    else
+        block_invalid(b, name, v, "expected an address");
+}
+
 void block_map(struct block_writer *b, struct str name, const struct json *v)
 {
     if (json_type(v) != JSON_OBJECT) {

@@ -86,12 +86,13 @@ size_t block_elements(const struct json *v, struct arena *a, const struct json *
 typedef void block_element_fn(struct block_writer *b, const struct json *element);
 void block_values(struct block_writer *b, struct str name, const struct json *v, block_element_fn *put);
 
-block_put_fn block_skip;   /* nothing */
-block_put_fn block_text;   /* a string; anything else but null as its JSON text */
-block_put_fn block_number; /* a number, also from a numeric string */
-block_put_fn block_bool;   /* a boolean, also from 0, 1, "true", "false" */
-block_put_fn block_map;    /* an object of anything */
-block_put_fn block_level;  /* a known level by its name, other strings as they are */
+block_put_fn block_skip;    /* nothing */
+block_put_fn block_text;    /* a string; anything else but null as its JSON text */
+block_put_fn block_number;  /* a number, also from a numeric string */
+block_put_fn block_bool;    /* a boolean, also from 0, 1, "true", "false" */
+block_put_fn block_address; /* "0x…", also from a number (protocol §5.5) */
+block_put_fn block_map;     /* an object of anything */
+block_put_fn block_level;   /* a known level by its name, other strings as they are */
 
 block_put_fn block_texts; /* an object of texts */
 block_put_fn block_list;  /* an array of objects, or of texts */

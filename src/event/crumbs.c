@@ -21,12 +21,17 @@ static void put_time(struct block_writer *b, struct str name, const struct json 
 static void put_crumb(struct block_writer *b, const struct json *v)
 {
     static const struct block_rule rules[] = {
-        BLOCK_RULE("timestamp", put_time), BLOCK_TEXT("type", 128, 0),    BLOCK_TEXT("category", 128, 0), BLOCK_TEXT("message", 8192, 200),
-        BLOCK_RULE("level", block_level),  BLOCK_RULE("data", block_map), BLOCK_TEXT("event_id", 36, 0),  BLOCK_TEXT("origin", 128, 0),
+        BLOCK_RULE("timestamp", put_time), BLOCK_TEXT("type", 128, 0),       BLOCK_TEXT("category", 128, 0),
+        BLOCK_TEXT("message", 8192, 200),  BLOCK_RULE("level", block_level), BLOCK_RULE("data", block_map),
+        BLOCK_TEXT("event_id", 36, 0),     BLOCK_TEXT("origin", 128, 0),     BLOCK_RULE("ty", block_skip),
     };
     block_members(b, v, rules, ARRAY_LEN(rules));
-    if (!block_is_scalar(json_get(v, STR("type"))))
-        json_field_str(b->json, STR("type"), STR("default"));
+    if (!block_is_scalar(json_get(v, STR("type")))) {
+        if (block_is_scalar(json_get(v, STR("ty")))) /* an old spelling (protocol §5.1) */
+            block_limited(b, STR("type"), json_get(v, STR("ty")), 128, 0);
+        else
+            json_field_str(b->json, STR("type"), STR("default"));
+    }
     if (event_known_level(json_get(v, STR("level")), b->arena).n == 0 && json_type(json_get(v, STR("level"))) != JSON_STRING)
         json_field_str(b->json, STR("level"), STR("info"));
 }

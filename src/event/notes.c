@@ -14,7 +14,7 @@ enum { VALUE_MAX = 500 }; /* bytes of an original value that are repeated */
 
 void notes_init(struct notes *n, struct arena *a)
 {
-    *n = (struct notes){.arena = a, .list = arena_array(a, struct note, NOTES_MAX)};
+    *n = (struct notes){.arena = a};
 }
 
 void notes_enter(struct notes *n, struct str key)
@@ -54,6 +54,8 @@ struct note *notes_add(struct notes *n, struct str key)
     struct str *path = arena_array(n->arena, struct str, n->depth + 1);
     memcpy(path, n->at, n->depth * sizeof *path);
     path[n->depth] = key;
+    if (!n->list)
+        n->list = arena_array(n->arena, struct note, NOTES_MAX);
     struct note *note = &n->list[n->n++];
     *note = (struct note){.path = path, .path_n = n->depth + 1};
     return note;

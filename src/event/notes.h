@@ -24,7 +24,7 @@ struct notes {
     struct arena *arena;
     struct str at[NOTE_DEPTH]; /* where the writer is; private */
     unsigned depth, n;
-    struct note *list, spill; /* spill takes what is not kept */
+    struct note *list, spill; /* list: NULL until there is one; spill takes what is not kept */
 };
 
 void notes_init(struct notes *n, struct arena *a);

@@ -106,11 +106,15 @@ struct headers {
     size_t n;
 };
 
-static char in_case(char c, bool upper)
+enum letter_case { LOWER, UPPER };
+static char in_case(char c, enum letter_case wanted)
 {
-    if (upper)
-        return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    static const char lower[] = "abcdefghijklmnopqrstuvwxyz", upper[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    if (wanted == UPPER && c >= 'a' && c <= 'z')
+        return upper[c - 'a'];
+    if (wanted == LOWER && c >= 'A' && c <= 'Z')
+        return lower[c - 'A'];
+    return c;
 }
 
 /* user-agent: User-Agent. */
@@ -119,7 +123,7 @@ static struct str canonical(struct str name, struct arena *a)
     char *dst = arena_cstr(a, str_trim(name));
     size_t n = str_trim(name).n;
     for (size_t i = 0; i < n; i++)
-        dst[i] = in_case(dst[i], i == 0 || dst[i - 1] == '-');
+        dst[i] = in_case(dst[i], i == 0 || dst[i - 1] == '-' ? UPPER : LOWER);
     return str_of(dst, n);
 }
 
@@ -315,7 +319,7 @@ static void put_method(struct block_writer *b, struct str name, const struct jso
     bool good = json_str(v, b->arena, &s) && s.n >= SHORTEST && s.n <= LONGEST;
     char *upper = good ? arena_cstr(b->arena, s) : NULL;
     for (size_t i = 0; good && i < s.n; i++) {
-        upper[i] = in_case(upper[i], true);
+        upper[i] = in_case(upper[i], UPPER);
         good = (upper[i] >= 'A' && upper[i] <= 'Z') || upper[i] == '-' || upper[i] == '_';
     }
     if (good)
@@ -333,7 +337,7 @@ static bool is_there(const struct json *object, struct str key)
 static void put_url(struct block_writer *b, const struct json *request)
 {
     const struct json *v = json_get(request, STR("url"));
-    struct str url, fragment = STR(""), query = STR("");
+    struct str url, fragment, query;
     if (json_type(v) <= JSON_NULL)
         return;
     if (!json_str(v, b->arena, &url)) {

@@ -122,6 +122,9 @@ static void put_frame(struct block_writer *b, const struct json *v, enum detail 
         BLOCK_RULE("lineno", block_number),
         BLOCK_RULE("colno", block_number),
         BLOCK_RULE("in_app", block_bool),
+        BLOCK_RULE("image_addr", block_address),
+        BLOCK_RULE("instruction_addr", block_address),
+        BLOCK_RULE("symbol_addr", block_address),
         /* the last three are what only some frames of a long stack keep */
         BLOCK_RULE("pre_context", put_lines),
         BLOCK_RULE("post_context", put_lines),
@@ -228,9 +231,27 @@ static void put_frames(struct block_writer *b, struct str name, const struct jso
     json_end_array(b->json);
 }
 
+static void put_registers(struct block_writer *b, struct str name, const struct json *v)
+{
+    struct members m;
+    if (json_type(v) != JSON_OBJECT) {
+        block_invalid(b, name, v, "expected an object");
+        return;
+    }
+    members_of_object(v, b->arena, &m);
+    json_key(b->json, name);
+    json_begin_object(b->json);
+    notes_enter(&b->notes, name);
+    for (size_t i = 0; i < m.n; i++)
+        if (json_type(m.at[i].value) > JSON_NULL)
+            block_address(b, m.at[i].key, m.at[i].value);
+    notes_leave(&b->notes);
+    json_end_object(b->json);
+}
+
 void block_stacktrace(struct block_writer *b, struct str name, const struct json *v)
 {
-    static const struct block_rule rules[] = {BLOCK_RULE("frames", put_frames)};
+    static const struct block_rule rules[] = {BLOCK_RULE("frames", put_frames), BLOCK_RULE("registers", put_registers)};
     block_object(b, name, v, rules, ARRAY_LEN(rules));
 }
 

@@ -184,7 +184,10 @@ static struct str version_at(struct str s, struct arena *a)
             break;
         if (point && parts++ == VERSION_PARTS)
             break;
-        text[n++] = point ? '.' : s.p[i];
+        text[n] = s.p[i];
+        if (point)
+            text[n] = '.';
+        n++;
     }
     return n == 0 ? STR("") : arena_str(a, str_of(text, n));
 }
