@@ -90,6 +90,14 @@ static bool is(char c, unsigned of)
     return classes[(uint8_t)c] & of;
 }
 
+/* NUL beyond either end. */
+static char char_at(struct str s, size_t i)
+{
+    if (i < s.n)
+        return s.p[i];
+    return 0;
+}
+
 static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
@@ -180,7 +188,7 @@ static bool read_name(const struct scan *k, size_t i, struct pair *ret)
 /* "==", "!=", "<=", "::", ":=" separate no name from its value. */
 static bool separates(struct str s, size_t i)
 {
-    char before = i > 0 ? s.p[i - 1] : ' ', after = i + 1 < s.n ? s.p[i + 1] : ' ';
+    char before = char_at(s, i - 1), after = char_at(s, i + 1);
     return after != '=' && before != s.p[i] && (s.p[i] == ':' ? after != ':' : !memchr("!<>:", before, 4));
 }
 
@@ -434,7 +442,7 @@ static void look_at_digit(struct scan *k)
     }
     while (end < s.n && is_digit(s.p[end]))
         end++;
-    char after = end < s.n ? s.p[end] : '\0';
+    char after = char_at(s, end);
     if (k->looks & LOOK_PATTERNS && (end - i >= 13 || (end - i == 4 && (after == ' ' || after == '-')))) {
         n = scrub_card(s, i);
     } else if (k->looks & LOOK_PATTERNS && end - i == 3 && after == '-') {
