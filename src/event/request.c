@@ -182,6 +182,12 @@ static size_t put_header(struct block_writer *b, const struct headers *h, size_t
     return end;
 }
 
+/* What was scrubbed holds no cookies any more: "[Filtered]". */
+static bool are_cookies(const struct header *h)
+{
+    return str_eq_nocase(h->name, STR("cookie")) && str_find(h->value, '=') < h->value.n;
+}
+
 void block_headers(struct block_writer *b, struct str name, const struct json *v)
 {
     struct headers h;
@@ -194,7 +200,7 @@ void block_headers(struct block_writer *b, struct str name, const struct json *v
     json_key(b->json, name);
     json_begin_object(b->json);
     for (size_t i = 0; i < h.n;)
-        if (str_eq_nocase(h.at[i].name, STR("cookie")))
+        if (are_cookies(&h.at[i]))
             i++; /* they stand in `cookies` */
         else
             i = put_header(b, &h, i);
@@ -364,7 +370,7 @@ static void put_url(struct block_writer *b, const struct json *request)
 static void put_cookie_header(struct block_writer *b, const struct json *request)
 {
     struct str text = find_header(json_get(request, STR("headers")), STR("cookie"), b->arena);
-    if (text.n == 0 || is_there(request, STR("cookies")))
+    if (str_find(text, '=') == text.n || is_there(request, STR("cookies")))
         return;
     json_key(b->json, STR("cookies"));
     json_begin_array(b->json);
