@@ -14,9 +14,10 @@ static bool is_upper(char c)
     return c >= 'A' && c <= 'Z';
 }
 
+/* Not what is beyond ASCII: scripts without blanks between words write numbers right behind them. */
 static bool is_word(char c)
 {
-    return is_digit(c) || is_upper(c) || (c >= 'a' && c <= 'z') || c == '_' || (unsigned char)c >= 0x80;
+    return is_digit(c) || is_upper(c) || (c >= 'a' && c <= 'z') || c == '_';
 }
 
 /* Nothing before `i` belongs to what starts there; a number behind a decimal point does not start there. */
