@@ -63,6 +63,16 @@ static void put_unknown(struct block_writer *b)
     }
 }
 
+/* Lists that become {"values": […]} in the copy. */
+static void find_bare_lists(struct block_writer *b)
+{
+    static const enum event_key lists[] = {EVENT_KEY_EXCEPTION, EVENT_KEY_THREADS, EVENT_KEY_BREADCRUMBS};
+    _Static_assert(ARRAY_LEN(lists) <= NOTES_WRAPPED, "each may be one");
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        if (json_type(b->view->at[lists[i]]) == JSON_ARRAY)
+            notes_wrap(&b->notes, event_key_name(lists[i]));
+}
+
 /* The event's own environment, or the tag of that name. */
 static void put_environment(struct block_writer *b, const struct json *tag)
 {
@@ -111,6 +121,7 @@ int event_normalise(struct str payload, const struct event_row *row, struct buf 
     arena_init(&arena);
     json_writer_init(&writer, out);
     notes_init(&b.notes, &arena);
+    find_bare_lists(&b);
     b.homeless_stack = block_homeless_stack(&view, &arena);
     put_event(&b);
     arena_done(&arena);

@@ -46,6 +46,12 @@ static bool can_be_told(const struct notes *n, struct str key)
     return true;
 }
 
+void notes_wrap(struct notes *n, struct str key)
+{
+    assert(n->wrapped_n < NOTES_WRAPPED);
+    n->wrapped[n->wrapped_n++] = key;
+}
+
 struct note *notes_add(struct notes *n, struct str key)
 {
     n->spill = (struct note){0};
@@ -294,6 +300,33 @@ static void put_own(struct json_writer *w, const struct branch *b, const struct 
     json_end_object(w);
 }
 
+static void put_node(struct json_writer *w, const struct branch *b, const struct json *sent);
+
+/* What the sender says about the elements of a bare list is said about `values` in the copy. */
+static void put_wrapped(struct json_writer *w, const struct branch *b, const struct json *sent)
+{
+    struct branch values;
+    json_begin_object(w);
+    if (own_notes(b) > 0) {
+        json_key(w, STR(""));
+        put_own(w, b, NULL);
+    }
+    json_key(w, STR("values"));
+    if (child_branch(b, STR("values"), &values))
+        put_node(w, &values, sent);
+    else
+        json_put_value(w, sent);
+    json_end_object(w);
+}
+
+static bool is_wrapped(const struct branch *b, struct str key)
+{
+    for (unsigned i = 0; b->depth == 0 && i < b->notes->wrapped_n; i++)
+        if (str_eq(b->notes->wrapped[i], key))
+            return true;
+    return false;
+}
+
 static bool is_last_of_its_key(const struct json *object, const struct json_iter *it, struct str *ret_key)
 {
     return json_str_raw(it->key, ret_key) && json_get(object, *ret_key) == it->value;
@@ -313,11 +346,16 @@ static void put_node(struct json_writer *w, const struct branch *b, const struct
     if (sent)
         for (struct json_iter it = json_iter(sent); json_next(&it);) {
             bool own = json_str_raw(it.key, &key) && key.n == 0 && own_notes(b) > 0;
+            bool wrapped = is_wrapped(b, key);
             bool has_child = !own && child_branch(b, key, &child);
-            if (own || (has_child && !is_last_of_its_key(sent, &it, &key)))
+            if (own || ((has_child || wrapped) && !is_last_of_its_key(sent, &it, &key)))
                 continue;
+            if (!has_child)
+                child = (struct branch){.notes = b->notes, .depth = b->depth + 1};
             json_key(w, key);
-            if (has_child)
+            if (wrapped)
+                put_wrapped(w, &child, it.value);
+            else if (has_child)
                 put_node(w, &child, it.value);
             else
                 json_put_value(w, it.value);
@@ -340,10 +378,11 @@ void notes_put_meta(struct notes *n, struct json_writer *w, const struct json *s
     if (n->n == 0 && json_type(sent) != JSON_OBJECT)
         return;
     json_key(w, STR("_meta"));
-    if (n->n == 0) {
+    if (n->n == 0 && n->wrapped_n == 0) {
         json_put_value(w, sent);
         return;
     }
-    qsort(n->list, n->n, sizeof *n->list, by_path);
+    if (n->n > 0)
+        qsort(n->list, n->n, sizeof *n->list, by_path);
     put_node(w, &root, sent);
 }

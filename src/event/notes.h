@@ -4,7 +4,7 @@
 #include "picket/json/json.h"
 
 /* Depth of a path, notes per event. What is deeper or beyond is changed all the same, without a note. */
-enum { NOTE_DEPTH = 12, NOTES_MAX = 200 };
+enum { NOTE_DEPTH = 12, NOTES_MAX = 200, NOTES_WRAPPED = 4 };
 
 /* One note. Texts are the arena's, the document's or static. */
 struct note {
@@ -23,7 +23,8 @@ struct note {
 struct notes {
     struct arena *arena;
     struct str at[NOTE_DEPTH]; /* where the writer is; private */
-    unsigned depth, n;
+    unsigned depth, n, wrapped_n;
+    struct str wrapped[NOTES_WRAPPED];
     struct note *list, spill; /* list: NULL until there is one; spill takes what is not kept */
 };
 
@@ -31,6 +32,9 @@ void notes_init(struct notes *n, struct arena *a);
 void notes_enter(struct notes *n, struct str key);
 void notes_enter_index(struct notes *n, size_t index);
 void notes_leave(struct notes *n);
+
+/* Member `key` of the root was a bare list and became {"values": […]}: what the sender's _meta says about it goes there too. */
+void notes_wrap(struct notes *n, struct str key);
 
 /* A note about member `key` of where the writer is; the caller fills in what it knows. Never NULL. */
 struct note *notes_add(struct notes *n, struct str key);

@@ -207,19 +207,26 @@ void block_headers(struct block_writer *b, struct str name, const struct json *v
     json_end_object(b->json);
 }
 
+/* All headers of that name, joined as block_headers joins them. */
 static struct str find_header(const struct json *headers, struct str name, struct arena *a)
 {
+    AUTO_BUF struct buf joined = {0};
+    bool any = false;
     if (json_type(headers) < JSON_ARRAY)
         return STR("");
     for (struct json_iter it = json_iter(headers); json_next(&it);) {
         bool pair = json_type(headers) == JSON_ARRAY;
         const struct json *key = pair ? json_at(it.value, 0) : it.key;
         struct str sent, value;
-        if (json_str_raw(key, &sent) && str_eq_nocase(str_trim(sent), name) &&
-            header_text(pair ? json_at(it.value, 1) : it.value, a, &value))
-            return str_trim(value);
+        if ((pair && json_count(it.value) != 2) || !json_str_raw(key, &sent) || !str_eq_nocase(str_trim(sent), name) ||
+            !header_text(pair ? json_at(it.value, 1) : it.value, a, &value))
+            continue;
+        if (any)
+            buf_append_char(&joined, ',');
+        buf_append_str(&joined, value);
+        any = true;
     }
-    return STR("");
+    return str_trim(arena_str(a, buf_str(&joined)));
 }
 
 struct str block_request_header(const struct event_view *view, struct str name, struct arena *a)
