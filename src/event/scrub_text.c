@@ -364,24 +364,30 @@ static struct str key_body(struct str body)
     }
 }
 
+static size_t label_end(struct str s, size_t i)
+{
+    while (i < s.n && (is_digit(s.p[i]) || (s.p[i] >= 'A' && s.p[i] <= 'Z') || s.p[i] == ' '))
+        i++;
+    return i;
+}
+
 /* -----BEGIN … PRIVATE KEY----- */
 static void look_at_dash(struct scan *k)
 {
-    enum { LABEL_MAX = 64 };
     const struct str begin = STR("-----BEGIN "), end = STR("-----END "), dashes = STR("-----");
     struct str rest = str_drop(k->s, k->at);
     if (!str_starts(rest, begin)) {
         k->at++;
         return;
     }
-    struct str label = str_take(str_drop(rest, begin.n), LABEL_MAX);
-    const char *stop = memmem(label.p, label.n, dashes.p, dashes.n);
-    k->at += begin.n;
-    if (!stop || !memmem(label.p, (size_t)(stop - label.p), "PRIVATE KEY", 11))
+    size_t stop = label_end(rest, begin.n);
+    struct str body = str_drop(rest, stop), label = str_take(rest, stop);
+    k->at += stop;
+    if (!str_starts(body, dashes) || !memmem(label.p, label.n, "PRIVATE KEY", 11))
         return;
-    struct str body = str_drop(rest, (size_t)(stop + dashes.n - rest.p));
-    stop = memmem(body.p, body.n, end.p, end.n);
-    body.n = stop ? (size_t)(stop - body.p) : body.n;
+    body = str_drop(body, dashes.n);
+    const char *found = memmem(body.p, body.n, end.p, end.n);
+    body.n = found ? (size_t)(found - body.p) : body.n;
     k->at = (size_t)(body.p + body.n - k->s.p);
     body = key_body(body);
     size_t from = (size_t)(body.p - k->s.p);

@@ -1,5 +1,6 @@
 /* fuzz_scrub.c: whatever the payload, with IP addresses and without: what is scrubbed is still JSON, means an event exactly if it did before,
- * and has nothing left to take. The same for the bytes as a text. */
+ * and has nothing left to take; but for IP addresses, which may come to light when what they were part of has gone ("fe80::x@y.org"). The same
+ * for the bytes as a text. */
 #include "fuzz.h"
 
 #include "picket/base/error.h"
@@ -27,7 +28,7 @@ static void check_event(struct str payload, const struct scrub_rules *rules)
         return;
     assert(read_event(payload) == read_event(buf_str(&out)));
     r = scrub_event(buf_str(&out), rules, &again);
-    assert(r == 0);
+    assert(r == 0 || (r == 1 && rules->drops_ip));
 }
 
 static void check_text(struct str text, const struct scrub_rules *rules)
@@ -35,7 +36,7 @@ static void check_text(struct str text, const struct scrub_rules *rules)
     AUTO_BUF struct buf out = {0}, again = {0};
     if (scrub_text(text, rules, &out)) {
         bool more = scrub_text(buf_str(&out), rules, &again);
-        assert(!more);
+        assert(!more || rules->drops_ip);
     }
 }
 

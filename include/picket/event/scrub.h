@@ -26,7 +26,7 @@ struct scrub_rules {
 #define SCRUB_DEFAULTS ((struct scrub_rules){.enabled = true})
 
 /* Appends the payload without what has to go to `out` and returns 1. 0: nothing had to go, `out` is untouched. -ERR_BAD_JSON. What is
- * not replaced stays byte by byte. What comes out has nothing left to take: scrubbing it again gives 0. */
+ * not replaced stays byte by byte. What comes out has nothing left to take by the default rules: scrubbing it again gives 0. */
 MUST_CHECK int scrub_event(struct str payload, const struct scrub_rules *rules, struct buf *out);
 
 /* The same for a text that a person wrote: a message, feedback, a file's name. True when `out` was appended to. */
