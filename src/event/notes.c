@@ -103,15 +103,6 @@ static bool is_text(const struct json *v, struct str wanted)
     return json_str_raw(v, &s) && str_eq(s, wanted);
 }
 
-static bool is_in_errors(const struct json *sent, struct str type, struct str name)
-{
-    if (json_type(sent) == JSON_ARRAY)
-        for (struct json_iter it = json_iter(sent); json_next(&it);)
-            if (is_text(json_get(it.value, STR("type")), type) && is_text(json_get(it.value, STR("name")), name))
-                return true;
-    return false;
-}
-
 static void put_times(struct json_writer *w, const struct note *note)
 {
     json_field_time(w, STR("sdk_time"), note->sdk_us);
@@ -132,6 +123,28 @@ static void put_error(struct json_writer *w, const struct note *note, struct str
     json_end_object(w);
 }
 
+/* An error that is to be written, unless the sender's list has it. */
+struct told {
+    struct str name;
+    bool already;
+};
+
+/* One pass over what may be a very long list. */
+static void find_told(const struct notes *n, const struct json *sent, struct told *told)
+{
+    for (unsigned i = 0; i < n->n; i++)
+        told[i].name = path_text(&n->list[i], n->arena);
+    if (json_type(sent) != JSON_ARRAY)
+        return;
+    for (struct json_iter it = json_iter(sent); json_next(&it);) {
+        struct str type, name;
+        if (!json_str_raw(json_get(it.value, STR("name")), &name) || !json_str_raw(json_get(it.value, STR("type")), &type))
+            continue;
+        for (unsigned i = 0; i < n->n; i++)
+            told[i].already |= str_eq(told[i].name, name) && str_eq(n->list[i].error, type);
+    }
+}
+
 void notes_put_errors(struct notes *n, struct json_writer *w, const struct json *sent)
 {
     bool any = json_type(sent) == JSON_ARRAY;
@@ -139,17 +152,17 @@ void notes_put_errors(struct notes *n, struct json_writer *w, const struct json 
         any |= n->list[i].error.n > 0;
     if (!any)
         return;
+    struct told *told = arena_array(n->arena, struct told, n->n + 1);
+    find_told(n, sent, told);
     json_key(w, STR("errors"));
     json_begin_array(w);
     if (json_type(sent) == JSON_ARRAY)
         for (struct json_iter it = json_iter(sent); json_next(&it);)
             if (json_type(it.value) == JSON_OBJECT)
                 json_put_value(w, it.value);
-    for (unsigned i = 0; i < n->n; i++) {
-        struct str name = path_text(&n->list[i], n->arena);
-        if (n->list[i].error.n > 0 && !is_in_errors(sent, n->list[i].error, name))
-            put_error(w, &n->list[i], name);
-    }
+    for (unsigned i = 0; i < n->n; i++)
+        if (n->list[i].error.n > 0 && !told[i].already)
+            put_error(w, &n->list[i], told[i].name);
     json_end_array(w);
 }
 
@@ -192,16 +205,22 @@ static unsigned own_notes(const struct branch *b)
     return n;
 }
 
+/* The notes below member `key`; false: none. A binary search: the sender's tree may have a hundred thousand members. */
 static bool child_branch(const struct branch *b, struct str key, struct branch *ret)
 {
-    for (unsigned at = b->from + own_notes(b), n; at < b->to; at += n) {
-        n = same_key(b, at);
-        if (!str_eq(b->notes->list[at].path[b->depth], key))
-            continue;
-        *ret = (struct branch){.notes = b->notes, .from = at, .to = at + n, .depth = b->depth + 1};
-        return true;
+    const struct note *list = b->notes->list;
+    unsigned low = b->from + own_notes(b), high = b->to;
+    while (low < high) {
+        unsigned middle = low + (high - low) / 2;
+        if (str_cmp(list[middle].path[b->depth], key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return false;
+    if (low == b->to || !str_eq(list[low].path[b->depth], key))
+        return false;
+    *ret = (struct branch){.notes = b->notes, .from = low, .to = low + same_key(b, low), .depth = b->depth + 1};
+    return true;
 }
 
 static bool is_in_meta(const struct json *err, struct str kind)

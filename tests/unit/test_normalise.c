@@ -184,6 +184,12 @@ static void many_elements_are_no_trouble(void **state)
         {STR("{\"contexts\":{"), STR("\"k\":{}"), STR("}}")},
         {STR("{\"logentry\":{\"message\":\"%s\",\"params\":["), STR("\"\""), STR("]}}")},
         {STR("{"), STR("\"\":1"), STR("}")},
+        {STR("{\"tags\":{"), STR("\"/\":1"), STR("}}")},
+        {STR("{\"tags\":["), STR("[\"/\",1]"), STR("]}")},
+        {STR("{\"user\":1,\"level\":[],\"errors\":["), STR("{}"), STR("]}")},
+        {STR("{\"user\":{\"id\":[]},\"_meta\":{\"user\":{"), STR("\"k\":{}"), STR("}}}")},
+        {STR("{\"request\":{\"headers\":["), STR("[\"a\",\"b\"]"), STR("]}}")},
+        {STR("{\"request\":{\"query_string\":["), STR("[\"a\",\"b\"]"), STR("]}}")},
     };
     (void)alarm(SECONDS);
     for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
