@@ -5,8 +5,8 @@
  * "[Filtered]", whatever its type; also in texts that hold such pairs (JSON in a string, forms, URLs, representations of objects).
  * By pattern: card numbers (issuer, length, check digit), bodies of private keys, user:password in URLs, bearer and basic credentials,
  * US social security numbers, IBANs (country, length, check digits). Messages get [creditcard], [iban], [usssn], [email] instead, so that
- * they stay readable. Of lines of source only literals go. Nothing is looked for in what an SDK says about program and machine: ids, release, stack frames' names, debug_meta,
- * sdk, modules. Every change leaves a remark in `_meta` (§5.12), up to a number.
+ * they stay readable. Of lines of source only literals go. Nothing is looked for in what an SDK says about program and machine: ids,
+ * release, stack frames' names, debug_meta, sdk, modules. Every change leaves a remark in `_meta` (§5.12), up to a number.
  *
  * A text that only mentions a secret's name stays as it is: what follows the name goes ("password=hunter2"), not the whole text.
  *
@@ -26,7 +26,7 @@ struct scrub_rules {
 #define SCRUB_DEFAULTS ((struct scrub_rules){.enabled = true})
 
 /* Appends the payload without what has to go to `out` and returns 1. 0: nothing had to go, `out` is untouched. -ERR_BAD_JSON. What is
- * not replaced stays byte by byte. What comes out has nothing left to take by the default rules: scrubbing it again gives 0. */
+ * not replaced stays byte by byte. Scrubbing what comes out again gives 0, but for contrived texts in which one find is part of another. */
 MUST_CHECK int scrub_event(struct str payload, const struct scrub_rules *rules, struct buf *out);
 
 /* The same for a text that a person wrote: a message, feedback, a file's name. True when `out` was appended to. */
