@@ -9,7 +9,7 @@
 
 enum {
     SEGMENT_HEAD_BYTES = 64,
-    RECORD_HEAD_BYTES = 112,
+    RECORD_HEAD_BYTES = 120,
     RECORD_KIND_TRAILER = 0xffff, /* closes a segment that was finished in good order; never handed out */
     SEGMENT_NAME_MAX = 32,
     QUARANTINE_MAX_BYTES = 64 * 1024 * 1024,
@@ -34,7 +34,7 @@ struct record_head {
     uint64_t offset; /* of this header in its segment */
     uint64_t body_sum;
     struct id128 id, event_id;
-    uint64_t project_id;
+    uint64_t project_id, key_id;
     int64_t received_us, sent_at_us;
     uint8_t addr[16];
     uint32_t kind, meta_bytes;

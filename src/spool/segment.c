@@ -12,7 +12,7 @@
 #include "picket/base/hash.h"
 
 #define SEGMENT_MAGIC UINT64_C(0x4c4f4f5054454b50) /* "PKETPOOL" */
-enum { SEGMENT_VERSION = 1, RECORD_MAGIC = 0x43455250 /* "PREC" */, FIND_WINDOW = 64 * 1024 };
+enum { SEGMENT_VERSION = 2, RECORD_MAGIC = 0x43455250 /* "PREC" */, FIND_WINDOW = 64 * 1024 };
 
 static const char SEGMENT_SUFFIX[] = ".seg";
 
@@ -74,6 +74,7 @@ static size_t record_encode(const struct spool_record *r, char *dst)
         .id = r->id,
         .event_id = r->event_id,
         .project_id = r->project_id,
+        .key_id = r->key_id,
         .received_us = r->received_us,
         .sent_at_us = r->sent_at_us,
         .kind = (uint32_t)r->kind,
@@ -131,6 +132,7 @@ void record_decode(const struct record_head *h, struct spool_record *ret)
         .id = h->id,
         .event_id = h->event_id,
         .project_id = h->project_id,
+        .key_id = h->key_id,
         .received_us = h->received_us,
         .sent_at_us = h->sent_at_us,
         .kind = (enum spool_kind)h->kind,

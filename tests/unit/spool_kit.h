@@ -19,7 +19,7 @@
 #include "picket/base/hash.h"
 #include "picket/spool/spool.h"
 
-enum { KIT_PATH_MAX = 512, KIT_SEGMENT_HEAD = 64, KIT_RECORD_HEAD = 112 };
+enum { KIT_PATH_MAX = 512, KIT_SEGMENT_HEAD = 64, KIT_RECORD_HEAD = 120 };
 
 struct kit {
     char dir[KIT_PATH_MAX], spool_dir[KIT_PATH_MAX];

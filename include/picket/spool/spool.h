@@ -13,7 +13,16 @@
 
 enum { SPOOL_MAX_RECORD = 8 * 1024 * 1024 }; /* header, meta and payload together */
 
-enum spool_kind { SPOOL_EVENT = 1 };
+/* Written to disk and to dead letters: numbers are for ever. */
+enum spool_kind {
+    SPOOL_EVENT = 1,
+    SPOOL_CLIENT_REPORT = 2,
+    SPOOL_SESSION = 3,  /* an update of one session */
+    SPOOL_SESSIONS = 4, /* aggregates */
+    SPOOL_FEEDBACK = 5,
+    SPOOL_USER_REPORT = 6,
+    SPOOL_OUTCOMES = 100, /* the door's own account (ingest/ledger.c); of no project */
+};
 
 struct spool_config {
     const char *dir;            /* created 0700 if missing; locked (flock): a second opener gets -ERR_SPOOL_LOCKED */
@@ -28,6 +37,7 @@ struct spool_record {
     struct id128 id;       /* the server's: UUIDv7 of the receipt time */
     struct id128 event_id; /* the event's; names no file */
     uint64_t project_id;
+    uint64_t key_id; /* the project key that it came by; 0: not known */
     int64_t received_us;
     int64_t sent_at_us; /* 0: none */
     uint8_t addr[16];   /* client address, IPv4 as ::ffff:a.b.c.d; all zero: unknown */
