@@ -396,6 +396,8 @@ static void close_all(struct serve *s)
 {
     watch_stop(&s->watch);
     http_server_close(s->http, REQUEST_GRACE_MS);
+    if (s->ingest && s->spool)
+        ingest_settle(s->ingest);
     work_pool_close(s->work);
     work_pool_close(s->passwords);
     first_start_done(&s->first);

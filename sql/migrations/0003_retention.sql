@@ -241,6 +241,8 @@ BEGIN
     GET DIAGNOSTICS v_gone = ROW_COUNT;
     v_all := v_all + v_gone;
 
+    v_all := v_all + retention_tidy_reports(p_now, v_until, p_limit);
+
     -- what a jumping clock put beside the days
     WITH gone AS (
         DELETE FROM events_default e USING (SELECT project_id, id FROM events_default WHERE received_at < v_until LIMIT p_limit) o

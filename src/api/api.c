@@ -7,6 +7,10 @@
 #include <errno.h>
 
 #include "picket/api/page.h"
+#include "picket/base/clock.h"
+
+/* A month by the hour is some 700 points of a series. */
+enum { WINDOW_HOURS_DEFAULT = 24, WINDOW_HOURS_BY_HOUR = 24 * 7, WINDOW_HOURS_MAX = 24 * 366 };
 
 static const struct http_route routes[] = {
     {HTTP_GET, "/health", HTTP_PUBLIC, HTTP_NO_BODY, health_live},
@@ -24,6 +28,11 @@ static const struct http_route routes[] = {
     {HTTP_GET, "/api/projects/{project}/issues/{issue}/events", HTTP_USER, HTTP_NO_BODY, event_list},
     {HTTP_GET, "/api/projects/{project}/issues/{issue}/events/{event}", HTTP_USER, HTTP_NO_BODY, event_show},
     {HTTP_GET, "/api/projects/{project}/issues/{issue}/events/{event}/raw", HTTP_USER, HTTP_NO_BODY, event_raw},
+    {HTTP_GET, "/api/projects/{project}/outcomes", HTTP_USER, HTTP_NO_BODY, outcome_summary},
+    {HTTP_GET, "/api/projects/{project}/delivery", HTTP_USER, HTTP_NO_BODY, outcome_cases},
+    {HTTP_GET, "/api/projects/{project}/sessions", HTTP_USER, HTTP_NO_BODY, session_health},
+    {HTTP_GET, "/api/projects/{project}/feedback", HTTP_USER, HTTP_NO_BODY, feedback_list},
+    {HTTP_GET, "/api/projects/{project}/feedback/{feedback}", HTTP_USER, HTTP_NO_BODY, feedback_show},
     {HTTP_GET, "/api/tokens", HTTP_USER, HTTP_NO_BODY, token_list},
     {HTTP_POST, "/api/tokens", HTTP_USER, HTTP_JSON_BODY, token_create},
     {HTTP_DELETE, "/api/tokens/{token}", HTTP_USER, HTTP_NO_BODY, token_delete},
@@ -134,6 +143,30 @@ bool api_page_read(struct http_call *call, struct api_page *ret)
 {
     *ret = (struct api_page){.page = 1, .per_page = PAGE_DEFAULT};
     return read_number(call, "page", PAGE_LAST, &ret->page) && read_number(call, "per_page", PAGE_MAX, &ret->per_page);
+}
+
+bool api_window_read(struct http_call *call, struct api_window *ret)
+{
+    static const char *const intervals[] = {"hour", "day", NULL};
+    unsigned interval;
+    int64_t hours = WINDOW_HOURS_DEFAULT;
+    if (!read_number(call, "hours", WINDOW_HOURS_MAX, &hours) || !api_choice(call, "interval", intervals, &interval))
+        return false;
+    struct str asked;
+    if (!http_query_param(call, STR("interval"), &asked))
+        interval = hours > WINDOW_HOURS_BY_HOUR;
+    ret->interval = str_from(intervals[interval]);
+    ret->to_us = clock_wall_us();
+    ret->from_us = ret->to_us - hours * CLOCK_US_PER_HOUR;
+    ret->from_us -= ret->from_us % (interval ? CLOCK_US_PER_DAY : CLOCK_US_PER_HOUR); /* whole intervals */
+    return true;
+}
+
+void api_put_window(struct json_writer *w, const struct api_window *window)
+{
+    json_field_time(w, STR("from"), window->from_us);
+    json_field_time(w, STR("to"), window->to_us);
+    json_field_str(w, STR("interval"), window->interval);
 }
 
 const char *const api_orders[] = {[API_DESC] = "desc", [API_ASC] = "asc", NULL};

@@ -44,6 +44,12 @@ struct api_page {
     int64_t page, per_page;
 };
 MUST_CHECK bool api_page_read(struct http_call *call, struct api_page *ret);
+/* `hours` back from now (24), by `interval` hour or day (by hour up to a week). */
+struct api_window {
+    int64_t from_us, to_us;
+    struct str interval; /* "hour", "day" */
+};
+MUST_CHECK bool api_window_read(struct http_call *call, struct api_window *ret);
 /* One of `allowed` (NULL-terminated), the first when the parameter is absent; the index in *ret. */
 MUST_CHECK bool api_choice(struct http_call *call, const char *name, const char *const *allowed, unsigned *ret);
 extern const char *const api_orders[]; /* desc, asc */
@@ -56,6 +62,7 @@ MUST_CHECK bool api_body_str(struct http_call *call, const char *name, struct st
 /* ---- writing */
 /* {"items":[ … ],"total_count", "page", "per_page", "total_pages"}: the part after the items. */
 void api_page_end(struct json_writer *w, const struct api_page *page, int64_t total);
+void api_put_window(struct json_writer *w, const struct api_window *window); /* "from", "to", "interval" */
 void api_put_id(struct json_writer *w, struct str key, const struct id128 *id);
 /* A time, or null. */
 void api_put_time(struct json_writer *w, struct str key, const struct db_rows *rows, int row, int col);
@@ -70,4 +77,7 @@ http_handler_fn issue_list, issue_show, issue_change;                /* issues.c
 http_handler_fn event_list, event_show, event_raw;                   /* events.c: R16, R17, the raw payload */
 http_handler_fn token_list, token_create, token_delete;              /* tokens.c: R18 – R20 */
 http_handler_fn dead_letter_list, dead_letter_show, dead_letter_payload, dead_letter_retry, dead_letter_drop; /* dead_letters.c */
+http_handler_fn outcome_summary, outcome_cases;                                                               /* outcomes.c */
+http_handler_fn session_health;                                                                               /* sessions.c */
+http_handler_fn feedback_list, feedback_show;                                                                 /* feedback.c */
 http_handler_fn status_show;                                                                                  /* status.c */

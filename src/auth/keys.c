@@ -271,9 +271,9 @@ static void on_looked_up(struct db_query *query, int r, const struct db_rows *ro
     struct key_query *q = container_of(query, struct key_query, query);
     enum key_verdict verdict = KEY_REJECTED;
     if (r == 0 && db_count(rows) == 1) {
-        struct key_info info = info_at(rows, 0);
-        learn(q->cache, &q->key, &info, q->notices);
-        verdict = judge(&info, q->project_id);
+        q->info = info_at(rows, 0);
+        learn(q->cache, &q->key, &q->info, q->notices);
+        verdict = judge(&q->info, q->project_id);
     } else if (r == 0) {
         learn(q->cache, &q->key, NULL, q->notices);
     }

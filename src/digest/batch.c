@@ -2,14 +2,18 @@
  *
  * The statement wants its records ascending by (project, event_id) and distinct by it, and its groups ascending by (project, hash): sorting
  * here costs microseconds and spares the database both the sort and the decision. Of records with the same id the one that was received
- * first is kept. Payloads are compressed here, on the digest's thread, so that neither the door nor PostgreSQL pays for it. */
+ * first is kept. Payloads are compressed here, on the digest's thread, so that neither the door nor PostgreSQL pays for it.
+ *
+ * Items that are no events are read by the event layer (items.h) and stored by digest_reports() (0005_reports.sql), which ends the batch. */
 #include "batch.h"
 
 #include <stdlib.h>
 
 #include "picket/base/clock.h"
 #include "picket/base/error.h"
+#include "picket/event/items.h"
 #include "picket/event/scrub.h"
+#include "picket/protocol/category.h"
 
 enum { KEEP_BYTES = 1 << 20 }; /* scratch memory above this is given back between batches */
 
@@ -19,7 +23,7 @@ static const enum db_type array_types[A_COUNT] = {
     [A_G_PLATFORM] = DB_TEXT,    [A_R_GROUP] = DB_I32,     [A_R_ID] = DB_ID,         [A_R_EVENT_ID] = DB_ID,      [A_R_RECEIVED] = DB_TIME,
     [A_R_TIMESTAMP] = DB_TIME,   [A_R_TITLE] = DB_TEXT,    [A_R_LEVEL] = DB_TEXT,    [A_R_PLATFORM] = DB_TEXT,    [A_R_RELEASE] = DB_TEXT,
     [A_R_ENVIRONMENT] = DB_TEXT, [A_R_SERVER] = DB_TEXT,   [A_R_SDK_NAME] = DB_TEXT, [A_R_SDK_VERSION] = DB_TEXT, [A_R_ADDR] = DB_INET,
-    [A_R_PAYLOAD] = DB_BYTES,
+    [A_R_PAYLOAD] = DB_BYTES,    [A_R_KEY] = DB_I64,
 };
 
 void batch_init(struct batch *b)
@@ -104,9 +108,54 @@ static int scrub_item(struct batch *b, struct batch_item *item)
     return r;
 }
 
+/* NULL: an event, or a kind of a newer release. */
+static int (*reader_of(enum spool_kind kind))(struct str payload, const struct item_origin *origin, struct buf *out)
+{
+    switch (kind) {
+    case SPOOL_CLIENT_REPORT:
+        return client_report_read;
+    case SPOOL_SESSION:
+        return session_read;
+    case SPOOL_SESSIONS:
+        return sessions_read;
+    case SPOOL_FEEDBACK:
+        return feedback_read;
+    case SPOOL_USER_REPORT:
+        return user_report_read;
+    case SPOOL_EVENT:
+    case SPOOL_OUTCOMES:
+        break;
+    }
+    return NULL;
+}
+
+static void read_report(struct batch *b, struct batch_item *item, const struct spool_record *record)
+{
+    struct item_origin origin = {.received_us = record->received_us, .project_id = record->project_id, .event_id = record->event_id};
+    int (*reader)(struct str, const struct item_origin *, struct buf *) = reader_of(record->kind);
+    item->outcome = OUTCOME_REPORTED;
+    if (record->kind == SPOOL_OUTCOMES) {
+        item->report = record->payload; /* our own, in the form that is wanted */
+        return;
+    }
+    buf_clear(&b->scratch);
+    int r = reader ? reader(record->payload, &origin, &b->scratch) : -ERR_BAD_KIND;
+    item->report = arena_str(&b->arena, buf_str(&b->scratch));
+    if (r < 0) {
+        item->outcome = OUTCOME_DEAD;
+        item->reason = r;
+    } else if (record->project_id > INT32_MAX) {
+        item->outcome = OUTCOME_ORPHAN;
+    }
+}
+
 static void read_item(struct batch *b, struct batch_item *item, const struct spool_record *record)
 {
     *item = (struct batch_item){.record = record, .payload = record->payload, .detail = STR(""), .position = -1};
+    if (record->kind != SPOOL_EVENT) {
+        read_report(b, item, record);
+        return;
+    }
     struct event_origin origin = {.received_us = record->received_us, .sent_at_us = record->sent_at_us, .envelope_header = record->meta};
     int r = scrub_item(b, item);
     if (r >= 0)
@@ -232,13 +281,13 @@ static void put_record(struct batch *b, const struct batch_item *item)
     buf_clear(&b->scratch);
     encoding_zstd_compress(b->zstd, item->payload, &b->scratch);
     db_array_bytes(&a[A_R_PAYLOAD], buf_str(&b->scratch));
+    db_array_i64(&a[A_R_KEY], (int64_t)r->key_id);
 }
 
-/* Dead letters are kept by a statement of their own, after this one. */
-static bool has_dead(const struct batch *b)
+bool batch_has_rest(const struct batch *b)
 {
-    for (unsigned i = b->n_open; i < b->n_items; i++)
-        if (b->items[i].outcome == OUTCOME_DEAD)
+    for (unsigned i = 0; i < b->n_items; i++)
+        if (i >= b->n_open || b->items[i].outcome == OUTCOME_DEAD)
             return true;
     return false;
 }
@@ -253,7 +302,7 @@ void batch_bind(struct batch *b, struct db_query *q, const struct id128 *node, u
     for (unsigned i = from; i < to; i++)
         put_record(b, &b->items[i]);
 
-    bool whole = from == 0 && to == b->n_open && !has_dead(b);
+    bool whole = from == 0 && to == b->n_open && !batch_has_rest(b);
     db_bind_id(q, node);
     db_bind_i64(q, (int64_t)b->range.segment);
     db_bind_i64(q, (int64_t)b->range.from);
@@ -261,6 +310,59 @@ void batch_bind(struct batch *b, struct db_query *q, const struct id128 *node, u
     db_bind_i16(q, EVENT_GROUPING_VERSION);
     for (unsigned i = 0; i < A_COUNT; i++)
         db_bind_array(q, &b->arrays[i]);
+}
+
+/* Copies of an event within the batch never reach the statement of the events, which counts the others. */
+static struct str duplicate_report(struct batch *b, const struct batch_item *item)
+{
+    struct json_writer w;
+    buf_clear(&b->scratch);
+    json_writer_init(&w, &b->scratch);
+    json_begin_object(&w);
+    json_key(&w, STR("outcomes"));
+    json_begin_array(&w);
+    json_begin_object(&w);
+    json_field_i64(&w, STR("h"), item->record->received_us / CLOCK_US_PER_S);
+    json_field_i64(&w, STR("c"), CATEGORY_ERROR);
+    json_field_i64(&w, STR("o"), OUTCOME_ID_INVALID);
+    json_field_str(&w, STR("r"), STR("duplicate"));
+    json_field_i64(&w, STR("n"), 1);
+    json_end_object(&w);
+    json_end_array(&w);
+    json_end_object(&w);
+    return buf_str(&b->scratch);
+}
+
+enum rest_array { X_KIND, X_PROJECT, X_KEY, X_ID, X_EVENT_ID, X_RECEIVED, X_ADDR, X_REPORT, X_COUNT };
+
+void batch_bind_rest(struct batch *b, struct db_query *q, const struct id128 *node, unsigned from, unsigned to, bool claims)
+{
+    static const enum db_type types[X_COUNT] = {[X_KIND] = DB_I16,    [X_PROJECT] = DB_I32,   [X_KEY] = DB_I64,   [X_ID] = DB_ID,
+                                                [X_EVENT_ID] = DB_ID, [X_RECEIVED] = DB_TIME, [X_ADDR] = DB_INET, [X_REPORT] = DB_TEXT};
+    struct db_array *a = b->arrays;
+    for (unsigned i = 0; i < X_COUNT; i++)
+        db_array_start(&a[i], types[i]);
+    for (unsigned i = from; i < to; i++) {
+        const struct batch_item *item = &b->items[i];
+        const struct spool_record *r = item->record;
+        bool repeated = item->outcome == OUTCOME_DUPLICATE && i >= b->n_open;
+        if (item->outcome != OUTCOME_REPORTED && !repeated)
+            continue;
+        db_array_i16(&a[X_KIND], (int16_t)(repeated ? SPOOL_CLIENT_REPORT : r->kind));
+        db_array_i32(&a[X_PROJECT], (int32_t)r->project_id);
+        db_array_i64(&a[X_KEY], (int64_t)r->key_id);
+        db_array_id(&a[X_ID], &r->id);
+        db_array_id(&a[X_EVENT_ID], &r->event_id);
+        db_array_time(&a[X_RECEIVED], r->received_us);
+        db_array_inet(&a[X_ADDR], r->addr);
+        db_array_text(&a[X_REPORT], repeated ? duplicate_report(b, item) : item->report);
+    }
+    db_bind_id(q, node);
+    db_bind_i64(q, (int64_t)b->range.segment);
+    db_bind_i64(q, (int64_t)b->range.from);
+    db_bind_i64(q, (int64_t)(claims ? b->range.to : b->range.from));
+    for (unsigned i = 0; i < X_COUNT; i++)
+        db_bind_array(q, &a[i]);
 }
 
 void batch_take_outcomes(struct batch *b, const struct db_rows *rows, unsigned from, unsigned to)

@@ -6,12 +6,14 @@
 #include "picket/protocol/encoding.h"
 #include "picket/spool/spool.h"
 
-enum outcome { OUTCOME_OPEN, OUTCOME_STORED, OUTCOME_DUPLICATE, OUTCOME_ORPHAN, OUTCOME_DEAD };
+/* REPORTED: no event; stored by the statement that ends the batch. */
+enum outcome { OUTCOME_OPEN, OUTCOME_STORED, OUTCOME_DUPLICATE, OUTCOME_ORPHAN, OUTCOME_REPORTED, OUTCOME_DEAD };
 
 struct batch_item {
     const struct spool_record *record;
     struct str payload; /* the record's, or what scrubbing left of it: in the batch's arena */
     struct event_fields fields;
+    struct str report; /* of OUTCOME_REPORTED: what digest_reports() stores; in the arena */
     enum outcome outcome;
     int reason; /* this and the next three are of OUTCOME_DEAD: the error code */
     char sqlstate[DB_SQLSTATE];
@@ -47,6 +49,7 @@ enum batch_array { /* in the order of digest_batch's parameters from $6 on */
                    A_R_SDK_VERSION,
                    A_R_ADDR,
                    A_R_PAYLOAD,
+                   A_R_KEY,
                    A_COUNT
 };
 
@@ -77,6 +80,11 @@ void batch_take(struct batch *b, const struct spool_record *record);
 int64_t batch_day(const struct batch *b);
 /* Binds the statement that stores items [from, to). Borrowed from the batch until the query is done. */
 void batch_bind(struct batch *b, struct db_query *q, const struct id128 *node, unsigned from, unsigned to);
+/* Is there anything that the statement of the events does not do: reports, or what has to be accounted for? */
+bool batch_has_rest(const struct batch *b);
+/* Binds the statement that ends the batch: stores the reports [from, to) of n_items (those of other outcomes are passed over) and, when
+ * `claims`, claims the range: nothing of it is left to do. */
+void batch_bind_rest(struct batch *b, struct db_query *q, const struct id128 *node, unsigned from, unsigned to, bool claims);
 /* Copies the statement's outcomes to items [from, to). */
 void batch_take_outcomes(struct batch *b, const struct db_rows *rows, unsigned from, unsigned to);
 /* The item can never be stored: `q` is the query that said so with `r`. */

@@ -1,7 +1,7 @@
 /* digest.c: phase two: workers that turn spool ranges into rows.
  *
  * Each worker is a thread with a loop, one database connection and one batch, and goes round: claim a range → read it and the columns of
- * its events → one statement → outcomes → dead letters, if any → settle the range. Nothing is counted here: the statement counts what it
+ * its events → one statement → outcomes → dead letters, if any → the rest, if any → settle the range. Nothing is counted here: the statement counts what it
  * inserted (sql/migrations/0002_digest_batch.sql), so delivering a range twice changes nothing, and the range is settled only after the
  * commit (S6).
  *
@@ -12,6 +12,10 @@
  * stands alone and goes to the dead letters, its neighbours are stored. Passing: the same slice again after a pause that doubles up to
  * BACKOFF_MAX_MS, for ever; one that keeps running out of time is halved, too, without giving anything up. XX (internal error) is tried
  * XX_ATTEMPTS times before it counts as lasting. What becomes of dead letters: letters.c.
+ *
+ * The rest is what is no event (sessions, reports, feedback, accounts). It has no ids by which a second delivery could be told, so it is stored by
+ * the statement that claims the range, after everything else: with the claim it is there, without it it is not. Only when one of them cannot
+ * be stored, they go one by one, unclaimed, before an empty last statement: a crash in just that moment may count some twice.
  *
  * An id that was sent before midnight and again after it is found in yesterday's partition, which is only sure when yesterday's batch is
  * committed. So receipt days go one after the other, in the order of the spool: a batch waits while one of another day is being stored,
@@ -73,6 +77,8 @@ struct worker {
     struct spool_pos from;
     struct slice slices[SLICES_MAX]; /* what is left to store; the last is next */
     unsigned n_slices;
+    enum { REST_AHEAD, REST_TOGETHER, REST_ONE_BY_ONE, REST_LAST } rest;
+    unsigned rest_at; /* of REST_ONE_BY_ONE: the item that is being stored */
     unsigned attempts;
     uint64_t backoff_ms;
     struct db_query query;
@@ -294,6 +300,8 @@ static void give_up(struct worker *w, int r)
 
 /* ---- storing */
 
+static void store_rest(struct worker *w);
+
 static void on_dead_kept(struct db_query *q, int r, const struct db_rows *rows)
 {
     (void)rows;
@@ -302,8 +310,62 @@ static void on_dead_kept(struct db_query *q, int r, const struct db_rows *rows)
         back_off(w, r); /* a dead letter that cannot be kept is kept trying: nothing acknowledged is dropped */
         return;
     }
+    w->attempts = 0;
+    w->backoff_ms = 0;
     digest_retry(w->digest);
-    settle_batch(w);
+    store_rest(w);
+}
+
+/* ---- the rest */
+
+static void rest_goes_on(struct worker *w)
+{
+    w->attempts = 0;
+    w->backoff_ms = 0;
+    store_next(w);
+}
+
+static void on_rest_stored(struct db_query *q, int r, const struct db_rows *rows)
+{
+    (void)rows;
+    struct worker *w = container_of(q, struct worker, query);
+    bool lasts = r < 0 && is_lasting(w, r, q);
+    if (r < 0 && (!lasts || w->rest == REST_LAST)) {
+        back_off(w, r);
+    } else if (w->rest == REST_ONE_BY_ONE) {
+        if (lasts)
+            batch_give_up(&w->batch, &w->batch.items[w->rest_at], r, q);
+        w->rest_at++;
+        rest_goes_on(w);
+    } else if (lasts) {
+        w->rest = REST_ONE_BY_ONE;
+        w->rest_at = w->batch.n_open;
+        rest_goes_on(w);
+    } else {
+        settle_batch(w);
+    }
+}
+
+static void submit_rest(struct worker *w, unsigned from, unsigned to, bool claims)
+{
+    db_query_init(&w->query, STMT_DIGEST_REPORTS, on_rest_stored);
+    batch_bind_rest(&w->batch, &w->query, &w->digest->node, from, to, claims);
+    db_submit(w->db, &w->query);
+}
+
+/* What comes after the events and, again, after dead letters. */
+static void store_rest(struct worker *w)
+{
+    struct batch *b = &w->batch;
+    if (w->rest == REST_ONE_BY_ONE || w->rest == REST_LAST) {
+        w->rest = REST_LAST;
+        submit_rest(w, 0, 0, true);
+    } else if (batch_has_rest(b)) {
+        w->rest = REST_TOGETHER;
+        submit_rest(w, 0, b->n_items, true);
+    } else {
+        settle_batch(w);
+    }
 }
 
 static void on_stored(struct db_query *q, int r, const struct db_rows *rows)
@@ -336,11 +398,19 @@ static void store_next(struct worker *w)
         db_submit(w->db, &w->query);
         return;
     }
+    if (w->rest == REST_ONE_BY_ONE && w->rest_at < w->batch.n_items) {
+        submit_rest(w, w->rest_at, w->rest_at + 1, false);
+        return;
+    }
+    if (w->rest == REST_TOGETHER || w->rest == REST_LAST) { /* again, after a pause: the dead are kept already */
+        store_rest(w);
+        return;
+    }
     db_query_init(&w->query, STMT_DEAD_LETTER_ADD, on_dead_kept);
     if (batch_bind_dead(&w->batch, &w->query))
         db_submit(w->db, &w->query);
     else
-        settle_batch(w);
+        store_rest(w);
 }
 
 /* ---- claiming */
@@ -386,6 +456,7 @@ static void claim_next(struct worker *w)
     w->attempts = 0;
     w->backoff_ms = 0;
     w->n_slices = 0;
+    w->rest = REST_AHEAD;
     if (w->batch.n_open)
         w->slices[w->n_slices++] = (struct slice){0, w->batch.n_open};
     store_next(w);

@@ -113,7 +113,7 @@ static void note_failure(struct retry *r, int error, struct str detail, int64_t 
     db_submit(r->db, &r->query);
 }
 
-/* Outcomes of digest_batch(); an orphan's row is dead again already. */
+/* Outcomes of digest_batch(), a report is always stored; an orphan's row is dead again already. */
 static void on_stored(struct db_query *q, int result, const struct db_rows *rows)
 {
     enum { DUPLICATE, STORED, ORPHAN };
@@ -173,6 +173,11 @@ static void on_next(struct db_query *q, int result, const struct db_rows *rows)
         note_failure(r, item->reason, STR(""), item->position);
     } else if (item->outcome == OUTCOME_ORPHAN) {
         note_failure(r, -ERR_NO_PROJECT, STR(""), -1);
+    } else if (item->outcome == OUTCOME_REPORTED) {
+        db_query_init(&r->query, STMT_DEAD_LETTER_RETRY_REPORT, on_stored);
+        batch_bind_rest(&r->batch, &r->query, &of_no_spool, 0, 1, false);
+        db_bind_i64(&r->query, r->letter);
+        db_submit(r->db, &r->query);
     } else {
         db_query_init(&r->query, STMT_DEAD_LETTER_RETRY, on_stored);
         batch_bind(&r->batch, &r->query, &of_no_spool, 0, 1);

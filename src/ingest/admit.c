@@ -9,7 +9,7 @@
 #include "admit.h"
 
 #include "picket/base/error.h"
-#include "picket/event/event.h"
+#include "picket/event/items.h"
 
 void admit_init(struct admit *a)
 {
@@ -20,21 +20,77 @@ void admit_init(struct admit *a)
 void admit_done(struct admit *a)
 {
     buf_done(&a->decoded);
+    buf_done(&a->scratch);
     arena_done(&a->arena);
 }
 
-static struct id128 first_event_id(const struct envelope *e, struct id128 own)
+/* ---- what is left out */
+
+static void leave(struct admit *a, const struct item_kind *kind, int reason, size_t bytes)
 {
-    if (e->header.has_event_id)
-        return e->header.event_id;
-    return id_is_nil(&own) ? id_random() : own;
+    unsigned i = 0;
+    while (i < a->n_left && (a->left[i].kind != kind || a->left[i].reason != reason))
+        i++;
+    if (i == ADMIT_MAX_LEFT)
+        i--; /* no envelope has so many kinds and reasons; if one has, the last stands for the rest */
+    if (i == a->n_left) {
+        a->left[i] = (struct admit_left){.kind = kind, .reason = reason};
+        a->n_left++;
+    }
+    a->left[i].n++;
+    a->left[i].bytes += bytes;
 }
 
-static struct id128 further_event_id(const struct admit *a, struct id128 own)
+/* ---- what is taken */
+
+static bool has_room(const struct admit *a, size_t bytes)
 {
-    struct id128 id = id_is_nil(&own) ? a->events[0].event_id : own;
-    if (id_is_nil(&own))
-        id.b[sizeof id.b - 1] ^= (uint8_t)a->n_events; /* below ADMIT_MAX_EVENTS: no two alike */
+    return a->n_records == 0 || (a->n_records < ADMIT_MAX_RECORDS && a->record_bytes + bytes <= ADMIT_MAX_BYTES);
+}
+
+static void add_record(struct admit *a, const struct envelope *e, enum spool_kind kind, struct str payload, struct id128 event_id)
+{
+    if (a->n_records <= 1) { /* most have one: room for the others is made when the second comes */
+        struct spool_record *more = arena_array(&a->arena, struct spool_record, a->n_records == 0 ? 1 : ADMIT_MAX_RECORDS);
+        if (a->n_records)
+            more[0] = a->records[0];
+        a->records = more;
+    }
+    struct spool_record *record = &a->records[a->n_records++];
+    *record = (struct spool_record){
+        .id = id_v7(a->received_us),
+        .event_id = event_id,
+        .project_id = a->project_id,
+        .key_id = a->key_id,
+        .received_us = a->received_us,
+        .sent_at_us = e->header.sent_at_us,
+        .kind = kind,
+        .meta = e->header.json,
+        .payload = payload,
+    };
+    memcpy(record->addr, a->addr, sizeof record->addr);
+    a->record_bytes += payload.n + e->header.json.n;
+}
+
+static const struct spool_record *first_event(const struct admit *a)
+{
+    for (unsigned i = 0; i < a->n_records; i++)
+        if (a->records[i].kind == SPOOL_EVENT)
+            return &a->records[i];
+    return NULL;
+}
+
+static struct id128 event_id(const struct admit *a, const struct envelope *e, struct id128 own)
+{
+    const struct spool_record *first = first_event(a);
+    if (!first && e->header.has_event_id)
+        return e->header.event_id;
+    if (!id_is_nil(&own))
+        return own;
+    if (!first)
+        return id_random();
+    struct id128 id = first->event_id;
+    id.b[sizeof id.b - 1] ^= (uint8_t)a->n_events; /* below ADMIT_MAX_RECORDS: no two alike */
     if (id_is_nil(&id))
         id.b[0] = 0x80; /* it came from an id below a hundred; nil names no event */
     return id;
@@ -42,40 +98,15 @@ static struct id128 further_event_id(const struct admit *a, struct id128 own)
 
 static bool is_taken(const struct admit *a, const struct id128 *id)
 {
-    for (unsigned i = 0; i < a->n_events; i++)
-        if (id_eq(&a->events[i].event_id, id))
+    for (unsigned i = 0; i < a->n_records; i++)
+        if (a->records[i].kind == SPOOL_EVENT && id_eq(&a->records[i].event_id, id))
             return true;
     return false;
 }
 
-static void add_record(struct admit *a, const struct envelope *e, struct str payload, struct id128 event_id)
-{
-    if (a->n_events <= 1) { /* most have one: room for the others is made when the second comes */
-        struct spool_record *more = arena_array(&a->arena, struct spool_record, a->n_events == 0 ? 1 : ADMIT_MAX_EVENTS);
-        if (a->n_events)
-            more[0] = a->events[0];
-        a->events = more;
-    }
-    struct spool_record *record = &a->events[a->n_events++];
-    *record = (struct spool_record){
-        .id = id_v7(a->received_us),
-        .event_id = event_id,
-        .project_id = a->project_id,
-        .received_us = a->received_us,
-        .sent_at_us = e->header.sent_at_us,
-        .kind = SPOOL_EVENT,
-        .meta = e->header.json,
-        .payload = payload,
-    };
-    memcpy(record->addr, a->addr, sizeof record->addr);
-    a->event_bytes += payload.n + e->header.json.n;
-}
-
-/* Why the item is left out: 0 = it is taken, 1 = not of a stored kind, <0 = broken or too large. */
+/* 1: taken; 0: it is of a kind that is not stored; <0: why it is left out. */
 static int take_event(struct admit *a, const struct envelope *e, const struct envelope_item *item)
 {
-    if (item->payload.n > a->limits.event_max_bytes)
-        return -ERR_ITEM_TOO_LARGE;
     struct id128 own;
     bool is_error;
     int r = event_peek(item->payload, &own, &is_error);
@@ -83,47 +114,79 @@ static int take_event(struct admit *a, const struct envelope *e, const struct en
         return r;
     if (!is_error) {
         a->unwanted = a->unwanted || item_kind_of(STR("transaction"))->fate == ITEM_UNWANTED;
-        return 1;
+        return 0;
     }
-    struct id128 id = a->n_events == 0 ? first_event_id(e, own) : further_event_id(a, own);
-    size_t bytes = item->payload.n + e->header.json.n;
-    if (is_taken(a, &id) || a->n_events == ADMIT_MAX_EVENTS || (a->n_events && a->event_bytes + bytes > ADMIT_MAX_BYTES)) {
-        a->n_surplus++;
-        return 1;
-    }
-    add_record(a, e, item->payload, id);
-    return 0;
+    struct id128 id = event_id(a, e, own);
+    if (is_taken(a, &id) || !has_room(a, item->payload.n + e->header.json.n))
+        return -ERR_SURPLUS_EVENT;
+    add_record(a, e, SPOOL_EVENT, item->payload, id);
+    a->n_events++;
+    return 1;
+}
+
+typedef int read_fn(struct str payload, const struct item_origin *origin, struct buf *out);
+
+/* Reads it as the digest will: what is sound here is sound there. */
+static int take_item(struct admit *a, const struct envelope *e, const struct envelope_item *item)
+{
+    static const struct {
+        enum spool_kind kind;
+        read_fn *read;
+    } uses[] = {
+        [ITEM_USE_CLIENT_REPORT] = {SPOOL_CLIENT_REPORT, client_report_read},
+        [ITEM_USE_SESSION] = {SPOOL_SESSION, session_read},
+        [ITEM_USE_SESSIONS] = {SPOOL_SESSIONS, sessions_read},
+        [ITEM_USE_FEEDBACK] = {SPOOL_FEEDBACK, feedback_read},
+        [ITEM_USE_USER_REPORT] = {SPOOL_USER_REPORT, user_report_read},
+    };
+    struct item_origin origin = {.received_us = a->received_us, .project_id = a->project_id};
+    if (e->header.has_event_id)
+        origin.event_id = e->header.event_id;
+    buf_clear(&a->scratch);
+    int r = uses[item->kind->use].read(item->payload, &origin, &a->scratch);
+    if (r < 0)
+        return r;
+    if (!has_room(a, item->payload.n + e->header.json.n))
+        return -ERR_SURPLUS_EVENT;
+    add_record(a, e, uses[item->kind->use].kind, item->payload, origin.event_id);
+    return 1;
+}
+
+static int take(struct admit *a, const struct envelope *e, const struct envelope_item *item)
+{
+    if (item->kind->fate != ITEM_STORED)
+        return 0;
+    if (item->payload.n > a->limits.event_max_bytes)
+        return -ERR_ITEM_TOO_LARGE;
+    return item->kind->use == ITEM_USE_EVENT ? take_event(a, e, item) : take_item(a, e, item);
 }
 
 static int read_items(struct admit *a, struct envelope *e)
 {
     struct envelope_item item;
     int r, first_reason = 0;
-    bool needs_id = false;
+    bool needs_id = false, any_sound = false;
     while ((r = envelope_next(e, &item)) == 1) {
         needs_id = needs_id || item.kind->needs_event_id;
         a->unwanted = a->unwanted || item.kind->fate == ITEM_UNWANTED;
-        int why = item.kind->fate == ITEM_STORED ? take_event(a, e, &item) : 1;
-        a->n_skipped += why == 1;
-        if (why < 0) {
-            unsigned *counter = why == -ERR_ITEM_TOO_LARGE ? &a->n_large : &a->n_broken;
-            ++*counter;
-            if (why != -ERR_ITEM_TOO_LARGE && a->broken == 0)
-                a->broken = why;
-            if (first_reason == 0) {
-                first_reason = why;
-                a->at = item.at;
-            }
+        int taken = take(a, e, &item);
+        any_sound = any_sound || taken >= 0;
+        if (taken < 0 && first_reason == 0) {
+            first_reason = taken;
+            a->at = item.at;
         }
+        if (taken <= 0)
+            leave(a, item.kind, taken, item.payload.n);
     }
     if (r < 0) {
         a->at = e->at;
         return r;
     }
-    if (first_reason < 0 && a->n_events == 0 && a->n_skipped == 0)
+    if (first_reason < 0 && !any_sound)
         return first_reason;
+    const struct spool_record *first = first_event(a);
     a->has_id = e->header.has_event_id || needs_id;
-    a->id = a->n_events ? a->events[0].event_id : e->header.has_event_id ? e->header.event_id : id_random();
+    a->id = first ? first->event_id : e->header.has_event_id ? e->header.event_id : id_random();
     return 0;
 }
 

@@ -7,12 +7,21 @@
 #include "picket/spool/spool.h"
 
 enum {
-    ADMIT_MAX_EVENTS = 100,
-    ADMIT_MAX_BYTES = 8 << 20
-}; /* of one envelope; bytes: of events with its header, the first is always taken */
+    ADMIT_MAX_RECORDS = 100,
+    ADMIT_MAX_BYTES = 8 << 20,
+    ADMIT_MAX_LEFT = 32
+}; /* of one envelope; bytes: of items with its header, the first is always taken */
 
 struct admit_limits {
     size_t envelope_max_bytes, event_max_bytes;
+};
+
+/* Items that are not taken: alike ones are one entry. */
+struct admit_left {
+    const struct item_kind *kind;
+    int reason; /* 0: its kind is not stored; else the error */
+    unsigned n;
+    uint64_t bytes;
 };
 
 struct admit {
@@ -21,21 +30,22 @@ struct admit {
     enum content_encoding encoding;
     struct str body; /* borrowed, as sent */
     struct credentials credentials;
-    uint64_t project_id;
+    uint64_t project_id, key_id;
     int64_t received_us;
     uint8_t addr[16];
     /* out */
     int result; /* 0 or the error that refuses the request */
     size_t at;  /* where in the decoded body */
-    int broken; /* why the first broken item is broken; 0: none is */
     bool has_id;
-    struct id128 id;                                            /* the answer's */
-    unsigned n_events, n_broken, n_large, n_skipped, n_surplus; /* surplus: sound events beyond these bounds, or of an id that is taken */
-    bool unwanted;                                              /* an item of a kind that is ITEM_UNWANTED was there */
-    struct spool_record *events;                                /* in the arena; slices borrow `decoded` or `body` */
+    struct id128 id;              /* the answer's */
+    unsigned n_records, n_events; /* n_events: of the records */
+    struct spool_record *records; /* in the arena; slices borrow `decoded` or `body` */
+    unsigned n_left;
+    struct admit_left left[ADMIT_MAX_LEFT];
+    bool unwanted; /* an item of a kind that is ITEM_UNWANTED was there */
     /* own */
-    size_t event_bytes; /* of `events` */
-    struct buf decoded;
+    size_t record_bytes; /* of `records` */
+    struct buf decoded, scratch;
     struct arena arena;
 };
 

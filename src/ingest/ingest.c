@@ -20,18 +20,23 @@
 
 #include "admit.h"
 #include "picket/base/clock.h"
+#include "ledger.h"
 #include "tally.h"
 
-enum { INLINE_BODY_BYTES = 128 * 1024, INLINE_DECODED_BYTES = 256 * 1024, TELLING_MS = 10 * 1000 };
+enum { INLINE_BODY_BYTES = 128 * 1024, INLINE_DECODED_BYTES = 256 * 1024, TELLING_MS = 10 * 1000, LEDGER_MS = 2000 };
 
 struct ingest {
     struct ingest_config config;
     struct http_module module;
-    atomic_uint_fast64_t accepted_requests, accepted_events, refused_requests;
-    atomic_uint_fast64_t dropped_broken, dropped_large, dropped_surplus, skipped_items;
+    atomic_uint_fast64_t accepted_requests, accepted_events, refused_requests, left_items;
     struct tally *tally;
-    struct buf unwanted_limits; /* X-Sentry-Rate-Limits for who sends what is not stored */
-    uv_timer_t telling;         /* on the first HTTP worker's loop */
+    struct ledger *ledger;
+    struct buf unwanted_limits;  /* X-Sentry-Rate-Limits for who sends what is not stored */
+    uv_timer_t telling, posting; /* these and all below: on the first HTTP worker's loop */
+    struct spool_append post;
+    bool post_running;
+    struct buf posted; /* what the ledger gave and the spool has not taken yet */
+    unsigned n_open;   /* timers to be closed */
     void (*stopped)(void *arg);
     void *stopped_arg;
     struct spool_port *ports[]; /* one per HTTP worker; each touched by its thread only */
@@ -55,6 +60,7 @@ struct ingest_op {
     struct admit_job *job;
     struct key_query key_query;
     bool key_query_running;
+    bool is_known; /* its key was verified: what becomes of it counts for the project */
     struct spool_append append;
     bool append_running;
 };
@@ -75,8 +81,58 @@ static void dispose(void *memory)
 
 /* ---- the answer */
 
+/* Reasons as Sentry's (§4.8) where it has one for the case, else our own. */
+static void name_reason(int r, const struct item_kind *kind, char dst[LEDGER_MAX_REASON])
+{
+    static const struct {
+        int error;
+        const char *reason;
+    } names[] = {{0, "not_stored"},
+                 {-ERR_BAD_JSON, "invalid_json"},
+                 {-ERR_NOT_AN_OBJECT, "invalid_json"},
+                 {-ERR_SURPLUS_EVENT, "duplicate_item"},
+                 {-ERR_CORRUPT_BODY, "invalid_compression"},
+                 {-ERR_BAD_ENCODING, "invalid_compression"},
+                 {-ERR_TOO_LARGE, "too_large"},
+                 {-ERR_SPOOL_SHARE, "backlog"},
+                 {-ERR_SPOOL_FULL, "spool_full"},
+                 {-ERR_EMPTY_ENVELOPE, "empty_envelope"}};
+    const char *reason = r <= -ERR_EMPTY_ENVELOPE && r >= -ERR_BAD_EVENT_ID ? "invalid_envelope" : err_name(r);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (names[i].error == r)
+            reason = names[i].reason;
+    if (r == -ERR_ITEM_TOO_LARGE)
+        (void)snprintf(dst, LEDGER_MAX_REASON, "too_large:%.*s", (int)str_take(kind->name, 24).n, kind->name.p);
+    else
+        (void)snprintf(dst, LEDGER_MAX_REASON, "%s", reason);
+    for (char *c = dst; *c; c++)
+        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
+}
+
+static enum outcome_id outcome_of(int r)
+{
+    if (r == 0)
+        return OUTCOME_ID_FILTERED;
+    return r == -ERR_SPOOL_SHARE || r == -ERR_SPOOL_FULL ? OUTCOME_ID_RATE_LIMITED : OUTCOME_ID_INVALID;
+}
+
+static void account(struct ingest_op *op, int r, const struct item_kind *kind, unsigned n, uint64_t bytes)
+{
+    const struct admit *a = op->done;
+    struct ledger_line line = {
+        .project_id = a->project_id, .key_id = a->key_id, .category = kind->category, .outcome = outcome_of(r), .quantity = n};
+    struct ledger_case told = {.at_us = a->received_us, .bytes = bytes, .client = a->credentials.client};
+    name_reason(r, kind, line.reason);
+    if (a->has_id)
+        told.event_id = a->id;
+    ledger_add(op->ingest->ledger, &line, r == 0 ? NULL : &told); /* what is never stored is no case */
+}
+
+/* A request that is refused as a whole counts as one item: what it holds was not read, or cannot be. */
 static void refuse(struct ingest_op *op, int r, struct str detail)
 {
+    if (op->is_known)
+        account(op, r, item_kind_of(STR("")), 1, op->admit.body.n);
     tally_add(op->ingest->tally, r, 1, op->admit.project_id, op->admit.credentials.client);
     atomic_fetch_add_explicit(&op->ingest->refused_requests, 1, memory_order_relaxed);
     if (r != -ERR_SPOOL_SHARE) {
@@ -95,20 +151,13 @@ static void count_left_out(struct ingest_op *op)
 {
     struct ingest *i = op->ingest;
     const struct admit *a = op->done;
-    const struct {
-        int reason;
-        unsigned n;
-        atomic_uint_fast64_t *counter;
-    } kinds[] = {{a->broken, a->n_broken, &i->dropped_broken},
-                 {-ERR_ITEM_TOO_LARGE, a->n_large, &i->dropped_large},
-                 {-ERR_SURPLUS_EVENT, a->n_surplus, &i->dropped_surplus}};
-    for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
-        if (kinds[k].n == 0)
-            continue;
-        atomic_fetch_add_explicit(kinds[k].counter, kinds[k].n, memory_order_relaxed);
-        tally_add(i->tally, kinds[k].reason, kinds[k].n, a->project_id, a->credentials.client);
+    for (unsigned k = 0; k < a->n_left; k++) {
+        const struct admit_left *left = &a->left[k];
+        atomic_fetch_add_explicit(&i->left_items, left->n, memory_order_relaxed);
+        account(op, left->reason, left->kind, left->n, left->bytes);
+        if (left->reason < 0)
+            tally_add(i->tally, left->reason, left->n, a->project_id, a->credentials.client);
     }
-    atomic_fetch_add_explicit(&i->skipped_items, a->n_skipped - a->n_surplus, memory_order_relaxed);
 }
 
 static void answer_accepted(struct ingest_op *op)
@@ -158,12 +207,12 @@ static void on_durable(struct spool_append *append, int r)
 static void append(struct ingest_op *op)
 {
     const struct admit *a = op->done;
-    if (a->n_events == 0) { /* nothing to store: nothing to make durable */
+    if (a->n_records == 0) { /* nothing to store: nothing to make durable */
         answer_accepted(op);
         return;
     }
     op->append.done = on_durable;
-    int r = spool_append(op->ingest->ports[op->call->worker->index], &op->append, a->events, a->n_events);
+    int r = spool_append(op->ingest->ports[op->call->worker->index], &op->append, a->records, a->n_records);
     if (r < 0)
         refuse(op, r, STR(""));
     else
@@ -239,6 +288,7 @@ static void admit_elsewhere(struct ingest_op *op)
     job->admit.body = str_of(job->body, body.n);
     job->admit.credentials = op->admit.credentials;
     job->admit.project_id = op->admit.project_id;
+    job->admit.key_id = op->admit.key_id;
     job->admit.received_us = op->admit.received_us;
     memcpy(job->admit.addr, op->admit.addr, sizeof job->admit.addr);
     op->job = job;
@@ -250,9 +300,11 @@ static void admit_elsewhere(struct ingest_op *op)
     }
 }
 
-static void decode(struct ingest_op *op)
+static void decode(struct ingest_op *op, const struct key_info *key)
 {
     struct admit *a = &op->admit;
+    op->is_known = true;
+    a->key_id = (uint64_t)key->key_id;
     if (spool_turns_away(op->ingest->config.spool, a->project_id, a->body.n) < 0)
         refuse(op, -ERR_SPOOL_SHARE, STR(""));
     else if (a->body.n > INLINE_BODY_BYTES || admit_run(a, INLINE_DECODED_BYTES) == 1)
@@ -272,7 +324,7 @@ static void on_key(struct key_query *q, int r, enum key_verdict verdict)
     else if (verdict != KEY_OK)
         refuse(op, -ERR_KEY_REJECTED, STR(""));
     else
-        decode(op);
+        decode(op, &q->info);
 }
 
 static void check_key(struct ingest_op *op)
@@ -281,7 +333,7 @@ static void check_key(struct ingest_op *op)
     struct key_info info;
     switch (key_cache_check(op->ingest->config.keys, &a->credentials.key, a->project_id, &info)) {
     case KEY_OK:
-        decode(op);
+        decode(op, &info);
         return;
     case KEY_REJECTED:
         refuse(op, -ERR_KEY_REJECTED, STR(""));
@@ -361,6 +413,34 @@ static void on_telling(uv_timer_t *timer)
     tally_tell(container_of(timer, struct ingest, telling)->tally);
 }
 
+/* ---- the ledger goes into the spool */
+
+static void on_posted(struct spool_append *append, int r)
+{
+    struct ingest *i = container_of(append, struct ingest, post);
+    i->post_running = false;
+    if (r == 0)
+        buf_clear(&i->posted); /* else it is tried again */
+}
+
+/* What the spool does not take now waits; the ledger goes on counting meanwhile, within its bounds. */
+static void post(struct ingest *i, struct spool_port *port)
+{
+    if (i->post_running || (i->posted.n == 0 && !ledger_take(i->ledger, &i->posted)))
+        return;
+    int64_t now_us = clock_wall_us();
+    struct spool_record record = {
+        .id = id_v7(now_us), .received_us = now_us, .kind = SPOOL_OUTCOMES, .meta = STR("{}"), .payload = buf_str(&i->posted)};
+    i->post.done = on_posted;
+    i->post_running = spool_append(port, &i->post, &record, 1) == 0;
+}
+
+static void on_posting(uv_timer_t *timer)
+{
+    struct ingest *i = container_of(timer, struct ingest, posting);
+    post(i, i->ports[0]);
+}
+
 static int worker_start(void *ctx, struct http_worker *w)
 {
     struct ingest *i = ctx;
@@ -368,20 +448,18 @@ static int worker_start(void *ctx, struct http_worker *w)
     int r = spool_port_open(i->config.spool, w->loop, &i->ports[w->index]);
     if (r == 0 && w->index == 0) {
         uv_timer_init(w->loop, &i->telling);
+        uv_timer_init(w->loop, &i->posting);
         uv_timer_start(&i->telling, on_telling, TELLING_MS, TELLING_MS);
+        uv_timer_start(&i->posting, on_posting, LEDGER_MS, LEDGER_MS);
     }
     return r;
 }
 
-static void on_telling_closed(uv_handle_t *handle)
+static void on_timer_closed(uv_handle_t *handle)
 {
-    struct ingest *i = container_of((uv_timer_t *)handle, struct ingest, telling);
-    i->stopped(i->stopped_arg);
-}
-
-static void on_first_port_closed(void *arg)
-{
-    uv_close((uv_handle_t *)&((struct ingest *)arg)->telling, on_telling_closed);
+    struct ingest *i = handle->data;
+    if (--i->n_open == 0)
+        spool_port_close(TAKE_PTR(i->ports[0]), i->stopped, i->stopped_arg);
 }
 
 static void worker_stop(void *ctx, struct http_worker *w, void (*stopped)(void *arg), void *arg)
@@ -393,7 +471,31 @@ static void worker_stop(void *ctx, struct http_worker *w, void (*stopped)(void *
     }
     i->stopped = stopped;
     i->stopped_arg = arg;
-    spool_port_close(TAKE_PTR(i->ports[0]), on_first_port_closed, i);
+    uv_timer_t *const timers[] = {&i->telling, &i->posting};
+    i->n_open = ARRAY_LEN(timers);
+    for (size_t k = 0; k < ARRAY_LEN(timers); k++) {
+        timers[k]->data = i;
+        uv_close((uv_handle_t *)timers[k], on_timer_closed);
+    }
+}
+
+void ingest_settle(struct ingest *i)
+{
+    uv_loop_t loop;
+    struct spool_port *port;
+    if (uv_loop_init(&loop) < 0)
+        abort();
+    if (spool_port_open(i->config.spool, &loop, &port) == 0) {
+        post(i, port); /* what an earlier try left */
+        uv_run(&loop, UV_RUN_NOWAIT);
+        while (i->post_running)
+            uv_run(&loop, UV_RUN_ONCE);
+        post(i, port);
+        spool_port_close(port, NULL, NULL); /* answers first */
+        uv_run(&loop, UV_RUN_DEFAULT);
+    }
+    int r = uv_loop_close(&loop);
+    assert(r == 0);
 }
 
 int ingest_open(const struct ingest_config *config, struct ingest **ret)
@@ -403,6 +505,7 @@ int ingest_open(const struct ingest_config *config, struct ingest **ret)
         return -ENOMEM;
     i->config = *config;
     i->tally = tally_new();
+    i->ledger = ledger_new();
     item_unwanted_limits(&i->unwanted_limits);
     i->module = (struct http_module){
         .routes = routes, .n_routes = ARRAY_LEN(routes), .ctx = i, .worker_start = worker_start, .worker_stop = worker_stop};
@@ -415,6 +518,8 @@ void ingest_free(struct ingest *i)
     if (!i)
         return;
     tally_free(i->tally);
+    ledger_free(i->ledger);
+    buf_done(&i->posted);
     buf_done(&i->unwanted_limits);
     free(i);
 }
@@ -429,10 +534,7 @@ void ingest_stats(const struct ingest *i, struct ingest_stats *ret)
     *ret = (struct ingest_stats){
         .accepted_requests = atomic_load(&i->accepted_requests),
         .accepted_events = atomic_load(&i->accepted_events),
-        .dropped_broken = atomic_load(&i->dropped_broken),
-        .dropped_large = atomic_load(&i->dropped_large),
-        .dropped_surplus = atomic_load(&i->dropped_surplus),
         .refused_requests = atomic_load(&i->refused_requests),
-        .skipped_items = atomic_load(&i->skipped_items),
+        .left_items = atomic_load(&i->left_items),
     };
 }

@@ -27,6 +27,7 @@ struct key_query {
     struct key_cache *cache;
     struct id128 key;
     uint64_t project_id, notices;
+    struct key_info info; /* with KEY_OK */
     void (*done)(struct key_query *q, int r, enum key_verdict verdict);
 };
 void key_query_start(struct key_query *q, struct key_cache *c, struct db *db, const struct id128 *key, uint64_t project_id,

@@ -44,6 +44,8 @@ enum error_fate {
     X(BAD_EVENT_ID,         2208, 400, FATE_NONE,  "ValidationError", "invalid event_id: 32 hexadecimal digits are expected, with or without hyphens") \
     /* payloads */                                                                                                               \
     X(BAD_JSON,             2301, 400, FATE_DEAD,  "ValidationError", "invalid JSON data")                                        \
+    X(NO_MESSAGE,           2303, 400, FATE_DEAD,  "ValidationError", "invalid feedback: it has no message")                     \
+    X(BAD_KIND,             2304, 500, FATE_DEAD,  "InternalError",   "the spool holds a kind of record that this release does not know") \
     X(NOT_AN_OBJECT,        2302, 400, FATE_DEAD,  "ValidationError", "invalid event: a JSON object is expected")                  \
     /* spool */                                                                                                                  \
     X(SPOOL_FULL,           2401, 503, FATE_RETRY, "Unavailable",     "the spool is full: try again later")                       \

@@ -37,7 +37,7 @@ struct db_rows;
 struct db_query;
 typedef void db_done_fn(struct db_query *q, int r, const struct db_rows *rows);
 
-enum { DB_MAX_PARAMS = 32, DB_SQLSTATE = 6, DB_MAX_CONSTRAINT = 64 };
+enum { DB_MAX_PARAMS = 40, DB_SQLSTATE = 6, DB_MAX_CONSTRAINT = 64 };
 
 struct db_query {
     enum db_stmt stmt;

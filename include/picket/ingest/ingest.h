@@ -14,14 +14,14 @@ struct ingest_config {
     size_t event_max_bytes;    /* one event's JSON */
 };
 MUST_CHECK int ingest_open(const struct ingest_config *config, struct ingest **ret);
+/* When the server is closed and the spool is not: what the door has left to account for goes into the spool. Blocks for a commit. */
+void ingest_settle(struct ingest *i);
 void ingest_free(struct ingest *i); /* after the server is closed; NULL is fine */
 const struct http_module *ingest_module(struct ingest *i);
 
 struct ingest_stats {
     uint64_t accepted_requests, accepted_events; /* answered 200 */
     uint64_t refused_requests;                   /* answered anything else by a handler */
-    uint64_t dropped_broken, dropped_large;      /* items left out of an envelope that was accepted … */
-    uint64_t dropped_surplus;                    /* … and events of an id that their envelope has already, or beyond its bounds */
-    uint64_t skipped_items;                      /* items of kinds that are not stored */
+    uint64_t left_items; /* left out of envelopes that were accepted: broken, too large, surplus, or of kinds that are not stored */
 };
 void ingest_stats(const struct ingest *i, struct ingest_stats *ret);

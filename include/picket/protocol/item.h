@@ -4,6 +4,7 @@
 
 #include "picket/base/buf.h"
 #include "picket/base/str.h"
+#include "picket/protocol/category.h"
 
 enum item_fate {
     ITEM_STORED,   /* read and stored */
@@ -12,11 +13,23 @@ enum item_fate {
 };
 enum { ITEM_UNWANTED_S = 3600 };
 
+enum item_use { /* of those that are stored: who reads them */
+                ITEM_USE_NONE,
+                ITEM_USE_EVENT,
+                ITEM_USE_CLIENT_REPORT,
+                ITEM_USE_SESSION,
+                ITEM_USE_SESSIONS,
+                ITEM_USE_FEEDBACK,
+                ITEM_USE_USER_REPORT,
+};
+
 struct item_kind {
     struct str name;
     enum item_fate fate;
-    bool needs_event_id;   /* §2.2: the envelope gets an id from the server when it has none */
-    struct str categories; /* ITEM_UNWANTED: those to name in X-Sentry-Rate-Limits, separated by ';' */
+    enum item_use use;
+    enum category category; /* what it counts as */
+    bool needs_event_id;    /* §2.2: the envelope gets an id from the server when it has none */
+    struct str categories;  /* ITEM_UNWANTED: those to name in X-Sentry-Rate-Limits, separated by ';' */
 };
 
 /* The row of a type as an item header names it; names that are not in the table share one: accepted and skipped (§2.6). Never NULL. */

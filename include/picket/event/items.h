@@ -1,0 +1,38 @@
+/* items.h: what envelope items other than events mean. Each reader checks an item's payload and appends to `out` what digest_items()
+ * (sql/migrations) stores of it, as one JSON object; nothing on failure. The door reads an item to know whether it is sound, the digest to store
+ * it: what is sound at the door is sound in the digest, because both ask the same function of the same bytes. Pure; any thread; nothing
+ * recurses. Over-long texts are cut, never refused.
+ *
+ * Errors: -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT; feedback and user reports without a text: -ERR_NO_MESSAGE. */
+#pragma once
+
+#include "picket/base/buf.h"
+#include "picket/event/event.h"
+
+enum {
+    ITEMS_MAX_ENTRIES = 1000,   /* of a client report or of session aggregates; further ones are left out */
+    ITEMS_MAX_MESSAGE = 4096,   /* this and the next: code points (protocol §7.3, §7.4) */
+    ITEMS_MAX_NAME = 256,       /* names, addresses, URLs */
+    ITEMS_MAX_AGE_DAYS = 5,     /* of sessions (§7.1) */
+    ITEMS_MAX_REPORT_DAYS = 30, /* of client reports */
+};
+
+struct item_origin {
+    int64_t received_us;
+    uint64_t project_id;
+    struct id128 event_id; /* the envelope header's, or nil */
+};
+
+/* Client reports (§4.7): {"outcomes": [{"h": epoch seconds, "c": category, "o": outcome, "r": reason, "n": quantity}, …]} */
+MUST_CHECK int client_report_read(struct str payload, const struct item_origin *origin, struct buf *out);
+
+/* Sessions (§7.1): {"sessions": […], "outcomes": […]}. One that is too old or has no release is left out and counted as invalid.
+ * An update has "sid"; of aggregates one entry is a minute of a release and environment. Both: "release", "environment", "at" (epoch seconds of the
+ * start), "user" (a UUID made of project and did; null), and total, exited, errored, abnormal, unhandled, crashed. `errored` holds the others, too. */
+MUST_CHECK int session_read(struct str payload, const struct item_origin *origin, struct buf *out);
+MUST_CHECK int sessions_read(struct str payload, const struct item_origin *origin, struct buf *out);
+
+/* Feedback (§7.3, an event with contexts.feedback) and user reports (§7.4): {"feedback": {"id", "event_id" (null when of none), "name", "email",
+ * "message", "url", "source", "release", "environment"}, "outcomes": […]} */
+MUST_CHECK int feedback_read(struct str payload, const struct item_origin *origin, struct buf *out);
+MUST_CHECK int user_report_read(struct str payload, const struct item_origin *origin, struct buf *out);

@@ -1,0 +1,157 @@
+/* feedback.c: what people wrote (protocol §7.3, §7.4), with the issue of the event that it is about, once that event is there. */
+#include "internal.h"
+
+#include "picket/base/error.h"
+
+enum column {
+    F_ID,
+    F_FEEDBACK,
+    F_EVENT,
+    F_ISSUE,
+    F_ROW,
+    F_RECEIVED,
+    F_NAME,
+    F_EMAIL,
+    F_MESSAGE,
+    F_URL,
+    F_SOURCE,
+    F_RELEASE,
+    F_ENVIRONMENT
+};
+
+static void put_id_or_null(struct json_writer *w, struct str key, const struct db_rows *rows, int row, int col)
+{
+    if (db_is_null(rows, row, col)) {
+        json_field_null(w, key);
+        return;
+    }
+    struct id128 sent = db_id(rows, row, col), id = id_conforming(&sent);
+    api_put_id(w, key, &id);
+}
+
+static void put_text_or_null(struct json_writer *w, struct str key, struct str text)
+{
+    if (text.n)
+        json_field_str(w, key, text);
+    else
+        json_field_null(w, key);
+}
+
+static void put_feedback(struct json_writer *w, const struct db_rows *rows, int row, int col)
+{
+    struct id128 id = db_id(rows, row, col + F_ID);
+    json_begin_object(w);
+    api_put_id(w, STR("id"), &id);
+    put_id_or_null(w, STR("feedback_id"), rows, row, col + F_FEEDBACK);
+    put_id_or_null(w, STR("event_id"), rows, row, col + F_EVENT);
+    put_id_or_null(w, STR("issue_id"), rows, row, col + F_ISSUE);
+    put_id_or_null(w, STR("event_row_id"), rows, row, col + F_ROW);
+    json_field_time(w, STR("received_at"), db_time(rows, row, col + F_RECEIVED));
+    json_field_str(w, STR("message"), db_text(rows, row, col + F_MESSAGE));
+    put_text_or_null(w, STR("name"), db_text(rows, row, col + F_NAME));
+    put_text_or_null(w, STR("email"), db_text(rows, row, col + F_EMAIL));
+    put_text_or_null(w, STR("url"), db_text(rows, row, col + F_URL));
+    put_text_or_null(w, STR("source"), db_text(rows, row, col + F_SOURCE));
+    put_text_or_null(w, STR("release"), db_text(rows, row, col + F_RELEASE));
+    put_text_or_null(w, STR("environment"), db_text(rows, row, col + F_ENVIRONMENT));
+    json_end_object(w);
+}
+
+/* ---- list */
+
+struct feedback_page { /* in the request's pool */
+    struct db_query query;
+    struct http_call *call;
+    struct api_page page;
+};
+
+static void page_dispose(void *memory)
+{
+    db_cancel(&((struct feedback_page *)memory)->query);
+}
+
+static void listed(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct feedback_page *op = container_of(q, struct feedback_page, query);
+    if (api_failed(op->call, r))
+        return;
+    if (db_count(rows) == 0) {
+        api_no_project(op->call);
+        return;
+    }
+    AUTO_BUF struct buf out = {0};
+    struct json_writer w;
+    json_writer_init(&w, &out);
+    json_begin_object(&w);
+    json_key(&w, STR("items"));
+    json_begin_array(&w);
+    for (int i = 0; i < db_count(rows) && !db_is_null(rows, i, 1); i++)
+        put_feedback(&w, rows, i, 1);
+    json_end_array(&w);
+    api_page_end(&w, &op->page, db_i64(rows, 0, 0));
+    json_end_object(&w);
+    http_answer_json(op->call, 200, &out);
+}
+
+void feedback_list(struct http_call *call)
+{
+    struct feedback_page *op = http_on_dispose(call, sizeof *op, page_dispose);
+    int32_t project;
+    struct str text;
+    struct id128 event;
+    op->call = call;
+    db_query_init(&op->query, STMT_FEEDBACK_PAGE, listed);
+    if (!api_project_id(call, &project) || !api_page_read(call, &op->page))
+        return;
+    db_bind_i32(&op->query, project);
+    db_bind_i64(&op->query, op->page.per_page);
+    db_bind_i64(&op->query, (op->page.page - 1) * op->page.per_page);
+    if (!http_query_param(call, STR("event_id"), &text))
+        db_bind_null(&op->query);
+    else if (id_parse(text, &event))
+        db_bind_id(&op->query, &event);
+    else {
+        api_refuse(call, "event_id must be an event's id");
+        return;
+    }
+    db_submit(call->worker->db, &op->query);
+}
+
+/* ---- show */
+
+static void no_feedback(struct http_call *call)
+{
+    http_answer_error(call, -ERR_NOT_FOUND, STR("there is no such feedback in this project"));
+}
+
+static void shown(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct http_call *call = api_op_of(q)->call;
+    if (api_failed(call, r))
+        return;
+    if (db_count(rows) == 0) {
+        no_feedback(call);
+        return;
+    }
+    AUTO_BUF struct buf out = {0};
+    struct json_writer w;
+    json_writer_init(&w, &out);
+    put_feedback(&w, rows, 0, 0);
+    http_answer_json(call, 200, &out);
+}
+
+void feedback_show(struct http_call *call)
+{
+    int32_t project;
+    struct id128 id;
+    if (!api_project_id(call, &project))
+        return;
+    if (!id_parse(call->params[1], &id)) {
+        no_feedback(call);
+        return;
+    }
+    struct api_op *op = api_op_new(call, STMT_FEEDBACK_SHOW, shown);
+    db_bind_i32(&op->query, project);
+    db_bind_id(&op->query, &id);
+    api_op_submit(op);
+}

@@ -1,0 +1,102 @@
+/* client_report.c: what SDKs threw away before they sent it (protocol §4.7). Numbers and names are the client's, so they are bounded: known
+ * reasons and categories, quantities up to QUANTITY_MAX, times from a month ago to some minutes from now. A report of another time is dropped
+ * as a whole, which is no fault of the envelope. */
+#include "picket/event/items.h"
+
+#include "account.h"
+#include "moment.h"
+#include "picket/base/clock.h"
+#include "picket/base/error.h"
+
+enum { FUTURE_MAX_S = 300 };
+#define QUANTITY_MAX INT64_C(1000000000)
+
+void account_put(struct json_writer *w, const struct account_line *line)
+{
+    json_begin_object(w);
+    json_field_i64(w, STR("h"), line->at_us / CLOCK_US_PER_S);
+    json_field_i64(w, STR("c"), line->category);
+    json_field_i64(w, STR("o"), line->outcome);
+    json_field_str(w, STR("r"), line->reason);
+    json_field_i64(w, STR("n"), line->quantity);
+    json_end_object(w);
+}
+
+void account_put_accepted(struct json_writer *w, int64_t at_us, enum category category, int64_t quantity)
+{
+    json_key(w, STR("outcomes"));
+    json_begin_array(w);
+    account_put(w, &(struct account_line){at_us, category, OUTCOME_ID_ACCEPTED, STR(""), quantity});
+    json_end_array(w);
+}
+
+static bool read_line(const struct json *v, struct arena *a, struct account_line *ret)
+{
+    struct str category, reason;
+    if (!json_str(json_get(v, STR("category")), a, &category) || !json_i64(json_get(v, STR("quantity")), &ret->quantity) ||
+        ret->quantity <= 0)
+        return false;
+    ret->category = category_of(category);
+    if (ret->category < 0)
+        ret->category = CATEGORY_DEFAULT; /* "internal", and what is newer than the table */
+    if (ret->quantity > QUANTITY_MAX)
+        ret->quantity = QUANTITY_MAX;
+    if (!json_str(json_get(v, STR("reason")), a, &reason))
+        reason = STR("");
+    ret->reason = category_client_reason(reason);
+    return true;
+}
+
+/* Members of a report and what they mean. */
+static const struct {
+    struct str name;
+    enum outcome_id outcome;
+    const char *reason; /* NULL: the client's */
+} lists[] = {
+    {{"discarded_events", 16}, OUTCOME_ID_CLIENT_DISCARD, NULL},
+    {{"rate_limited_events", 19}, OUTCOME_ID_RATE_LIMITED, NULL},
+    {{"filtered_events", 15}, OUTCOME_ID_FILTERED, NULL},
+    {{"filtered_sampling_events", 24}, OUTCOME_ID_FILTERED, "sampled"},
+};
+
+static void put_lists(struct json_writer *w, const struct json *root, int64_t at_us, struct arena *a)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        for (struct json_iter it = json_iter(json_get(root, lists[i].name)); n < ITEMS_MAX_ENTRIES && json_next(&it); n++) {
+            struct account_line line = {.at_us = at_us, .outcome = lists[i].outcome};
+            if (!read_line(it.value, a, &line))
+                continue;
+            if (lists[i].reason)
+                line.reason = str_from(lists[i].reason);
+            account_put(w, &line);
+        }
+    }
+}
+
+int client_report_read(struct str payload, const struct item_origin *origin, struct buf *out)
+{
+    AUTO_JSON struct json_doc *doc = NULL;
+    struct json_writer w;
+    int r = json_parse(payload, &doc, NULL);
+    if (r < 0)
+        return r;
+    const struct json *root = json_root(doc), *timestamp = json_get(root, STR("timestamp"));
+    if (json_type(root) != JSON_OBJECT)
+        return -ERR_NOT_AN_OBJECT;
+    struct arena a;
+    arena_init(&a);
+    double now = (double)origin->received_us / CLOCK_US_PER_S, at = now;
+    bool is_dated = json_type(timestamp) <= JSON_NULL || event_seconds(timestamp, &a, &at);
+    bool counts = is_dated && at < now + FUTURE_MAX_S && at > now - ITEMS_MAX_REPORT_DAYS * 86400.0;
+    json_writer_init(&w, out);
+    json_begin_object(&w);
+    json_key(&w, STR("outcomes"));
+    json_begin_array(&w);
+    if (counts)
+        put_lists(&w, root, (int64_t)(at * CLOCK_US_PER_S), &a);
+    json_end_array(&w);
+    json_end_object(&w);
+    arena_done(&a);
+    return 0;
+}

@@ -1,0 +1,109 @@
+"""User feedback (protocol §7.3, §7.4, §10.4 test_feedback): both forms, linked to the event that it is about whenever that comes."""
+import time
+import uuid
+
+import pytest
+
+import wire
+from client import accepted
+from test_outcomes import wait_totals
+from waiting import until
+
+
+def feedback_item(message="It broke", event_id=None, **fields):
+    said = {"message": message, "name": "Ada", "contact_email": "ada@example.com", "url": "https://example.com/cart", "source": "widget", **fields}
+    if event_id:
+        said["associated_event_id"] = event_id
+    return wire.item("feedback", {"event_id": uuid.uuid4().hex, "timestamp": time.time(), "release": "app@1", "environment": "production",
+                                  "contexts": {"feedback": said}})
+
+
+def feedback(project, **query):
+    return project.api.read(project.path + "/feedback", params=query)["items"]
+
+
+def wait_feedback(project, n=1):
+    until(lambda: len(feedback(project)) == n, lambda: feedback(project), 20)
+    return feedback(project)
+
+
+def test_feedback(project):
+    event = wire.error_event()
+    project.send(event)
+    found = project.find(event["event_id"])
+    accepted(project.post(wire.envelope({}, feedback_item(event_id=event["event_id"]))))
+    item, = wait_feedback(project)
+    assert (item["message"], item["name"], item["email"], item["url"], item["source"]) == ("It broke", "Ada", "ada@example.com", "https://example.com/cart", "widget")
+    assert (item["release"], item["environment"]) == ("app@1", "production")
+    assert uuid.UUID(item["event_id"]).hex == event["event_id"] and item["issue_id"] == found["issue_id"] and item["event_row_id"] == found["id"]
+    assert project.api.read(f"{project.path}/feedback/{item['id']}") == item
+    wait_totals(project, {("error", "accepted", ""): 1, ("feedback", "accepted", ""): 1})
+
+
+def test_user_report_before_its_event(project):
+    """The event may come later: the link is there when the event is."""
+    event = wire.error_event()
+    accepted(project.post(wire.envelope({}, wire.item("user_report", {"event_id": event["event_id"], "email": "bob@example.com", "name": "Bob", "comments": "Help"}))))
+    item, = wait_feedback(project)
+    assert (item["message"], item["name"], item["email"], item["source"]) == ("Help", "Bob", "bob@example.com", "user_report")
+    assert uuid.UUID(item["event_id"]).hex == event["event_id"] and item["issue_id"] is None
+    project.send(event)
+    found = project.find(event["event_id"])
+    assert feedback(project)[0]["issue_id"] == found["issue_id"]
+    assert feedback(project, event_id=event["event_id"]) == feedback(project) and feedback(project, event_id=uuid.uuid4().hex) == []
+
+
+def test_user_report_with_its_event(project):
+    """§3: the id of the envelope's header serves when the report has none."""
+    event = wire.error_event()
+    accepted(project.post(wire.envelope({"event_id": event["event_id"]}, wire.item("event", event), wire.item("user_report", {"comments": "Help"}))))
+    item, = wait_feedback(project)
+    assert uuid.UUID(item["event_id"]).hex == event["event_id"]
+
+
+def test_twice_is_once(project):
+    """Offline transports send again."""
+    body = wire.envelope({}, feedback_item())
+    for _ in range(3):
+        accepted(project.post(body))
+    wait_feedback(project)
+    project.send(wire.error_event())
+    project.wait_count(1)
+    assert len(feedback(project)) == 1
+
+
+@pytest.mark.parametrize("kind, payload", [("feedback", {"contexts": {"feedback": {"message": " "}}}), ("feedback", {"contexts": []}), ("feedback", {}),
+                                           ("user_report", {"event_id": "1" * 32}), ("user_report", {"comments": None})])
+def test_without_a_message(project, kind, payload):
+    answer = project.post(wire.envelope({}, wire.item(kind, payload)))
+    assert answer.status_code == 400 and "message" in answer.text
+    wait_totals(project, {("default", "invalid", "no_message"): 1})
+
+
+def test_long_and_odd_texts(project):
+    """Cut, never refused; NUL and lone surrogates are made harmless."""
+    accepted(project.post(wire.envelope({}, feedback_item("x" * 10000, name="n" * 1000, contact_email=7, url=["a"], source={"a": None}))))
+    item, = wait_feedback(project)
+    assert (item["message"], item["name"], item["email"], item["url"]) == ("x" * 4096, "n" * 256, "7", '["a"]')
+    accepted(project.post(wire.envelope({}, wire.item("feedback", rb'{"contexts":{"feedback":{"message":"a\u0000b\ud800c"}}}'))))
+    assert wait_feedback(project, 2)[0]["message"] == "a\ufffdb\ufffdc"
+
+
+def test_pages(project):
+    for i in range(5):
+        accepted(project.post(wire.envelope({}, feedback_item(f"No. {i}"))))
+        wait_feedback(project, i + 1)
+    page = project.api.read(project.path + "/feedback", params={"per_page": 2, "page": 2})
+    assert [item["message"] for item in page["items"]] == ["No. 2", "No. 1"] and (page["total_count"], page["total_pages"]) == (5, 3)
+
+
+@pytest.mark.parametrize("path", ["feedback/nothing", f"feedback/{'1' * 32}", f"feedback/{'0' * 32}"])
+def test_not_there(project, path):
+    assert project.api.get(f"{project.path}/{path}").status_code == 404
+
+
+def test_of_another_project(project, picket):
+    accepted(project.post(wire.envelope({}, feedback_item())))
+    item, = wait_feedback(project)
+    other = picket.new_project()
+    assert other.api.get(f"{other.path}/feedback/{item['id']}").status_code == 404 and feedback(other) == []

@@ -1,0 +1,232 @@
+"""What became of every item (protocol §4.7, §4.8, §10.4 test_client_report, test_outcome): accounts by project, key, category, outcome and reason,
+the last refusals, and what the digest counts once though it may be delivered twice."""
+import random
+import signal
+import time
+import uuid
+
+import pytest
+
+import wire
+from client import Api, accepted
+from waiting import until
+
+
+def totals(project, **query):
+    """{(category, outcome, reason): quantity} of all keys."""
+    found = {}
+    for line in project.api.read(project.path + "/outcomes", params=query)["totals"]:
+        name = (line["category"], line["outcome"], line["reason"])
+        found[name] = found.get(name, 0) + line["quantity"]
+    return found
+
+
+def wait_totals(project, wanted):
+    until(lambda: totals(project) == wanted, lambda: f"{totals(project)}\nwanted: {wanted}", 30)
+
+
+def report(*entries, **fields):
+    return wire.item("client_report", {"timestamp": time.time(), "discarded_events": [
+        {"reason": reason, "category": category, "quantity": quantity} for reason, category, quantity in entries], **fields})
+
+
+def test_accepted_and_duplicates(project):
+    event = wire.error_event()
+    project.send(event)
+    project.wait_count(1)
+    project.send(event, wire.error_event(), event)
+    wait_totals(project, {("error", "accepted", ""): 2, ("error", "invalid", "duplicate"): 2})
+
+
+def test_duplicates_within_an_envelope(project):
+    event = wire.error_event()
+    accepted(project.post(wire.envelope({}, wire.item("event", event), wire.item("event", event))))
+    wait_totals(project, {("error", "accepted", ""): 1, ("error", "invalid", "duplicate_item"): 1})
+
+
+def test_by_key_and_by_time(project, picket):
+    project.send(wire.error_event())
+    until(lambda: totals(project), "nothing is counted")
+    answer = project.api.read(project.path + "/outcomes", params={"hours": 1, "interval": "hour"})
+    ((key,),) = picket.sql("SELECT id FROM project_keys WHERE project_id = %s", project.id)
+    assert answer["totals"] == [{"category": "error", "outcome": "accepted", "reason": "", "key_id": key, "quantity": 1}]
+    assert [(line["category"], line["outcome"], line["quantity"]) for line in answer["series"]] == [("error", "accepted", 1)]
+    assert answer["interval"] == "hour" and answer["from"] <= answer["series"][0]["time"] <= answer["to"]
+    assert project.api.read(project.path + "/outcomes", params={"hours": 720})["interval"] == "day"
+
+
+@pytest.mark.parametrize("query, why", [("hours=x", "hours"), ("interval=week", "interval")])
+def test_wrong_queries(project, query, why):
+    answer = project.api.get(f"{project.path}/outcomes?{query}")
+    assert answer.status_code == 400 and why in answer.json()["message"]
+
+
+@pytest.mark.parametrize("what", ["outcomes", "delivery", "sessions", "feedback"])
+def test_no_project_and_nobody(picket, project, what):
+    answer = project.api.get(f"/api/projects/99999999/{what}")
+    assert answer.status_code == 404 and answer.json()["message"] == "Project with id 99999999 not found"
+    assert Api(picket.url).get(f"{project.path}/{what}").status_code == 401
+    assert project.api.read(f"{project.path}/{what}").get("items", []) == []
+
+
+# ---- client reports
+
+def test_client_reports(project):
+    """§4.7: several are added up; reasons that nobody knows are `other`, categories that nobody knows `default`."""
+    accepted_without_id(project.post(wire.envelope({}, report(("queue_overflow", "error", 3), ("before_send", "error", 1)),
+                                                   report(("queue_overflow", "error", 4), ("sample_rate", "transaction", 10)))))
+    accepted_without_id(project.post(wire.envelope({}, report(("my own reason", "error", 1), ("network_error", "internal", 2), ("ignored", "no such", 5)))))
+    wait_totals(project, {("error", "client_discard", "queue_overflow"): 7, ("error", "client_discard", "before_send"): 1,
+                          ("transaction", "client_discard", "sample_rate"): 10, ("error", "client_discard", "other"): 1,
+                          ("default", "client_discard", "network_error"): 2, ("default", "client_discard", "ignored"): 5})
+
+
+def test_client_reports_of_relays(project):
+    lists = {"rate_limited_events": [{"reason": "queue_overflow", "category": "error", "quantity": 2}],
+             "filtered_events": [{"reason": "ignored", "category": "error", "quantity": 3}],
+             "filtered_sampling_events": [{"reason": "Sampled:7", "category": "transaction", "quantity": 4}]}
+    accepted_without_id(project.post(wire.envelope({}, report(**lists))))
+    wait_totals(project, {("error", "rate_limited", "queue_overflow"): 2, ("error", "filtered", "ignored"): 3, ("transaction", "filtered", "sampled"): 4})
+
+
+@pytest.mark.parametrize("timestamp", ["yesterday", [], 3600, -40 * 86400, -1e300])
+def test_client_report_of_another_time(project, timestamp):
+    if isinstance(timestamp, int):
+        timestamp += time.time()
+    accepted_without_id(project.post(wire.envelope({}, report(("queue_overflow", "error", 3), timestamp=timestamp))))
+    accepted_without_id(project.post(wire.envelope({}, report(("before_send", "error", 1), timestamp=None))))
+    wait_totals(project, {("error", "client_discard", "before_send"): 1})
+
+
+@pytest.mark.parametrize("payload", [b"no JSON", b"[]", b"3"])
+def test_broken_client_report(project, payload):
+    assert project.post(wire.envelope({}, wire.item("client_report", payload))).status_code == 400
+    event = wire.error_event()
+    accepted(project.post(wire.envelope({}, wire.item("client_report", payload), wire.item("event", event))))
+    wait_totals(project, {("error", "accepted", ""): 1, ("default", "invalid", "invalid_json"): 2})
+
+
+def test_odd_numbers_in_a_client_report(project):
+    entries = [("queue_overflow", "error", quantity) for quantity in (0, -5, 10**30, "3", None, True, 2.0)] + [(None, "error", 1), ("queue_overflow", None, 1)]
+    accepted_without_id(project.post(wire.envelope({}, report(*entries, filtered_events="none", rate_limited_events={"a": 1}))))
+    wait_totals(project, {("error", "client_discard", "queue_overflow"): 2, ("error", "client_discard", "other"): 1})
+
+
+def accepted_without_id(answer):
+    assert (answer.status_code, answer.json()) == (200, {}), answer.text
+
+
+# ---- what is not taken
+
+def test_refusals_and_drops_are_told(project):
+    """The answer to "why did my event not arrive?": reason, SDK, size and time, the newest first."""
+    event_id, body = wire.raw_event_envelope(b"{ no JSON")
+    assert project.post(body).status_code == 400
+    large = wire.error_event(extra={"x": "y" * (2 << 20)})
+    small = wire.error_event()
+    accepted(project.post(wire.envelope({"event_id": small["event_id"]}, wire.item("event", small), wire.item("event", large))))
+    wait_totals(project, {("default", "invalid", "invalid_json"): 1, ("error", "accepted", ""): 1, ("error", "invalid", "too_large:event"): 1})
+    newest, oldest = project.api.read(project.path + "/delivery")["items"]
+    assert (newest["reason"], newest["outcome"], newest["category"], newest["sdk"], newest["quantity"]) == ("too_large:event", "invalid", "error", "e2e/1", 1)
+    assert newest["bytes"] > 2 << 20 and uuid.UUID(newest["event_id"]).hex == small["event_id"]
+    assert (oldest["reason"], oldest["bytes"], oldest["event_id"]) == ("invalid_json", len(body), None) and oldest["time"] <= newest["time"]
+    assert event_id
+
+
+def test_only_the_last_refusals_are_kept(project, picket):
+    for i in range(12):
+        for _ in range(25):
+            assert project.post(wire.raw_event_envelope(b"{ no JSON")[1]).status_code == 400
+        wait_totals(project, {("default", "invalid", "invalid_json"): 25 * (i + 1)})
+    told = project.api.read(project.path + "/delivery")["items"]
+    assert 100 <= len(told) <= 200
+    assert picket.sql("SELECT count(*) FROM outcome_cases WHERE project_id = %s", project.id)[0][0] <= 201
+
+
+def test_what_is_not_stored(project):
+    items = [wire.item(kind, {"items": []}) for kind in ("transaction", "log", "log", "replay_event", "nonsense")]
+    assert project.post(wire.envelope({}, *items)).status_code == 200
+    wait_totals(project, {("transaction", "filtered", "not_stored"): 1, ("log_item", "filtered", "not_stored"): 2, ("replay", "filtered", "not_stored"): 1,
+                          ("default", "filtered", "not_stored"): 1})
+    assert project.api.read(project.path + "/delivery")["items"] == []
+
+
+def test_requests_of_nobody_count_for_nobody(project):
+    """Without a good key nothing is counted for the project: anybody could fill its account."""
+    wrong = {"X-Sentry-Auth": f"Sentry sentry_version=7, sentry_key={uuid.uuid4().hex}"}
+    assert project.post(wire.event_envelope(wire.error_event()), headers=wrong, auth=False).status_code == 403
+    assert project.post(wire.event_envelope(wire.error_event()), auth=False).status_code == 401
+    project.send(wire.error_event())
+    wait_totals(project, {("error", "accepted", ""): 1})
+
+
+# ---- it adds up
+
+def random_item(chance):
+    """An item, and what it is to be counted as; None: by its contents."""
+    kind = chance.choice(["event", "event", "event", "broken", "large", "transaction", "session", "sessions", "feedback", "user_report", "report", "unknown"])
+    now = time.time()
+    if kind == "event":
+        return wire.item("event", wire.error_event(value=f"error {chance.randrange(5)}")), 1
+    if kind == "broken":
+        return wire.item(chance.choice(["event", "session", "sessions", "feedback"]), b"{ no JSON"), 1
+    if kind == "large":
+        return wire.item("event", wire.error_event(extra={"x": "y" * (1 << 20)})), 1
+    if kind == "transaction":
+        return wire.item(chance.choice(["transaction", "span", "log", "profile"]), {}), 1
+    if kind == "session":
+        return wire.item("session", {"sid": str(uuid.uuid4()), "init": True, "started": now, "status": "ok", "attrs": {"release": chance.choice(["a@1", "", "latest"])}}), 1
+    if kind == "sessions":
+        n = chance.randrange(1, 5)
+        return wire.item("sessions", {"aggregates": [{"started": now, "exited": 2}] * n, "attrs": {"release": "a@1"}}), n
+    if kind == "feedback":
+        return wire.item("feedback", {"contexts": {"feedback": {"message": chance.choice(["hm", ""])}}}), 1
+    if kind == "user_report":
+        return wire.item("user_report", {"event_id": uuid.uuid4().hex, "comments": "hm"}), 1
+    if kind == "report":
+        n = chance.randrange(1, 20)
+        return report(("queue_overflow", "error", n)), n
+    return wire.item("nonsense", {}), 1
+
+
+def random_envelope(chance):
+    items = [random_item(chance) for _ in range(chance.randrange(1, 8))]
+    return wire.envelope({}, *(body for body, _ in items)), sum(n for _, n in items)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_sums_add_up(project, seed):
+    """Random traffic: the sum of outcomes is the sum of items; a request that is refused as a whole is one."""
+    chance = random.Random(seed)
+    sent = 0
+    for _ in range(60):
+        body, n = random_envelope(chance)
+        answer = project.post(body)
+        assert answer.status_code in (200, 400, 413), answer.text
+        sent += n if answer.status_code == 200 else 1
+    until(lambda: sum(totals(project).values()) == sent, lambda: f"{totals(project)}: {sum(totals(project).values())}, {sent} sent", 30)
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_accounts_outlive_the_server(make_picket, end):
+    """SIGTERM: everything is counted. kill -9: what was accepted is counted, and once; only refusals of the last seconds may be missing."""
+    picket = make_picket().start()
+    project = picket.new_project()
+    for i in range(50):
+        project.send(wire.error_event(), wire.error_event(value=f"{i % 3}"))
+        accepted_without_id(project.post(wire.envelope({}, report(("queue_overflow", "error", 1)))))
+        assert project.post(wire.raw_event_envelope(b"{ no JSON")[1]).status_code == 400
+    if end == "kill":
+        picket.process.send_signal(signal.SIGKILL)
+        picket.process.wait()
+        picket.kill()
+    else:
+        picket.stop()
+    picket.start()
+    project.wait_count(100)
+    wanted = {("error", "accepted", ""): 100, ("error", "client_discard", "queue_overflow"): 50}
+    if end == "stop":
+        wait_totals(project, {**wanted, ("default", "invalid", "invalid_json"): 50})
+    else:
+        until(lambda: wanted.items() <= totals(project).items(), lambda: totals(project), 30)
+        assert totals(project).get(("default", "invalid", "invalid_json"), 0) <= 50

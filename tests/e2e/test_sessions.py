@@ -1,0 +1,159 @@
+"""Release health (protocol §7.1, §10.4 test_session): updates in any order, aggregates, what is dropped, distinct users, crash-free rates."""
+import itertools
+import time
+import uuid
+
+import pytest
+
+import wire
+from test_outcomes import totals, wait_totals
+from waiting import until
+
+
+def update(sid, status="ok", release="app@1.0", environment="production", **fields):
+    return wire.item("session", {"sid": sid, "started": fields.pop("started", time.time()), "status": status,
+                                 "attrs": {"release": release, "environment": environment}, **fields})
+
+
+def send(project, *items):
+    answer = project.post(wire.envelope({}, *items))
+    assert (answer.status_code, answer.json()) == (200, {}), answer.text
+
+
+def health(project, **query):
+    return project.api.read(project.path + "/sessions", params=query)
+
+
+def counts(project, release="app@1.0"):
+    """Sessions of a release, without zeros."""
+    for item in health(project)["items"]:
+        if item["release"] == release:
+            return {name: n for name, n in item["sessions"].items() if n}
+    return {}
+
+
+def wait_counts(project, **wanted):
+    until(lambda: counts(project) == wanted, lambda: f"{counts(project)}, wanted {wanted}", 20)
+
+
+def new_sid():
+    return str(uuid.uuid4())
+
+
+def test_a_session_that_ends(project):
+    sid = new_sid()
+    send(project, update(sid, init=True))
+    wait_counts(project, total=1, healthy=1)
+    send(project, update(sid, "exited", duration=3.5))
+    wait_counts(project, total=1, healthy=1, exited=1)
+
+
+LIFE = [{"init": True, "seq": 0}, {"errors": 1, "seq": 1}, {"errors": 2, "seq": 2}, {"status": "crashed", "errors": 3, "seq": 3}]
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4)))[::5])
+def test_updates_in_any_order(project, order, together):
+    """sdk-observed: an update may arrive before its `init`. Whatever the order, it is one session, and it crashed."""
+    sid = new_sid()
+    items = [update(sid, **LIFE[i]) for i in order]
+    if together:
+        send(project, *items)
+    else:
+        for item in items:
+            send(project, item)
+    wait_counts(project, total=1, crashed=1)
+    until(lambda: totals(project).get(("session", "accepted", "")) == 4, lambda: totals(project))
+    assert counts(project) == {"total": 1, "crashed": 1}
+
+
+def test_after_its_end_nothing_changes(project):
+    """Rule 5."""
+    sid = new_sid()
+    send(project, update(sid, init=True))
+    send(project, update(sid, "exited", seq=1))
+    wait_counts(project, total=1, healthy=1, exited=1)
+    send(project, update(sid, "crashed", errors=1, seq=2), update(sid, "ok", errors=1, seq=3))
+    until(lambda: totals(project).get(("session", "accepted", "")) == 4, lambda: totals(project))
+    assert counts(project) == {"total": 1, "healthy": 1, "exited": 1}
+
+
+@pytest.mark.parametrize("status, counted", [("crashed", "crashed"), ("abnormal", "abnormal"), ("unhandled", "unhandled"), ("errored", "errored")])
+def test_each_end(project, status, counted):
+    send(project, update(new_sid(), status, init=True), update(new_sid(), init=True))
+    wait_counts(project, total=2, healthy=1, **{counted: 1})
+
+
+def test_updates_without_init_are_no_new_sessions(project):
+    """Rule 2."""
+    send(project, update(new_sid(), "crashed"))
+    wait_counts(project, crashed=1)
+
+
+def test_aggregates(project):
+    """Counts may be missing; errored ones are told apart from those that ended worse."""
+    now = time.time()
+    send(project, wire.item("sessions", {"aggregates": [
+        {"started": now, "exited": 10, "errored": 3, "crashed": 2, "abnormal": 1},
+        {"started": now - 60, "exited": 5, "did": "u1"}, {"started": now, "crashed": 1, "did": "u2"}, {"started": now, "did": "u1", "errored": 1}],
+        "attrs": {"release": "app@1.0", "environment": "production"}}))
+    wait_counts(project, total=23, healthy=15, exited=15, errored=4, crashed=3, abnormal=1)
+    item, = health(project)["items"]
+    assert item["users"] == {"total": 2, "crashed": 1} and item["crash_free_users"] == 0.5
+    assert abs(item["crash_free_sessions"] - 20 / 23) < 1e-9
+    wait_totals(project, {("session", "accepted", ""): 4})
+
+
+def test_releases_environments_and_time(project):
+    send(project, update(new_sid(), release="a@1", environment="production", init=True), update(new_sid(), release="a@1", environment="", init=True),
+         update(new_sid(), "crashed", release="a@2", environment="production", init=True, started=time.time() - 7200))
+    until(lambda: len(health(project)["items"]) == 3, lambda: health(project))
+    assert [item["sessions"]["total"] for item in health(project, release="a@1", environment="production")["items"]] == [1]
+    assert len(health(project, release="a@1")["items"]) == 2
+    series = health(project, hours=24, interval="hour")["series"]
+    assert [(point["sessions"]["total"], point["sessions"]["crashed"]) for point in series] == [(1, 1), (2, 0)]
+    assert sum(point["sessions"]["total"] for point in health(project, hours=720)["series"]) == 3
+    assert health(project, release="nothing")["items"] == []
+
+
+@pytest.mark.parametrize("fields, reason", [({"started": -6 * 86400}, "timestamp"), ({"started": "soon"}, "timestamp"), ({"started": None}, "timestamp"),
+                                            ({"started": 86400}, "timestamp"), ({"release": ""}, "no_release"), ({"release": "latest"}, "no_release"),
+                                            ({"release": "a\nb"}, "no_release"), ({"release": None}, "no_release"), ({"release": 7}, "no_release")])
+def test_dropped(project, fields, reason):
+    """Rule 1."""
+    if isinstance(fields.get("started"), int):
+        fields = {"started": time.time() + fields["started"]}
+    send(project, update(new_sid(), init=True, **fields))
+    wait_totals(project, {("session", "invalid", reason): 1})
+    assert health(project)["items"] == []
+
+
+@pytest.mark.parametrize("payload", [{"sid": 7, "did": 3, "seq": "x", "errors": "many", "init": "yes", "status": 5, "duration": []},
+                                     {"did": "\u0000\ud800 name", "sid": "no id", "init": True}])
+def test_odd_updates(project, payload):
+    """Whatever stands in the other members, it is a session."""
+    send(project, wire.item("session", {**payload, "started": time.time(), "attrs": {"release": "app@1.0", "environment": {"a": 1}}}))
+    wait_totals(project, {("session", "accepted", ""): 1})
+
+
+def test_users_are_hashed(project, picket):
+    """Rule 7: what the SDK sent stands nowhere, and the same user of another project is another."""
+    other = picket.new_project()
+    for each in (project, other):
+        send(each, update(new_sid(), init=True, did="somebody@example.com"))
+        until(lambda one=each: health(one)["items"], "no session")
+    rows = picket.sql("SELECT user_hash FROM release_users WHERE project_id IN (%s, %s)", project.id, other.id)
+    assert len(rows) == 2 and rows[0] != rows[1]
+
+
+def test_many_at_once(make_picket):
+    """Four digest workers: each session is counted once, whichever worker has which of its updates."""
+    picket = make_picket(DIGEST_WORKERS=4).start()
+    project = picket.new_project()
+    sids = [new_sid() for _ in range(40)]
+    for life in LIFE:
+        for sid in sids:
+            send(project, update(sid, did=f"user of {sid}", **life))
+    until(lambda: counts(project) == {"total": 40, "crashed": 40}, lambda: counts(project), 30)
+    item, = health(project)["items"]
+    assert item["users"] == {"total": 40, "crashed": 40} and item["crash_free_sessions"] == 0
