@@ -3,6 +3,7 @@
 
 #include "account.h"
 #include "picket/base/error.h"
+#include "picket/event/scrub.h"
 
 /* What both forms are about. Texts are in the arena, "" when absent. */
 struct feedback {
@@ -14,6 +15,16 @@ static struct str text(const struct json *object, struct str key, size_t max, st
 {
     struct str s;
     return json_text(json_get(object, key), a, &s) ? str_take_code_points(str_trim(s), max) : STR("");
+}
+
+/* What people write may hold what must not be stored (§5.15). */
+static struct str written(const struct json *object, struct str key, size_t max, struct arena *a)
+{
+    AUTO_BUF struct buf scrubbed = {0};
+    struct str s = text(object, key, SIZE_MAX, a);
+    if (scrub_text(s, &SCRUB_DEFAULTS, &scrubbed))
+        s = arena_str(a, buf_str(&scrubbed));
+    return str_take_code_points(s, max);
 }
 
 static struct id128 id_of(const struct json *v, struct arena *a)
@@ -80,8 +91,8 @@ int feedback_read(struct str payload, const struct item_origin *origin, struct b
         .event_id = id_of(json_get(said, STR("associated_event_id")), &a),
         .name = text(said, STR("name"), ITEMS_MAX_NAME, &a),
         .email = text(said, STR("contact_email"), ITEMS_MAX_NAME, &a),
-        .message = text(said, STR("message"), ITEMS_MAX_MESSAGE, &a),
-        .url = text(said, STR("url"), ITEMS_MAX_NAME, &a),
+        .message = written(said, STR("message"), ITEMS_MAX_MESSAGE, &a),
+        .url = written(said, STR("url"), ITEMS_MAX_NAME, &a),
         .source = text(said, STR("source"), ITEMS_MAX_NAME, &a),
         .release = text(root, STR("release"), EVENT_MAX_RELEASE, &a),
         .environment = text(root, STR("environment"), EVENT_MAX_ENVIRONMENT, &a),
@@ -104,7 +115,7 @@ int user_report_read(struct str payload, const struct item_origin *origin, struc
         .event_id = id_of(json_get(root, STR("event_id")), &a),
         .name = text(root, STR("name"), ITEMS_MAX_NAME, &a),
         .email = text(root, STR("email"), ITEMS_MAX_NAME, &a),
-        .message = text(root, STR("comments"), ITEMS_MAX_MESSAGE, &a),
+        .message = written(root, STR("comments"), ITEMS_MAX_MESSAGE, &a),
         .url = STR(""),
         .source = STR("user_report"),
         .release = STR(""),

@@ -18,7 +18,7 @@
  *   node                  this spool's id, which with a segment's number seeds the header checksums in it
  *   spare, new, *.tmp     half made things: removed at start
  *   quarantine/           damaged bytes, <segment>-<offset>
- *   A record is a header of 112 bytes, meta, payload, and zeros up to a multiple of 8. Its header carries its own offset, and the header's
+ *   A record is a header of 120 bytes, meta, payload, and zeros up to a multiple of 8. Its header carries its own offset, and the header's
  *   checksum is seeded: bytes that a client sent, or that an earlier file left on the disk, never pass for a record, so a scan over damage
  *   finds the real next one. The body has its own checksum, made on the appending thread. Numbers of segments only grow and start at the
  *   wall clock, so (node, segment, offset) names a record for ever.

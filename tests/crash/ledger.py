@@ -32,6 +32,11 @@ COUNTERS = {
           FULL JOIN (SELECT e.project_id, g.issue_id, date_trunc('hour', received_at, 'UTC') AS hour, count(*) AS n
                        FROM {events} e JOIN groupings g ON g.project_id = e.project_id AND g.id = e.grouping_id GROUP BY 1, 2, 3) e
          USING (project_id, issue_id, hour) WHERE coalesce(h.events, 0) <> coalesce(e.n, 0)""",
+    "outcomes": """
+        SELECT project_id, hour, o.n, e.n
+          FROM (SELECT project_id, hour, sum(quantity) AS n FROM outcomes WHERE project_id = ANY (%(projects)s) AND category = 1 AND outcome = 0 GROUP BY 1, 2) o
+          FULL JOIN (SELECT project_id, date_trunc('hour', received_at, 'UTC') AS hour, count(*) AS n FROM {events} e GROUP BY 1, 2) e
+         USING (project_id, hour) WHERE coalesce(o.n, 0) <> coalesce(e.n, 0)""",
     "issue numbers": """
         SELECT i.project_id, max(i.number), count(*), n.last_issue FROM issues i JOIN project_numbering n USING (project_id)
          WHERE i.project_id = ANY (%(projects)s) GROUP BY 1, 4 HAVING max(i.number) <> n.last_issue OR count(*) <> n.last_issue""",

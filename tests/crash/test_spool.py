@@ -17,7 +17,7 @@ from load import REFUSALS
 from waiting import until
 
 FAULTY = os.path.join(server.BUILD, "picket")  # built with fault points by `make test`
-SEGMENT_HEAD, RECORD_HEAD = 64, 112  # bytes: src/spool/spool.c, "Format"
+SEGMENT_HEAD, RECORD_HEAD = 64, 120  # bytes: src/spool/spool.c, "Format"
 
 
 def has_fault_points():
@@ -230,7 +230,7 @@ def records(path):
         data = f.read()
     at, found = SEGMENT_HEAD, []
     while at + RECORD_HEAD <= len(data) and struct.unpack_from("<I", data, at + 12)[0]:
-        if struct.unpack_from("<I", data, at + 104)[0] != 1:  # the trailer
+        if struct.unpack_from("<I", data, at + 112)[0] != 1:  # the trailer
             break
         found.append(Record(at, data[at:at + RECORD_HEAD]))
         at = found[-1].end

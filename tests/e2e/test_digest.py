@@ -51,6 +51,10 @@ def check_counters(picket, project_id=None):
           FULL JOIN (SELECT project_id, date_trunc('hour', received_at, 'UTC') AS hour, count(*) AS n FROM events {only} GROUP BY 1, 2) e
          USING (project_id, hour) WHERE coalesce(h.events, 0) <> coalesce(e.n, 0)""") == []
     assert picket.sql(f"""
+        SELECT * FROM (SELECT project_id, hour, sum(quantity) AS events FROM outcomes WHERE category = 1 AND outcome = 0 GROUP BY 1, 2) h
+          FULL JOIN (SELECT project_id, date_trunc('hour', received_at, 'UTC') AS hour, count(*) AS n FROM events GROUP BY 1, 2) e
+         USING (project_id, hour) {only or "WHERE true"} AND coalesce(h.events, 0) <> coalesce(e.n, 0)""") == []
+    assert picket.sql(f"""
         SELECT * FROM (SELECT project_id, issue_id, hour, events FROM issue_hours {only}) h
           FULL JOIN (SELECT e.project_id, g.issue_id, date_trunc('hour', received_at, 'UTC') AS hour, count(*) AS n
                        FROM (SELECT * FROM events {only}) e JOIN groupings g ON g.project_id = e.project_id AND g.id = e.grouping_id GROUP BY 1, 2, 3) e

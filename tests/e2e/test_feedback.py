@@ -89,6 +89,13 @@ def test_long_and_odd_texts(project):
     assert wait_feedback(project, 2)[0]["message"] == "a\ufffdb\ufffdc"
 
 
+def test_scrubbed(project):
+    """§5.15: what people write is stored without what must not be."""
+    accepted(project.post(wire.envelope({}, feedback_item("My card 4111 1111 1111 1111 was refused", url="https://example.com/?password=hunter2"))))
+    item, = wait_feedback(project)
+    assert "4111" not in item["message"] and "refused" in item["message"] and "hunter2" not in item["url"] and item["email"] == "ada@example.com"
+
+
 def test_pages(project):
     for i in range(5):
         accepted(project.post(wire.envelope({}, feedback_item(f"No. {i}"))))

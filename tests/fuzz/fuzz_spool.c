@@ -13,7 +13,7 @@
 #include "picket/base/hash.h"
 #include "picket/spool/spool.h"
 
-enum { N_RECORDS = 12, IMAGE_MAX = 256 * 1024, PATH_MAX_BYTES = 512, HEAD = 64, RECORD_HEAD = 112, CURSOR_BYTES = 32 };
+enum { N_RECORDS = 12, IMAGE_MAX = 256 * 1024, PATH_MAX_BYTES = 512, HEAD = 64, RECORD_HEAD = 120, CURSOR_BYTES = 32 };
 static const char SEGMENT_BEFORE[] = "00f0000000000000.seg", SEGMENT[] = "00f0000000000001.seg";
 
 /* Made once per process: libFuzzer calls the target often. */

@@ -33,6 +33,11 @@ problems (what) AS (
       FROM project_hours h FULL JOIN (SELECT project_id, hour, count(*) AS n FROM e GROUP BY 1, 2) r USING (project_id, hour)
      WHERE h.events IS DISTINCT FROM r.n
     UNION ALL
+    SELECT format('project %s at %s: %s events accounted for, %s rows', project_id, hour, o.n, r.n)
+      FROM (SELECT project_id, hour, sum(quantity) AS n FROM outcomes WHERE category = 1 AND outcome = 0 GROUP BY 1, 2) o
+      FULL JOIN (SELECT project_id, hour, count(*) AS n FROM e GROUP BY 1, 2) r USING (project_id, hour)
+     WHERE o.n IS DISTINCT FROM r.n AND EXISTS (SELECT FROM projects p WHERE p.id = project_id)
+    UNION ALL
     SELECT format('issue %s at %s: %s events, %s rows', issue_id, hour, h.events, r.n)
       FROM issue_hours h
       FULL JOIN (SELECT project_id, issue_id, hour, count(*) AS n FROM e GROUP BY 1, 2, 3) r USING (project_id, issue_id, hour)

@@ -1,0 +1,52 @@
+/* fuzz_items.c: items that are no events; the first byte says which. What is read is one JSON object that PostgreSQL takes, its numbers are whole and
+ * bounded, its texts well-formed and without NUL, and it is not much longer than what it was made of. */
+#include "fuzz.h"
+
+#include "picket/base/error.h"
+#include "picket/event/items.h"
+
+#define NUMBER_MAX INT64_C(10000000000) /* sums of five counts, and times */
+
+static void check_values(const struct json *object)
+{
+    for (struct json_iter it = json_iter(object); json_next(&it);) {
+        struct str key = STR(""), text;
+        int64_t number;
+        (void)json_str_raw(it.key, &key);
+        if (json_str_raw(it.value, &text))
+            assert(str_is_utf8(text) && str_find(text, 0) == text.n && text.n <= 4 * ITEMS_MAX_MESSAGE);
+        else if (json_type(it.value) == JSON_NUMBER)
+            assert(json_i64(it.value, &number) && (str_eq(key, STR("seq")) || (number > -NUMBER_MAX && number < NUMBER_MAX)));
+        else
+            assert(json_type(it.value) == JSON_NULL);
+    }
+}
+
+static void check_list(const struct json *list)
+{
+    assert(json_type(list) == JSON_NONE || json_type(list) == JSON_ARRAY);
+    assert(json_count(list) <= ITEMS_MAX_ENTRIES);
+    for (struct json_iter it = json_iter(list); json_next(&it);)
+        check_values(it.value);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static int (*const readers[])(struct str, const struct item_origin *, struct buf *) = {client_report_read, session_read, sessions_read,
+                                                                                           feedback_read, user_report_read};
+    if (size == 0)
+        return 0;
+    AUTO_BUF struct buf out = {0};
+    AUTO_JSON struct json_doc *doc = NULL;
+    struct item_origin origin = {.received_us = INT64_C(1795262400000000), .project_id = 42, .event_id = {{data[0] & 8}}};
+    int r = readers[data[0] % ARRAY_LEN(readers)](str_of((const char *)data + 1, size - 1), &origin, &out);
+    assert(r == 0 ? out.n > 0 : out.n == 0 && (r == -ERR_BAD_JSON || r == -ERR_NOT_AN_OBJECT || r == -ERR_NO_MESSAGE));
+    if (r < 0)
+        return 0;
+    r = json_parse(buf_str(&out), &doc, NULL);
+    assert(r == 0 && out.n < 200 * size + 65536);
+    check_list(json_get(json_root(doc), STR("outcomes")));
+    check_list(json_get(json_root(doc), STR("sessions")));
+    check_values(json_get(json_root(doc), STR("feedback")));
+    return 0;
+}
