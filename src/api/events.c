@@ -15,6 +15,7 @@ enum {
     FIRST_PAGE_ASC = 100, /* the dashboard's navigation knows the first page only (contract §7.5) */
     INLINE_STORED = 32 << 10,
     INLINE_DECODED = 256 << 10,
+    ADDRESS_MAX = 64,
     PAYLOAD_MAX = 64 << 20, /* far above what ingest takes: a guard against damaged rows */
 };
 
@@ -133,6 +134,7 @@ struct payload_job {
     struct event_op *op;
     enum form form;
     struct event_row row;
+    char address[ADDRESS_MAX]; /* what row.client_address points to */
     int result;
     struct buf stored, text; /* text: what is answered as `data`, or the raw payload */
 };
@@ -213,6 +215,10 @@ static void read_elsewhere(struct event_op *op, struct str stored, const struct 
     if (!job)
         abort();
     *job = (struct payload_job){.job = {.run = job_run, .home = job_home}, .op = op, .form = op->form, .row = *row};
+    struct str address = str_take(row->client_address, sizeof job->address);
+    if (address.n > 0)
+        memcpy(job->address, address.p, address.n);
+    job->row.client_address = str_of(job->address, address.n); /* the rows are gone when the job runs */
     buf_append_str(&job->stored, stored);
     op->job = job;
     int r = http_job_submit(op->call->worker, &job->job);
@@ -223,7 +229,7 @@ static void read_elsewhere(struct event_op *op, struct str stored, const struct 
     }
 }
 
-/* Columns behind the summary's: received_at, server_name, sdk_name, sdk_version, payload. */
+/* Columns behind the summary's: received_at, server_name, sdk_name, sdk_version, payload, the client's address. */
 static void put_head(struct event_op *op, const struct db_rows *rows)
 {
     json_writer_init(&op->w, &op->head);
@@ -261,7 +267,8 @@ static void found(struct db_query *q, int r, const struct db_rows *rows)
     struct event_row row = {.event_id = db_id(rows, 0, 1),
                             .project_id = (uint64_t)op->project,
                             .received_us = db_time(rows, 0, 8),
-                            .timestamp_us = db_time(rows, 0, 3)};
+                            .timestamp_us = db_time(rows, 0, 3),
+                            .client_address = db_text(rows, 0, 13)};
     r = stored.n > INLINE_STORED ? -ERR_TOO_LARGE : read_payload(op->form, stored, &row, INLINE_DECODED, &text);
     if (r == -ERR_TOO_LARGE)
         read_elsewhere(op, stored, &row);

@@ -213,6 +213,24 @@ def test_user_agent(project):
                                 "device": {"family": "Pixel 7", "model": "Pixel 7", "brand": "Google", "type": "device"}}
 
 
+@pytest.mark.parametrize("padding", [0, 200_000], ids=["small", "large"])  # a large payload is read by another thread
+@pytest.mark.parametrize("sent, expected", [
+    ({"user": {"ip_address": "{{auto}}"}}, "127.0.0.1"),
+    ({"request": {"env": {"REMOTE_ADDR": "{{auto}}"}}}, "127.0.0.1"),
+    ({"platform": "javascript"}, "127.0.0.1"),
+    ({"platform": "javascript", "sdk": {"settings": {"infer_ip": "never"}}}, None),
+    ({"platform": "python"}, None),
+    ({"platform": "python", "sdk": {"settings": {"infer_ip": "auto"}}}, "127.0.0.1"),
+    ({"platform": "javascript", "user": {"ip_address": "198.51.100.7"}}, "198.51.100.7"),
+    ({"request": {"env": {"REMOTE_ADDR": "198.51.100.8"}}}, "198.51.100.8"),
+], ids=["auto", "auto in env", "javascript", "never", "python", "infer", "own", "env"])
+def test_client_address(project, sent, expected, padding):
+    """§5.7: {{auto}}, infer_ip and the platforms whose SDKs cannot know the address."""
+    extra = {"noise": os.urandom(padding // 2).hex()}
+    data = shown(project, wire.message_event("address", extra=extra, **sent))["data"]
+    assert data.get("user", {}).get("ip_address") == expected
+
+
 # ---- rows about other kinds of data, as far as they touch errors
 
 def test_measurements_are_stripped_off_errors(project):
