@@ -186,7 +186,8 @@ static int explain_listen(const struct config *c, int r)
 static int open_http(struct serve *s)
 {
     const struct config *c = s->config;
-    struct ingest_config ingest = {.spool = s->spool,
+    struct ingest_config ingest = {.public_url = c->public_url,
+                                   .spool = s->spool,
                                    .keys = s->keys,
                                    .threads = (unsigned)c->http_threads,
                                    .envelope_max_bytes = c->max_envelope_bytes,

@@ -151,7 +151,7 @@ static struct unknown *unknown_at(struct key_cache *c, const struct id128 *key)
 
 static enum key_verdict judge(const struct key_info *info, uint64_t project_id)
 {
-    return info->active && info->project_id == project_id ? KEY_OK : KEY_REJECTED;
+    return info->active && (info->project_id == project_id || project_id == KEY_ANY_PROJECT) ? KEY_OK : KEY_REJECTED;
 }
 
 enum key_verdict key_cache_check(struct key_cache *c, const struct id128 *key, uint64_t project_id, struct key_info *ret)

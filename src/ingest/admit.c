@@ -10,6 +10,7 @@
 
 #include "picket/base/error.h"
 #include "picket/event/items.h"
+#include "picket/protocol/dsn.h"
 
 void admit_init(struct admit *a)
 {
@@ -20,6 +21,7 @@ void admit_init(struct admit *a)
 void admit_done(struct admit *a)
 {
     buf_done(&a->decoded);
+    buf_done(&a->unwrapped);
     buf_done(&a->scratch);
     arena_done(&a->arena);
 }
@@ -190,6 +192,25 @@ static int read_items(struct admit *a, struct envelope *e)
     return 0;
 }
 
+/* A tunnel (browsers behind ad blockers) has no project in its path and no key in its headers: the dsn says both, if it is one of ours. */
+static int join_dsn(struct admit *a, struct str text)
+{
+    struct dsn dsn;
+    if (a->own_authority.n == 0)
+        return credentials_join_dsn(&a->credentials, text, a->project_id);
+    if (text.n == 0)
+        return -ERR_NO_CREDENTIALS;
+    int r = dsn_parse(text, &dsn);
+    if (r == 0 && !str_eq_nocase(dsn.authority, a->own_authority))
+        r = -ERR_FOREIGN_DSN;
+    if (r < 0)
+        return r;
+    a->project_id = dsn.project_id;
+    a->credentials.key = dsn.key;
+    a->credentials.present = true;
+    return 0;
+}
+
 static int read_envelope(struct admit *a, struct str body)
 {
     struct envelope e;
@@ -198,7 +219,7 @@ static int read_envelope(struct admit *a, struct str body)
         a->at = e.at;
         return r;
     }
-    r = credentials_join_dsn(&a->credentials, e.header.dsn, a->project_id);
+    r = join_dsn(a, e.header.dsn);
     return r < 0 ? r : read_items(a, &e);
 }
 
@@ -216,7 +237,76 @@ int admit_peek(struct admit *a)
         return r;
     r = envelope_open(start, &a->arena, &e);
     a->at = e.at;
-    return r < 0 ? r : credentials_join_dsn(&a->credentials, e.header.dsn, a->project_id);
+    return r < 0 ? r : join_dsn(a, e.header.dsn);
+}
+
+/* ---- one event without an envelope */
+
+static bool is_json(struct str s)
+{
+    s = str_trim(s);
+    return str_starts(s, STR("{")) || str_starts(s, STR("\xEF\xBB\xBF"));
+}
+
+/* Base64 as it comes through forms and mail: lines, and blanks where a '+' was decoded as in a query. <0: it is none. */
+static int unwrap_base64(struct str in, struct buf *out)
+{
+    AUTO_BUF struct buf clean = {0};
+    in = str_trim(in);
+    for (size_t i = 0; i < in.n; i++)
+        if (in.p[i] != '\n' && in.p[i] != '\r')
+            buf_append_char(&clean, in.p[i] == ' ' ? '+' : in.p[i]);
+    buf_reserve(out, 3 * clean.n / 4 + 3);
+    ptrdiff_t n = str_base64_decode(buf_str(&clean), (uint8_t *)out->p + out->n);
+    if (n < 0)
+        return -ERR_BAD_JSON;
+    out->n += (size_t)n;
+    return 0;
+}
+
+/* Old SDKs: the JSON, or its zlib, or the base64 of one of them. 1: *ret is the JSON text; 0: more than `max` comes out of it; <0: none of these. */
+static int unwrap(struct admit *a, struct str body, size_t max, struct str *ret)
+{
+    *ret = body;
+    if (is_json(body))
+        return 1;
+    AUTO_BUF struct buf bytes = {0};
+    if (unwrap_base64(body, &bytes) == 0) {
+        body = buf_str(&bytes);
+        if (is_json(body)) {
+            buf_clear(&a->unwrapped);
+            buf_append_str(&a->unwrapped, body);
+            *ret = buf_str(&a->unwrapped);
+            return 1;
+        }
+    }
+    buf_clear(&a->unwrapped);
+    int r = encoding_decode(ENCODING_DEFLATE, body, max, &a->unwrapped);
+    *ret = buf_str(&a->unwrapped);
+    return r == 0 ? 1 : r == -ERR_TOO_LARGE ? 0 : -ERR_BAD_JSON;
+}
+
+/* As an envelope's only item: its payload begins at 0. 1: not decided. */
+static int read_store(struct admit *a, struct str body, size_t max_decoded)
+{
+    struct envelope e = {.arena = &a->arena, .header.json = STR("{}")};
+    struct envelope_item item = {.kind = item_kind_of(STR("event"))};
+    size_t max = a->limits.event_max_bytes < max_decoded ? a->limits.event_max_bytes : max_decoded;
+    int r = unwrap(a, body, max, &item.payload);
+    if (r == 0 && max < a->limits.event_max_bytes)
+        return 1;
+    if (r <= 0)
+        return r < 0 ? r : -ERR_ITEM_TOO_LARGE;
+    r = take(a, &e, &item);
+    if (r < 0)
+        return r;
+    if (r == 0) {
+        a->unwanted = true;
+        leave(a, item.kind, r, item.payload.n);
+    }
+    a->has_id = true;
+    a->id = a->n_records ? a->records[0].event_id : id_random();
+    return 0;
 }
 
 int admit_run(struct admit *a, size_t max_decoded)
@@ -235,6 +325,13 @@ int admit_run(struct admit *a, size_t max_decoded)
         }
         body = buf_str(&a->decoded);
     }
-    a->result = body.n > a->limits.envelope_max_bytes ? -ERR_TOO_LARGE : read_envelope(a, body);
+    if (body.n > a->limits.envelope_max_bytes)
+        a->result = -ERR_TOO_LARGE;
+    else
+        a->result = a->form == ADMIT_STORE ? read_store(a, body, max_decoded) : read_envelope(a, body);
+    if (a->result == 1) {
+        a->result = 0;
+        return 1;
+    }
     return 0;
 }

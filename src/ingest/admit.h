@@ -24,9 +24,16 @@ struct admit_left {
     uint64_t bytes;
 };
 
+enum admit_form {
+    ADMIT_ENVELOPE,
+    ADMIT_STORE, /* one event: JSON, or in one of the wrappings of old SDKs (protocol §1.6) */
+};
+
 struct admit {
     /* in */
     struct admit_limits limits;
+    enum admit_form form;
+    struct str own_authority; /* of this server's DSNs, where the envelope's dsn names the project (a tunnel); else empty. Borrowed */
     enum content_encoding encoding;
     struct str body; /* borrowed, as sent */
     struct credentials credentials;
@@ -45,13 +52,14 @@ struct admit {
     bool unwanted; /* an item of a kind that is ITEM_UNWANTED was there */
     /* own */
     size_t record_bytes; /* of `records` */
-    struct buf decoded, scratch;
+    struct buf decoded, unwrapped, scratch;
     struct arena arena;
 };
 
 void admit_init(struct admit *a);
 void admit_done(struct admit *a);
-/* For a request that names no key outside its body: takes the envelope's dsn, decoding no more than its header may need. <0 as `result`. */
+/* For a request that names no key outside its body: takes the envelope's dsn, decoding no more than its header may need. <0 as `result`. Not
+ * for ADMIT_STORE. */
 MUST_CHECK int admit_peek(struct admit *a);
 /* Fills the out fields. With max_decoded below the envelope limit a body that inflates beyond it gives 1: not decided, call again with more. */
 MUST_CHECK int admit_run(struct admit *a, size_t max_decoded);

@@ -31,6 +31,7 @@ struct ingest {
     atomic_uint_fast64_t accepted_requests, accepted_events, refused_requests, left_items;
     struct tally *tally;
     struct ledger *ledger;
+    struct str own_authority;    /* host[:port] of this server's DSNs */
     struct buf unwanted_limits;  /* X-Sentry-Rate-Limits for who sends what is not stored */
     uv_timer_t telling, posting; /* these and all below: on the first HTTP worker's loop */
     struct spool_append post;
@@ -60,6 +61,7 @@ struct ingest_op {
     struct admit_job *job;
     struct key_query key_query;
     bool key_query_running;
+    bool is_pixel; /* a GET: the answer is an image */
     bool is_known; /* its key was verified: what becomes of it counts for the project */
     struct spool_append append;
     bool append_running;
@@ -94,6 +96,7 @@ static void name_reason(int r, const struct item_kind *kind, char dst[LEDGER_MAX
                  {-ERR_CORRUPT_BODY, "invalid_compression"},
                  {-ERR_BAD_ENCODING, "invalid_compression"},
                  {-ERR_TOO_LARGE, "too_large"},
+                 {-ERR_ITEM_TOO_LARGE, "too_large"},
                  {-ERR_SPOOL_SHARE, "backlog"},
                  {-ERR_SPOOL_FULL, "spool_full"},
                  {-ERR_EMPTY_ENVELOPE, "empty_envelope"}};
@@ -101,7 +104,7 @@ static void name_reason(int r, const struct item_kind *kind, char dst[LEDGER_MAX
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (names[i].error == r)
             reason = names[i].reason;
-    if (r == -ERR_ITEM_TOO_LARGE)
+    if (r == -ERR_ITEM_TOO_LARGE && kind->name.n)
         (void)snprintf(dst, LEDGER_MAX_REASON, "too_large:%.*s", (int)str_take(kind->name, 24).n, kind->name.p);
     else
         (void)snprintf(dst, LEDGER_MAX_REASON, "%s", reason);
@@ -132,8 +135,9 @@ static void account(struct ingest_op *op, int r, const struct item_kind *kind, u
 static void refuse(struct ingest_op *op, int r, struct str detail)
 {
     if (op->is_known)
-        account(op, r, item_kind_of(STR("")), 1, op->admit.body.n);
-    tally_add(op->ingest->tally, r, 1, op->admit.project_id, op->admit.credentials.client);
+        account(op, r, item_kind_of(op->admit.form == ADMIT_STORE ? STR("event") : STR("")), 1, op->admit.body.n);
+    uint64_t project = op->admit.project_id == KEY_ANY_PROJECT ? 0 : op->admit.project_id;
+    tally_add(op->ingest->tally, r, 1, project, op->admit.credentials.client);
     atomic_fetch_add_explicit(&op->ingest->refused_requests, 1, memory_order_relaxed);
     if (r != -ERR_SPOOL_SHARE) {
         http_answer_error(op->call, r, detail);
@@ -160,6 +164,10 @@ static void count_left_out(struct ingest_op *op)
     }
 }
 
+/* One transparent point, GIF89a. */
+static const char pixel[] = {'G', 'I', 'F', '8', '9', 'a',  1, 0, 1, 0, '\x80', 0, 0, 0, 0, 0, 0, 0,    0, 0x21, '\xf9', 4,
+                             1,   0,   0,   0,   0,   0x2c, 0, 0, 0, 0, 1,      0, 1, 0, 0, 2, 2, 0x44, 1, 0,    0x3b};
+
 static void answer_accepted(struct ingest_op *op)
 {
     struct ingest *i = op->ingest;
@@ -171,6 +179,10 @@ static void answer_accepted(struct ingest_op *op)
     struct json_writer w;
     if (a->unwanted && i->unwanted_limits.n)
         http_add_header(op->call, STR("x-sentry-rate-limits"), buf_str(&i->unwanted_limits));
+    if (op->is_pixel) {
+        http_answer(op->call, 200, STR("image/gif"), str_of(pixel, sizeof pixel));
+        return;
+    }
     json_writer_init(&w, &out);
     json_begin_object(&w);
     if (a->has_id) {
@@ -284,6 +296,8 @@ static void admit_elsewhere(struct ingest_op *op)
     memcpy(job->body, body.p, body.n);
     admit_init(&job->admit);
     job->admit.limits = op->admit.limits;
+    job->admit.form = op->admit.form;
+    job->admit.own_authority = op->admit.own_authority;
     job->admit.encoding = op->admit.encoding;
     job->admit.body = str_of(job->body, body.n);
     job->admit.credentials = op->admit.credentials;
@@ -305,6 +319,7 @@ static void decode(struct ingest_op *op, const struct key_info *key)
     struct admit *a = &op->admit;
     op->is_known = true;
     a->key_id = (uint64_t)key->key_id;
+    a->project_id = key->project_id;
     if (spool_turns_away(op->ingest->config.spool, a->project_id, a->body.n) < 0)
         refuse(op, -ERR_SPOOL_SHARE, STR(""));
     else if (a->body.n > INLINE_BODY_BYTES || admit_run(a, INLINE_DECODED_BYTES) == 1)
@@ -375,7 +390,7 @@ static int read_encoding(const struct http_call *call, enum content_encoding *re
     return encoding_parse(http_header(call, "content-encoding"), ret);
 }
 
-static void handle_envelope(struct http_call *call)
+static struct ingest_op *begin(struct http_call *call, enum admit_form form)
 {
     struct ingest *i = call->module;
     struct ingest_op *op = http_on_dispose(call, sizeof *op, dispose);
@@ -384,17 +399,52 @@ static void handle_envelope(struct http_call *call)
     admit_init(&op->admit);
     struct admit *a = op->done = &op->admit;
     a->limits = (struct admit_limits){i->config.envelope_max_bytes, i->config.event_max_bytes};
+    a->form = form;
     a->received_us = clock_wall_us();
     a->body = http_body_bytes(call);
     (void)http_client_address(call, a->addr); /* its text is not needed here */
-    if (!str_to_u64(call->params[0], &a->project_id)) {
-        refuse(op, -ERR_BAD_PROJECT, STR(""));
-        return;
-    }
-    int r = read_credentials(call, &a->credentials);
+    return op;
+}
+
+/* False: refused. */
+static bool read_project(struct ingest_op *op)
+{
+    if (str_to_u64(op->call->params[0], &op->admit.project_id) && op->admit.project_id != KEY_ANY_PROJECT)
+        return true;
+    op->admit.project_id = 0;
+    refuse(op, -ERR_BAD_PROJECT, STR(""));
+    return false;
+}
+
+static void read_head(struct ingest_op *op)
+{
+    struct admit *a = &op->admit;
+    int r = read_credentials(op->call, &a->credentials);
     if (r == 0)
-        r = read_encoding(call, &a->encoding);
+        r = read_encoding(op->call, &a->encoding);
     if (r == 0 && !a->credentials.present)
+        r = a->form == ADMIT_ENVELOPE ? admit_peek(a) : -ERR_NO_CREDENTIALS;
+    if (r < 0)
+        refuse_at(op, r);
+    else
+        check_key(op);
+}
+
+static void handle_envelope(struct http_call *call)
+{
+    struct ingest_op *op = begin(call, ADMIT_ENVELOPE);
+    if (read_project(op))
+        read_head(op);
+}
+
+/* The envelope's dsn names key and project; whatever else the request carries is not looked at. */
+static void handle_tunnel(struct http_call *call)
+{
+    struct ingest_op *op = begin(call, ADMIT_ENVELOPE);
+    struct admit *a = &op->admit;
+    a->own_authority = op->ingest->own_authority;
+    int r = read_encoding(call, &a->encoding);
+    if (r == 0)
         r = admit_peek(a);
     if (r < 0)
         refuse_at(op, r);
@@ -402,10 +452,59 @@ static void handle_envelope(struct http_call *call)
         check_key(op);
 }
 
+/* ---- /store/ (protocol §1.6): what SDKs sent before there were envelopes; some send envelopes here */
+
+static struct ingest_op *begin_store(struct http_call *call)
+{
+    bool is_envelope = str_starts_nocase(http_header(call, "content-type"), STR("application/x-sentry-envelope"));
+    return begin(call, is_envelope ? ADMIT_ENVELOPE : ADMIT_STORE);
+}
+
+static void handle_store(struct http_call *call)
+{
+    struct ingest_op *op = begin_store(call);
+    if (read_project(op))
+        read_head(op);
+}
+
+static void handle_store_by_key(struct http_call *call)
+{
+    struct ingest_op *op = begin_store(call);
+    op->admit.project_id = KEY_ANY_PROJECT;
+    read_head(op);
+}
+
+static void read_pixel(struct ingest_op *op)
+{
+    op->is_pixel = true;
+    if (!http_query_param(op->call, STR("sentry_data"), &op->admit.body))
+        op->admit.body = STR("");
+    read_head(op);
+}
+
+static void handle_pixel(struct http_call *call)
+{
+    struct ingest_op *op = begin(call, ADMIT_STORE);
+    if (read_project(op))
+        read_pixel(op);
+}
+
+static void handle_pixel_by_key(struct http_call *call)
+{
+    struct ingest_op *op = begin(call, ADMIT_STORE);
+    op->admit.project_id = KEY_ANY_PROJECT;
+    read_pixel(op);
+}
+
 /* ---- the module */
 
 static const struct http_route routes[] = {
     {HTTP_POST, "/api/{project}/envelope/", HTTP_INGEST, HTTP_NO_BODY, handle_envelope},
+    {HTTP_POST, "/api/{project}/store/", HTTP_INGEST, HTTP_NO_BODY, handle_store},
+    {HTTP_GET, "/api/{project}/store/", HTTP_INGEST, HTTP_NO_BODY, handle_pixel},
+    {HTTP_POST, "/api/store/", HTTP_INGEST, HTTP_NO_BODY, handle_store_by_key},
+    {HTTP_GET, "/api/store/", HTTP_INGEST, HTTP_NO_BODY, handle_pixel_by_key},
+    {HTTP_POST, "/tunnel/", HTTP_INGEST, HTTP_NO_BODY, handle_tunnel},
 };
 
 static void on_telling(uv_timer_t *timer)
@@ -498,6 +597,17 @@ void ingest_settle(struct ingest *i)
     assert(r == 0);
 }
 
+static struct str authority_of(struct str url)
+{
+    for (struct str rest = url; rest.n; rest = str_drop(rest, 1)) {
+        if (str_starts(rest, STR("://"))) {
+            rest = str_drop(rest, 3);
+            return str_take(rest, str_find(rest, '/'));
+        }
+    }
+    return url;
+}
+
 int ingest_open(const struct ingest_config *config, struct ingest **ret)
 {
     struct ingest *i = calloc(1, sizeof *i + config->threads * sizeof(struct spool_port *));
@@ -507,6 +617,7 @@ int ingest_open(const struct ingest_config *config, struct ingest **ret)
     i->tally = tally_new();
     i->ledger = ledger_new();
     item_unwanted_limits(&i->unwanted_limits);
+    i->own_authority = authority_of(str_from(config->public_url));
     i->module = (struct http_module){
         .routes = routes, .n_routes = ARRAY_LEN(routes), .ctx = i, .worker_start = worker_start, .worker_stop = worker_stop};
     *ret = i;

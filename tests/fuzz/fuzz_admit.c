@@ -1,4 +1,4 @@
-/* fuzz_admit.c: a whole body at the door, plain or compressed (the first byte says which). What is taken is bounded, lies in the decoded body,
+/* fuzz_admit.c: a whole body at the door, an envelope or one event, plain or compressed (the first byte says which). What is taken is bounded, lies in the decoded body,
  * has an id of its own, and is a JSON object that the digest can read; what is refused leaves nothing behind. */
 #include "fuzz.h"
 
@@ -12,6 +12,8 @@ static void check_record(const struct admit *a, unsigned i)
 {
     const struct spool_record *r = &a->records[i];
     struct str whole = a->encoding == ENCODING_IDENTITY ? a->body : buf_str(&a->decoded);
+    if (a->unwrapped.n)
+        whole = buf_str(&a->unwrapped);
     assert(r->payload.n <= EVENT_MAX && r->payload.p >= whole.p && r->payload.p + r->payload.n <= whole.p + whole.n);
     assert(r->project_id == 42 && r->key_id == 7 && str_is_utf8(r->meta));
     for (unsigned j = 0; j < i; j++)
@@ -37,12 +39,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct admit a;
     admit_init(&a);
     a.limits = (struct admit_limits){.envelope_max_bytes = ENVELOPE_MAX, .event_max_bytes = EVENT_MAX};
-    a.encoding = data[0] < 5 ? (enum content_encoding)data[0] : ENCODING_IDENTITY;
-    a.body = str_of((const char *)data, size);
-    if (data[0] < 5)
-        a.body = str_drop(a.body, 1);
+    bool is_told = data[0] < 10;
+    a.encoding = is_told ? (enum content_encoding)(data[0] % 5) : ENCODING_IDENTITY;
+    a.form = is_told && data[0] >= 5 ? ADMIT_STORE : ADMIT_ENVELOPE;
+    a.body = str_drop(str_of((const char *)data, size), is_told);
     a.credentials =
-        (struct credentials){.present = data[0] != '\t', .key = {{0x9e, 0xc7}}}; /* a blank before it is no part of an envelope */
+        (struct credentials){.present = data[0] != '\v', .key = {{0x9e, 0xc7}}}; /* a blank before it is no part of an envelope */
     a.project_id = 42;
     a.key_id = 7;
     a.received_us = INT64_C(1795262400000000);

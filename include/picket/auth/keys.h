@@ -17,6 +17,9 @@ struct key_cache;
 MUST_CHECK int key_cache_open(struct key_cache **ret);
 void key_cache_free(struct key_cache *c);
 
+/* For who does not name one: the key says which it is (ret->project_id). */
+#define KEY_ANY_PROJECT UINT64_MAX
+
 /* KEY_OK: active and of this project. KEY_REJECTED: known to be anything else. KEY_MISS: ask with key_query_start. Any thread. */
 enum key_verdict key_cache_check(struct key_cache *c, const struct id128 *key, uint64_t project_id, struct key_info *ret);
 

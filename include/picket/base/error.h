@@ -27,6 +27,7 @@ enum error_fate {
     X(BAD_KEY,              2007, 400, FATE_NONE,  "ValidationError", "bad sentry DSN public key: 32 hexadecimal digits are expected") \
     X(DSN_MISMATCH,         2008, 400, FATE_NONE,  "ValidationError", "invalid envelope: its dsn names another key or project than the request") \
     X(KEY_REJECTED,         2009, 403, FATE_NONE,  "Forbidden",       "event submission rejected: unknown or disabled key, or a key of another project") \
+    X(FOREIGN_DSN,          2011, 403, FATE_NONE,  "Forbidden",       "the tunnel takes envelopes for this server only: their dsn names another host") \
     X(KEY_UNVERIFIED,       2010, 503, FATE_NONE,  "Unavailable",     "the key cannot be verified now because the database is away: try again later") \
     /* content encodings: protocol §2.4 */                                                                                       \
     X(BAD_ENCODING,         2101, 415, FATE_NONE,  "ValidationError", "unsupported content encoding: use gzip, deflate, br, zstd or identity, one at a time") \

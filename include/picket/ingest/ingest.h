@@ -12,6 +12,7 @@ struct ingest_config {
     unsigned threads;          /* of the HTTP server */
     size_t envelope_max_bytes; /* decoded */
     size_t event_max_bytes;    /* one event's JSON */
+    const char *public_url;    /* what DSNs begin with: whose envelopes the tunnel takes. Borrowed */
 };
 MUST_CHECK int ingest_open(const struct ingest_config *config, struct ingest **ret);
 /* When the server is closed and the spool is not: what the door has left to account for goes into the spool. Blocks for a commit. */
