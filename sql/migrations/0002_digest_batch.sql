@@ -8,7 +8,7 @@
 --
 -- Why it is exact: events go in first, and whatever is counted or created afterwards is computed from the rows that INSERT returned.
 -- Why it cannot deadlock with itself: locks are taken in classes, always in this order, and ascending within each class:
---   numbering of projects that may get a new issue < events (unique keys) < issues < hourly rows < project counters < outcomes.
+--   numbering of projects that may get a new issue < events (unique keys) < issues < hourly rows < project counters.
 -- Why two workers never make two issues of one new group: the numbering row of the project is locked before groups are looked up a second
 --   time; each statement of the function sees what was committed before it started (READ COMMITTED).
 CREATE SEQUENCE digest_batch_id AS bigint;
@@ -19,7 +19,7 @@ CREATE FUNCTION digest_batch(
     g_filename text[], g_module text[], g_function text[], g_level text[], g_platform text[],
     r_group int[], r_id uuid[], r_event_id uuid[], r_received timestamptz[], r_timestamp timestamptz[], r_title text[],
     r_level text[], r_platform text[], r_release text[], r_environment text[], r_server text[], r_sdk_name text[], r_sdk_version text[],
-    r_addr inet[], r_payload bytea[], r_key bigint[]
+    r_addr inet[], r_payload bytea[]
 ) RETURNS smallint[] LANGUAGE plpgsql
 -- Plans are for index look-ups whatever the statistics say: a plan made while a table was empty is kept when it is full. Look-ups ask for a
 -- range of one value and its order, because then only the index meant can serve: with an equality all indexes of an empty table tie.
@@ -156,15 +156,6 @@ BEGIN
     SELECT array_agg((CASE WHEN v_gid[r.grp] IS NULL THEN 2 WHEN s.id IS NULL THEN 0 ELSE 1 END)::smallint ORDER BY r.n)
       INTO v_outcome
       FROM unnest(r_group, r_id) WITH ORDINALITY r(grp, id, n) LEFT JOIN unnest(v_stored) s(id) ON s.id = r.id;
-
-    -- The account (category error is 1): accepted, or a duplicate. A record that is there under its own id came once and is delivered again.
-    INSERT INTO outcomes AS o (project_id, hour, category, outcome, reason, key_id, quantity)
-    SELECT g_project[r.grp], v_hour, 1, CASE r.outcome WHEN 1 THEN 0 ELSE 3 END, CASE r.outcome WHEN 1 THEN '' ELSE 'duplicate' END, r.key, count(*)
-      FROM unnest(r_group, r_id, r_key, v_outcome) r(grp, id, key, outcome)
-     WHERE r.outcome = 1
-        OR (r.outcome = 0 AND NOT EXISTS (SELECT FROM events e WHERE e.project_id = g_project[r.grp] AND e.id BETWEEN r.id AND r.id))
-     GROUP BY 1, 4, 5, 6 ORDER BY 1, 4, 5, 6
-        ON CONFLICT (project_id, hour, category, outcome, reason, key_id) DO UPDATE SET quantity = o.quantity + excluded.quantity;
     RETURN v_outcome;
 END $$;
 

@@ -165,32 +165,15 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- Transactions that have the table of events.
-CREATE FUNCTION retention_holders() RETURNS TABLE (holder text) LANGUAGE sql VOLATILE AS $$
-    SELECT l.virtualtransaction FROM pg_locks l
-     WHERE l.locktype = 'relation' AND l.relation = 'events'::regclass AND l.granted AND l.pid <> pg_backend_pid()
-       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-$$;
-
--- Waits p_lock_ms for the lock and no longer: who stands behind it in line waits as long. It does not stand in line at all behind a transaction
--- that has kept the table for that long already (pg_dump): nobody should wait for what will not come. By pg_locks, which hides nobody's
--- sessions. SQLSTATE 55P03: try again.
+-- Waits p_lock_ms for the lock and no longer: who stands behind it in line waits as long. SQLSTATE 55P03: try again.
 CREATE FUNCTION retention_swap(p_day date, p_stage smallint, p_horizon bigint, p_lock_ms int) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     v_old   text := 'events_' || to_char(p_day, 'YYYYMMDD');
     v_new   text := v_old || '_new';
     v_late  bigint;
     v_empty boolean;
-    v_held  text[];
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('picket.retention'));
-    v_held := ARRAY(SELECT holder FROM retention_holders());
-    IF v_held <> '{}' THEN
-        PERFORM pg_sleep(p_lock_ms / 1000.0);
-        IF v_held && ARRAY(SELECT holder FROM retention_holders()) THEN
-            RAISE 'events is in use by a long transaction' USING ERRCODE = 'lock_not_available';
-        END IF;
-    END IF;
     PERFORM set_config('lock_timeout', p_lock_ms::text, true);
     LOCK TABLE events IN ACCESS EXCLUSIVE MODE;
     -- a run that lost its connection lost its lock, too: what lies there may be another's
@@ -240,8 +223,6 @@ BEGIN
      WHERE h.project_id = o.project_id AND h.issue_id = o.issue_id AND h.hour = o.hour;
     GET DIAGNOSTICS v_gone = ROW_COUNT;
     v_all := v_all + v_gone;
-
-    v_all := v_all + retention_tidy_reports(p_now, v_until, p_limit);
 
     -- what a jumping clock put beside the days
     WITH gone AS (

@@ -1,9 +1,17 @@
 -- What is no event: accounts of what was taken and what was not, sessions, feedback.
 --
--- digest_reports() ends a batch that holds such items: it stores them and claims the batch's spool range in one transaction, so they are counted
--- once though they have no id. Input, made by src/digest/batch.c from what src/event reads: x_* arrays, one element per item; x_report is a JSON
--- object with some of the members outcomes, cases, sessions, feedback. Statements of one project wait for each other (an advisory lock per project,
--- ascending): what a session's update changes depends on the updates before it. Outcomes come last, as in digest_batch.
+-- digest_reports() ends a batch that holds such items: it stores them and claims the batch's spool range in one transaction. They have no row that
+-- would tell a second delivery, so the ids of their spool records are kept for a while (report_ids): whatever is delivered twice, by a cut
+-- connection, a crash or a statement that outlived its process, counts once.
+--
+-- Input, made by src/digest/batch.c from what src/event reads: x_* arrays, one element per item; x_report is a JSON object with some of the members
+-- outcomes, cases, sessions, feedback. Statements of one project wait for each other (an advisory lock per project, ascending): what a session's
+-- update changes depends on the updates before it. Outcomes come last, as in digest_batch.
+
+-- Records that digest_reports has stored, for as long as one could be delivered again.
+CREATE TABLE report_ids (
+    id uuid PRIMARY KEY                         -- UUIDv7 of the receipt
+);
 
 -- Every item of every request is counted once (protocol §4.8). Numbers of categories and outcomes: include/picket/protocol/category.h.
 CREATE TABLE outcomes (
@@ -144,8 +152,7 @@ BEGIN
      WHERE (excluded.errored AND NOT u.errored) OR (excluded.crashed AND NOT u.crashed);
 END $$;
 
-CREATE FUNCTION digest_reports(
-    p_node uuid, p_segment bigint, p_from bigint, p_to bigint,
+CREATE FUNCTION digest_reports_store(
     x_kind smallint[], x_project int[], x_key bigint[], x_id uuid[], x_event_id uuid[], x_received timestamptz[], x_addr inet[], x_report text[]
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -154,8 +161,6 @@ DECLARE
     s_project  int[];
     s_session  jsonb[];
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtext('picket.reports'), p.id)
-       FROM (SELECT DISTINCT x.id FROM unnest(x_project) x(id) ORDER BY x.id) p;
     SELECT array_agg(x.report::jsonb ORDER BY x.n), array_agg(p.id ORDER BY x.n)
       INTO v_report, v_project
       FROM unnest(x_report, x_project) WITH ORDINALITY x(report, project_id, n) LEFT JOIN projects p ON p.id = x.project_id;
@@ -200,23 +205,105 @@ BEGIN
       JOIN projects p ON p.id = t.project_id
      GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
         ON CONFLICT (project_id, hour, category, outcome, reason, key_id) DO UPDATE SET quantity = o.quantity + excluded.quantity;
+END $$;
 
+CREATE FUNCTION digest_reports(
+    p_node uuid, p_segment bigint, p_from bigint, p_to bigint,
+    x_kind smallint[], x_project int[], x_key bigint[], x_id uuid[], x_event_id uuid[], x_received timestamptz[], x_addr inet[], x_report text[]
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('picket.reports'), p.id)
+       FROM (SELECT DISTINCT x.id FROM unnest(x_project) x(id) ORDER BY x.id) p;
+    WITH fresh AS (
+        INSERT INTO report_ids (id) SELECT DISTINCT x.id FROM unnest(x_id) x(id) ORDER BY x.id ON CONFLICT DO NOTHING RETURNING id)
+    SELECT array_agg(x.kind ORDER BY x.n), array_agg(x.project ORDER BY x.n), array_agg(x.key ORDER BY x.n), array_agg(x.id ORDER BY x.n),
+           array_agg(x.event_id ORDER BY x.n), array_agg(x.received ORDER BY x.n), array_agg(x.addr ORDER BY x.n), array_agg(x.report ORDER BY x.n)
+      INTO x_kind, x_project, x_key, x_id, x_event_id, x_received, x_addr, x_report
+      FROM unnest(x_kind, x_project, x_key, x_id, x_event_id, x_received, x_addr, x_report) WITH ORDINALITY
+           x(kind, project, key, id, event_id, received, addr, report, n)
+      JOIN fresh USING (id);
+    IF x_id IS NOT NULL THEN
+        PERFORM digest_reports_store(x_kind, x_project, x_key, x_id, x_event_id, x_received, x_addr, x_report);
+    END IF;
     INSERT INTO digest_batches (id, node, segment, from_offset, to_offset, records, events)
     VALUES (nextval('digest_batch_id'), p_node, p_segment, p_from, p_to, coalesce(cardinality(x_kind), 0), 0);
 END $$;
 
--- Called by retention_tidy (0003): counts that are older than events are kept, what is left of deleted projects, sessions that nothing can change.
+-- Which items cannot be stored, and why: each is tried by itself and taken back. Their place (from 1), SQLSTATE and constraint.
+CREATE FUNCTION digest_reports_probe(
+    x_kind smallint[], x_project int[], x_key bigint[], x_id uuid[], x_event_id uuid[], x_received timestamptz[], x_addr inet[], x_report text[]
+) RETURNS TABLE (place bigint, state text, constraint_name text) LANGUAGE plpgsql AS $$
+DECLARE
+    n int := coalesce(cardinality(x_kind), 0);
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('picket.reports'), p.id)
+       FROM (SELECT DISTINCT x.id FROM unnest(x_project) x(id) ORDER BY x.id) p;
+    FOR i IN 1 .. n LOOP
+        BEGIN
+            PERFORM digest_reports_store(x_kind[i:i], x_project[i:i], x_key[i:i], x_id[i:i], x_event_id[i:i], x_received[i:i], x_addr[i:i],
+                                         x_report[i:i]);
+            RAISE SQLSTATE 'PKOK0';
+        EXCEPTION
+            WHEN SQLSTATE 'PKOK0' THEN NULL;
+            WHEN OTHERS THEN
+                GET STACKED DIAGNOSTICS constraint_name = CONSTRAINT_NAME;
+                place := i;
+                state := SQLSTATE;
+                RETURN NEXT;
+        END;
+    END LOOP;
+END $$;
+
+-- A batch's events, stored by digest_batch and accounted for in the same transaction (category error is 1). Outcome 3: the record is there under its
+-- own id, it came once and is delivered again. Duplicates are counted with the claim of their range: by this statement if it claims it, for the
+-- first time; else by digest_reports.
+CREATE FUNCTION digest_events(
+    p_node uuid, p_segment bigint, p_from bigint, p_to bigint, p_version smallint,
+    g_project int[], g_hash bytea[], g_type text[], g_value text[], g_title text[], g_transaction text[],
+    g_filename text[], g_module text[], g_function text[], g_level text[], g_platform text[],
+    r_group int[], r_id uuid[], r_event_id uuid[], r_received timestamptz[], r_timestamp timestamptz[], r_title text[],
+    r_level text[], r_platform text[], r_release text[], r_environment text[], r_server text[], r_sdk_name text[], r_sdk_version text[],
+    r_addr inet[], r_payload bytea[], r_key bigint[]
+) RETURNS smallint[] LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    v_outcome smallint[] := digest_batch(
+        p_node, p_segment, p_from, p_to, p_version, g_project, g_hash, g_type, g_value, g_title, g_transaction, g_filename, g_module,
+        g_function, g_level, g_platform, r_group, r_id, r_event_id, r_received, r_timestamp, r_title, r_level, r_platform, r_release,
+        r_environment, r_server, r_sdk_name, r_sdk_version, r_addr, r_payload);
+    v_counts boolean := p_to > p_from AND (SELECT count(*) FROM digest_batches b
+                                            WHERE b.node = p_node AND b.segment = p_segment AND b.from_offset = p_from AND b.to_offset > p_from) = 1;
+BEGIN
+    IF 0 = ANY (v_outcome) THEN
+        SELECT array_agg(CASE WHEN r.outcome = 0 AND e.found THEN 3 ELSE r.outcome END::smallint ORDER BY r.n)
+          INTO v_outcome
+          FROM unnest(r_group, r_id, v_outcome) WITH ORDINALITY r(grp, id, outcome, n)
+          LEFT JOIN LATERAL (SELECT true AS found FROM events e
+                              WHERE r.outcome = 0 AND e.project_id = g_project[r.grp] AND e.id BETWEEN r.id AND r.id ORDER BY e.id LIMIT 1) e ON true;
+    END IF;
+    INSERT INTO outcomes AS o (project_id, hour, category, outcome, reason, key_id, quantity)
+    SELECT g_project[r.grp], date_trunc('hour', r_received[1], 'UTC'), 1, CASE r.outcome WHEN 1 THEN 0 ELSE 3 END,
+           CASE r.outcome WHEN 1 THEN '' ELSE 'duplicate' END, r.key, count(*)
+      FROM unnest(r_group, r_id, r_key, v_outcome) r(grp, id, key, outcome)
+     WHERE r.outcome = 1 OR (r.outcome = 0 AND v_counts)
+     GROUP BY 1, 4, 5, 6 ORDER BY 1, 4, 5, 6
+        ON CONFLICT (project_id, hour, category, outcome, reason, key_id) DO UPDATE SET quantity = o.quantity + excluded.quantity;
+    RETURN v_outcome;
+END $$;
+
+-- Beside retention_tidy (0003): counts that are older than events are kept, what is left of deleted projects, sessions that nothing can change.
 CREATE INDEX outcomes_hour ON outcomes USING brin (hour) WITH (pages_per_range = 16, autosummarize = on);
 CREATE INDEX release_hours_hour ON release_hours USING brin (hour) WITH (pages_per_range = 16, autosummarize = on);
 CREATE INDEX release_users_hour ON release_users USING brin (hour) WITH (pages_per_range = 16, autosummarize = on);
-CREATE FUNCTION retention_tidy_reports(p_now timestamptz, p_until timestamptz, p_limit int) RETURNS bigint LANGUAGE plpgsql AS $$
+CREATE FUNCTION retention_tidy_reports(p_now timestamptz, p_days int, p_limit int) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
+    v_until timestamptz;
     v_table text;
     v_all   bigint := 0;
     v_gone  bigint;
 BEGIN
+    SELECT date_trunc('day', p_now, 'UTC') - make_interval(days => greatest(p_days, coalesce(max(retention_days), 0))) INTO v_until FROM projects;
     FOREACH v_table IN ARRAY ARRAY['outcomes', 'release_hours', 'release_users'] LOOP
-        EXECUTE format('DELETE FROM %1$I WHERE ctid IN (SELECT ctid FROM %1$I WHERE hour < $1 LIMIT $2)', v_table) USING p_until, p_limit;
+        EXECUTE format('DELETE FROM %1$I WHERE ctid IN (SELECT ctid FROM %1$I WHERE hour < $1 LIMIT $2)', v_table) USING v_until, p_limit;
         GET DIAGNOSTICS v_gone = ROW_COUNT;
         v_all := v_all + v_gone;
     END LOOP;
@@ -226,8 +313,39 @@ BEGIN
         GET DIAGNOSTICS v_gone = ROW_COUNT;
         v_all := v_all + v_gone;
     END LOOP;
+    -- what people wrote goes with the events of its day
+    DELETE FROM feedback WHERE ctid IN (SELECT ctid FROM feedback WHERE id < uuid7_floor(v_until) LIMIT p_limit);
+    GET DIAGNOSTICS v_gone = ROW_COUNT;
+    v_all := v_all + v_gone;
+    DELETE FROM report_ids WHERE ctid IN (SELECT ctid FROM report_ids WHERE id < uuid7_floor(p_now - interval '8 days') ORDER BY id LIMIT p_limit);
+    GET DIAGNOSTICS v_gone = ROW_COUNT;
+    v_all := v_all + v_gone;
     -- sessions are taken for five days after they began (src/event/session.c)
     DELETE FROM session_states WHERE ctid IN (SELECT ctid FROM session_states WHERE updated_at < p_now - interval '6 days' LIMIT p_limit);
     GET DIAGNOSTICS v_gone = ROW_COUNT;
     RETURN v_all + v_gone;
+END $$;
+
+-- ---- retention's swap (0003) and transactions that keep the table
+
+-- Transactions that have the table of events. By pg_locks, which hides nobody's sessions.
+CREATE FUNCTION retention_holders() RETURNS TABLE (holder text) LANGUAGE sql VOLATILE AS $$
+    SELECT l.virtualtransaction FROM pg_locks l
+     WHERE l.locktype = 'relation' AND l.relation = 'events'::regclass AND l.granted AND l.pid <> pg_backend_pid()
+       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+$$;
+
+-- retention_swap, but it does not stand in line behind a transaction that has kept the table for p_lock_ms already (pg_dump): nobody should wait
+-- behind it for what will not come. SQLSTATE 55P03: try again.
+CREATE FUNCTION retention_swap_unless_held(p_day date, p_stage smallint, p_horizon bigint, p_lock_ms int) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    v_held text[] := ARRAY(SELECT holder FROM retention_holders());
+BEGIN
+    IF v_held <> '{}' THEN
+        PERFORM pg_sleep(p_lock_ms / 1000.0);
+        IF v_held && ARRAY(SELECT holder FROM retention_holders()) THEN
+            RAISE 'events is in use by a long transaction' USING ERRCODE = 'lock_not_available';
+        END IF;
+    END IF;
+    RETURN retention_swap(p_day, p_stage, p_horizon, p_lock_ms);
 END $$;

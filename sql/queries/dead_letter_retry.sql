@@ -3,7 +3,7 @@
 WITH letter AS MATERIALIZED (
     SELECT id, remote_addr FROM dead_letters WHERE id = $33::bigint AND status = 'retry' FOR UPDATE SKIP LOCKED),
 tried AS MATERIALIZED (
-    SELECT id, (digest_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25,
+    SELECT id, (digest_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25,
                              $26, $27, $28, $29, CASE WHEN remote_addr IS NULL THEN $30::inet[] ELSE ARRAY[remote_addr] END, $31, $32))[1] AS outcome
       FROM letter)
 UPDATE dead_letters d

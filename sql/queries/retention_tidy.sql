@@ -1,1 +1,1 @@
-SELECT retention_tidy($1::timestamptz, $2::int, $3::int)
+SELECT retention_tidy($1::timestamptz, $2::int, $3::int) + retention_tidy_reports($1::timestamptz, $2::int, $3::int)

@@ -220,12 +220,12 @@ PGconn *db_lookup_connect(struct db_lookup *l, const char *application, unsigned
     set(&k, "keepalives_count", "3");
     set(&k, "tcp_user_timeout", "30000");
     set(&k, "gssencmode", "disable");
-    set(&k, "fallback_application_name", application);
     for (const PQconninfoOption *o = l->options; o->keyword; o++)
         if (o->val)
             set(&k, o->keyword, o->val);
     /* What Picket relies on comes last and wins. */
     set(&k, "client_encoding", "UTF8");
+    set(&k, "application_name", application); /* retention tells batches by it (sql/migrations, retention_quiet) */
     const char *given = option(l, "options");
     buf_printf(&options, "%s -c statement_timeout=%u -c TimeZone=UTC -c client_min_messages=warning", given ? given : "", statement_ms);
     set(&k, "options", buf_cstr(&options));

@@ -49,6 +49,7 @@ void batch_done(struct batch *b)
 void batch_clear(struct batch *b)
 {
     b->n_records = b->n_items = b->n_open = 0;
+    b->claims = false;
     arena_reset(&b->arena);
     if (b->bytes.cap > KEEP_BYTES)
         buf_done(&b->bytes);
@@ -286,8 +287,13 @@ static void put_record(struct batch *b, const struct batch_item *item)
 
 bool batch_has_rest(const struct batch *b)
 {
+    return !b->claims;
+}
+
+static bool has_dead(const struct batch *b)
+{
     for (unsigned i = 0; i < b->n_items; i++)
-        if (i >= b->n_open || b->items[i].outcome == OUTCOME_DEAD)
+        if (b->items[i].outcome == OUTCOME_DEAD)
             return true;
     return false;
 }
@@ -302,17 +308,17 @@ void batch_bind(struct batch *b, struct db_query *q, const struct id128 *node, u
     for (unsigned i = from; i < to; i++)
         put_record(b, &b->items[i]);
 
-    bool whole = from == 0 && to == b->n_open && !batch_has_rest(b);
+    b->claims = from == 0 && to == b->n_items && !has_dead(b);
     db_bind_id(q, node);
     db_bind_i64(q, (int64_t)b->range.segment);
     db_bind_i64(q, (int64_t)b->range.from);
-    db_bind_i64(q, (int64_t)(whole ? b->range.to : b->range.from));
+    db_bind_i64(q, (int64_t)(b->claims ? b->range.to : b->range.from));
     db_bind_i16(q, EVENT_GROUPING_VERSION);
     for (unsigned i = 0; i < A_COUNT; i++)
         db_bind_array(q, &b->arrays[i]);
 }
 
-/* Copies of an event within the batch never reach the statement of the events, which counts the others. */
+/* The account of a copy of an event. */
 static struct str duplicate_report(struct batch *b, const struct batch_item *item)
 {
     struct json_writer w;
@@ -335,17 +341,31 @@ static struct str duplicate_report(struct batch *b, const struct batch_item *ite
 
 enum rest_array { X_KIND, X_PROJECT, X_KEY, X_ID, X_EVENT_ID, X_RECEIVED, X_ADDR, X_REPORT, X_COUNT };
 
-void batch_bind_rest(struct batch *b, struct db_query *q, const struct id128 *node, unsigned from, unsigned to, bool claims)
+/* A statement that claims the range accounts for its duplicates itself; others leave that to the one that does. */
+static bool is_repeated(const struct batch *b, unsigned i)
+{
+    return b->items[i].outcome == OUTCOME_DUPLICATE;
+}
+
+void batch_bind_claim(const struct batch *b, struct db_query *q, const struct id128 *node)
+{
+    db_bind_id(q, node);
+    db_bind_i64(q, (int64_t)b->range.segment);
+    db_bind_i64(q, (int64_t)b->range.from);
+    db_bind_i64(q, (int64_t)b->range.to);
+}
+
+void batch_bind_rest(struct batch *b, struct db_query *q)
 {
     static const enum db_type types[X_COUNT] = {[X_KIND] = DB_I16,    [X_PROJECT] = DB_I32,   [X_KEY] = DB_I64,   [X_ID] = DB_ID,
                                                 [X_EVENT_ID] = DB_ID, [X_RECEIVED] = DB_TIME, [X_ADDR] = DB_INET, [X_REPORT] = DB_TEXT};
     struct db_array *a = b->arrays;
     for (unsigned i = 0; i < X_COUNT; i++)
         db_array_start(&a[i], types[i]);
-    for (unsigned i = from; i < to; i++) {
+    for (unsigned i = 0; i < b->n_items; i++) {
         const struct batch_item *item = &b->items[i];
         const struct spool_record *r = item->record;
-        bool repeated = item->outcome == OUTCOME_DUPLICATE && i >= b->n_open;
+        bool repeated = is_repeated(b, i);
         if (item->outcome != OUTCOME_REPORTED && !repeated)
             continue;
         db_array_i16(&a[X_KIND], (int16_t)(repeated ? SPOOL_CLIENT_REPORT : r->kind));
@@ -357,17 +377,29 @@ void batch_bind_rest(struct batch *b, struct db_query *q, const struct id128 *no
         db_array_inet(&a[X_ADDR], r->addr);
         db_array_text(&a[X_REPORT], repeated ? duplicate_report(b, item) : item->report);
     }
-    db_bind_id(q, node);
-    db_bind_i64(q, (int64_t)b->range.segment);
-    db_bind_i64(q, (int64_t)b->range.from);
-    db_bind_i64(q, (int64_t)(claims ? b->range.to : b->range.from));
     for (unsigned i = 0; i < X_COUNT; i++)
         db_bind_array(q, &a[i]);
 }
 
+void batch_refuse_rest(struct batch *b, unsigned place, struct str sqlstate, struct str constraint)
+{
+    for (unsigned i = 0; i < b->n_items; i++) {
+        struct batch_item *item = &b->items[i];
+        bool repeated = is_repeated(b, i);
+        if ((item->outcome != OUTCOME_REPORTED && !repeated) || --place > 0)
+            continue;
+        struct str state = str_take(sqlstate, DB_SQLSTATE - 1);
+        item->outcome = repeated ? OUTCOME_ORPHAN : OUTCOME_DEAD; /* of a copy only the account is lost */
+        item->reason = -ERR_DB_FAILED;
+        memcpy(item->sqlstate, state.p, state.n);
+        item->detail = arena_str(&b->arena, constraint);
+        return;
+    }
+}
+
 void batch_take_outcomes(struct batch *b, const struct db_rows *rows, unsigned from, unsigned to)
 {
-    static const enum outcome outcomes[] = {OUTCOME_DUPLICATE, OUTCOME_STORED, OUTCOME_ORPHAN};
+    static const enum outcome outcomes[] = {OUTCOME_DUPLICATE, OUTCOME_STORED, OUTCOME_ORPHAN, OUTCOME_REDELIVERED};
     assert(db_i16_count(rows, 0, 0) == (int)(to - from));
     for (unsigned i = from; i < to; i++) {
         int16_t code = db_i16_at(rows, 0, 0, (int)(i - from));

@@ -6,8 +6,15 @@
 #include "picket/protocol/encoding.h"
 #include "picket/spool/spool.h"
 
-/* REPORTED: no event; stored by the statement that ends the batch. */
-enum outcome { OUTCOME_OPEN, OUTCOME_STORED, OUTCOME_DUPLICATE, OUTCOME_ORPHAN, OUTCOME_REPORTED, OUTCOME_DEAD };
+enum outcome {
+    OUTCOME_OPEN,
+    OUTCOME_STORED,
+    OUTCOME_DUPLICATE,
+    OUTCOME_ORPHAN,
+    OUTCOME_REDELIVERED, /* stored by an earlier delivery of the same record */
+    OUTCOME_REPORTED,    /* no event: stored by the statement that ends the batch */
+    OUTCOME_DEAD,
+};
 
 struct batch_item {
     const struct spool_record *record;
@@ -61,6 +68,7 @@ struct batch {
     struct batch_item *items;            /* sorted by (project, event_id, receipt) after batch_read */
     uint32_t *order;                     /* scratch: items of a slice by (project, grouping hash) */
     unsigned n_items, n_open, items_cap; /* the first n_open items go to the database, the others have their outcome */
+    bool claims;                         /* the statement that was bound last claims the range */
     struct arena arena;
     struct db_array arrays[A_COUNT];
     struct encoding_zstd *zstd;
@@ -80,11 +88,13 @@ void batch_take(struct batch *b, const struct spool_record *record);
 int64_t batch_day(const struct batch *b);
 /* Binds the statement that stores items [from, to). Borrowed from the batch until the query is done. */
 void batch_bind(struct batch *b, struct db_query *q, const struct id128 *node, unsigned from, unsigned to);
-/* Is there anything that the statement of the events does not do: reports, or what has to be accounted for? */
+/* Is there anything left for a last statement: reports, what has to be accounted for, or the claim? */
 bool batch_has_rest(const struct batch *b);
-/* Binds the statement that ends the batch: stores the reports [from, to) of n_items (those of other outcomes are passed over) and, when
- * `claims`, claims the range: nothing of it is left to do. */
-void batch_bind_rest(struct batch *b, struct db_query *q, const struct id128 *node, unsigned from, unsigned to, bool claims);
+/* Binds the claim of the range, then what the statement that ends the batch stores, or the probe of it tries. */
+void batch_bind_claim(const struct batch *b, struct db_query *q, const struct id128 *node);
+void batch_bind_rest(struct batch *b, struct db_query *q);
+/* The item at that place (from 1) of what was bound cannot be stored. The last place first: places change by this. */
+void batch_refuse_rest(struct batch *b, unsigned place, struct str sqlstate, struct str constraint);
 /* Copies the statement's outcomes to items [from, to). */
 void batch_take_outcomes(struct batch *b, const struct db_rows *rows, unsigned from, unsigned to);
 /* The item can never be stored: `q` is the query that said so with `r`. */

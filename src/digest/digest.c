@@ -13,9 +13,9 @@
  * BACKOFF_MAX_MS, for ever; one that keeps running out of time is halved, too, without giving anything up. XX (internal error) is tried
  * XX_ATTEMPTS times before it counts as lasting. What becomes of dead letters: letters.c.
  *
- * The rest is what is no event (sessions, reports, feedback, accounts). It has no ids by which a second delivery could be told, so it is stored by
- * the statement that claims the range, after everything else: with the claim it is there, without it it is not. Only when one of them cannot
- * be stored, they go one by one, unclaimed, before an empty last statement: a crash in just that moment may count some twice.
+ * The rest is what is no event (sessions, reports, feedback, accounts). It is stored by the statement that claims the range, after everything else
+ * (0005_reports.sql says why it is counted once). When one of them cannot be stored, a probe finds out which, without storing any; those go to
+ * the dead letters, and then the others are stored.
  *
  * An id that was sent before midnight and again after it is found in yesterday's partition, which is only sure when yesterday's batch is
  * committed. So receipt days go one after the other, in the order of the spool: a batch waits while one of another day is being stored,
@@ -43,6 +43,7 @@ enum {
     BACKOFF_MAX_MS = 5000,
     XX_ATTEMPTS = 8,
     TIMEOUT_ATTEMPTS = 3,
+    PROBES_MAX = 5,
     UPKEEP_MS = 3600 * 1000,
     UPKEEP_RETRY_MS = 60 * 1000,
     SLICES_MAX = 40, /* halving 2^32 records needs 33 */
@@ -77,8 +78,8 @@ struct worker {
     struct spool_pos from;
     struct slice slices[SLICES_MAX]; /* what is left to store; the last is next */
     unsigned n_slices;
-    enum { REST_AHEAD, REST_TOGETHER, REST_ONE_BY_ONE, REST_LAST } rest;
-    unsigned rest_at; /* of REST_ONE_BY_ONE: the item that is being stored */
+    enum { REST_AHEAD, REST_TOGETHER, REST_PROBED } rest; /* what is being done with it */
+    unsigned n_probes;
     unsigned attempts;
     uint64_t backoff_ms;
     struct db_query query;
@@ -170,7 +171,7 @@ static void count_outcomes(struct worker *w)
     atomic_fetch_add(&d->batches, 1);
     atomic_fetch_add(&d->records, w->batch.n_items);
     atomic_fetch_add(&d->stored, n[OUTCOME_STORED]);
-    atomic_fetch_add(&d->duplicates, n[OUTCOME_DUPLICATE]);
+    atomic_fetch_add(&d->duplicates, n[OUTCOME_DUPLICATE] + n[OUTCOME_REDELIVERED]);
     atomic_fetch_add(&d->orphans, n[OUTCOME_ORPHAN]);
     atomic_fetch_add(&d->dead, n[OUTCOME_DEAD]);
     if (n[OUTCOME_DEAD])
@@ -318,6 +319,8 @@ static void on_dead_kept(struct db_query *q, int r, const struct db_rows *rows)
 
 /* ---- the rest */
 
+static void submit_rest(struct worker *w);
+
 static void rest_goes_on(struct worker *w)
 {
     w->attempts = 0;
@@ -325,47 +328,63 @@ static void rest_goes_on(struct worker *w)
     store_next(w);
 }
 
+/* Columns: place among those that were bound, SQLSTATE, constraint. */
+static void on_probed(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct worker *w = container_of(q, struct worker, query);
+    if (r < 0) {
+        back_off(w, r);
+        return;
+    }
+    w->rest = REST_AHEAD;
+    if (db_count(rows) == 0 && ++w->n_probes < PROBES_MAX) { /* each can be stored, and all together could not: it may pass */
+        back_off(w, -ERR_DB_TRANSIENT);
+        return;
+    }
+    for (unsigned i = 0; i < w->batch.n_items && db_count(rows) == 0; i++)
+        if (w->batch.items[i].outcome == OUTCOME_REPORTED)
+            batch_give_up(&w->batch, &w->batch.items[i], -ERR_DB_FAILED, q);
+    for (int i = db_count(rows) - 1; i >= 0; i--) /* the last place first */
+        batch_refuse_rest(&w->batch, (unsigned)db_i64(rows, i, 0), db_text(rows, i, 1), db_text(rows, i, 2));
+    rest_goes_on(w); /* the dead are kept, then the others are stored */
+}
+
 static void on_rest_stored(struct db_query *q, int r, const struct db_rows *rows)
 {
     (void)rows;
     struct worker *w = container_of(q, struct worker, query);
-    bool lasts = r < 0 && is_lasting(w, r, q);
-    if (r < 0 && (!lasts || w->rest == REST_LAST)) {
-        back_off(w, r);
-    } else if (w->rest == REST_ONE_BY_ONE) {
-        if (lasts)
-            batch_give_up(&w->batch, &w->batch.items[w->rest_at], r, q);
-        w->rest_at++;
-        rest_goes_on(w);
-    } else if (lasts) {
-        w->rest = REST_ONE_BY_ONE;
-        w->rest_at = w->batch.n_open;
+    if (r == 0) {
+        settle_batch(w);
+    } else if (is_lasting(w, r, q)) {
+        w->rest = REST_PROBED;
         rest_goes_on(w);
     } else {
-        settle_batch(w);
+        back_off(w, r);
     }
 }
 
-static void submit_rest(struct worker *w, unsigned from, unsigned to, bool claims)
+static void submit_rest(struct worker *w)
 {
-    db_query_init(&w->query, STMT_DIGEST_REPORTS, on_rest_stored);
-    batch_bind_rest(&w->batch, &w->query, &w->digest->node, from, to, claims);
+    if (w->rest == REST_PROBED) {
+        db_query_init(&w->query, STMT_DIGEST_REPORTS_PROBE, on_probed);
+    } else {
+        db_query_init(&w->query, STMT_DIGEST_REPORTS, on_rest_stored);
+        batch_bind_claim(&w->batch, &w->query, &w->digest->node);
+    }
+    batch_bind_rest(&w->batch, &w->query);
     db_submit(w->db, &w->query);
 }
 
-/* What comes after the events and, again, after dead letters. */
+/* What comes after the events and after dead letters. */
 static void store_rest(struct worker *w)
 {
-    struct batch *b = &w->batch;
-    if (w->rest == REST_ONE_BY_ONE || w->rest == REST_LAST) {
-        w->rest = REST_LAST;
-        submit_rest(w, 0, 0, true);
-    } else if (batch_has_rest(b)) {
-        w->rest = REST_TOGETHER;
-        submit_rest(w, 0, b->n_items, true);
-    } else {
+    if (!batch_has_rest(&w->batch)) {
         settle_batch(w);
+        return;
     }
+    if (w->rest == REST_AHEAD)
+        w->rest = REST_TOGETHER;
+    submit_rest(w);
 }
 
 static void on_stored(struct db_query *q, int r, const struct db_rows *rows)
@@ -398,11 +417,7 @@ static void store_next(struct worker *w)
         db_submit(w->db, &w->query);
         return;
     }
-    if (w->rest == REST_ONE_BY_ONE && w->rest_at < w->batch.n_items) {
-        submit_rest(w, w->rest_at, w->rest_at + 1, false);
-        return;
-    }
-    if (w->rest == REST_TOGETHER || w->rest == REST_LAST) { /* again, after a pause: the dead are kept already */
+    if (w->rest != REST_AHEAD) { /* again, after a pause: the dead are kept already */
         store_rest(w);
         return;
     }
@@ -457,6 +472,7 @@ static void claim_next(struct worker *w)
     w->backoff_ms = 0;
     w->n_slices = 0;
     w->rest = REST_AHEAD;
+    w->n_probes = 0;
     if (w->batch.n_open)
         w->slices[w->n_slices++] = (struct slice){0, w->batch.n_open};
     store_next(w);

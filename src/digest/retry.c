@@ -175,7 +175,8 @@ static void on_next(struct db_query *q, int result, const struct db_rows *rows)
         note_failure(r, -ERR_NO_PROJECT, STR(""), -1);
     } else if (item->outcome == OUTCOME_REPORTED) {
         db_query_init(&r->query, STMT_DEAD_LETTER_RETRY_REPORT, on_stored);
-        batch_bind_rest(&r->batch, &r->query, &of_no_spool, 0, 1, false);
+        batch_bind_claim(&r->batch, &r->query, &of_no_spool);
+        batch_bind_rest(&r->batch, &r->query);
         db_bind_i64(&r->query, r->letter);
         db_submit(r->db, &r->query);
     } else {

@@ -36,8 +36,9 @@ struct ingest {
     uv_timer_t telling, posting; /* these and all below: on the first HTTP worker's loop */
     struct spool_append post;
     bool post_running;
-    struct buf posted; /* what the ledger gave and the spool has not taken yet */
-    unsigned n_open;   /* timers to be closed */
+    struct buf posted; /* what the ledger gave and the spool has not taken yet; its id */
+    struct id128 posted_id;
+    unsigned n_open; /* timers to be closed */
     void (*stopped)(void *arg);
     void *stopped_arg;
     struct spool_port *ports[]; /* one per HTTP worker; each touched by its thread only */
@@ -116,7 +117,8 @@ static enum outcome_id outcome_of(int r)
 {
     if (r == 0)
         return OUTCOME_ID_FILTERED;
-    return r == -ERR_SPOOL_SHARE || r == -ERR_SPOOL_FULL ? OUTCOME_ID_RATE_LIMITED : OUTCOME_ID_INVALID;
+    bool is_ours = r == -ERR_SPOOL_SHARE || err_status(r) == 503; /* the sender did nothing wrong */
+    return is_ours ? OUTCOME_ID_RATE_LIMITED : OUTCOME_ID_INVALID;
 }
 
 static void account(struct ingest_op *op, int r, const struct item_kind *kind, unsigned n, uint64_t bytes)
@@ -525,11 +527,16 @@ static void on_posted(struct spool_append *append, int r)
 /* What the spool does not take now waits; the ledger goes on counting meanwhile, within its bounds. */
 static void post(struct ingest *i, struct spool_port *port)
 {
-    if (i->post_running || (i->posted.n == 0 && !ledger_take(i->ledger, &i->posted)))
-        return;
     int64_t now_us = clock_wall_us();
+    if (i->post_running)
+        return;
+    if (i->posted.n == 0) {
+        if (!ledger_take(i->ledger, &i->posted))
+            return;
+        i->posted_id = id_v7(now_us);
+    }
     struct spool_record record = {
-        .id = id_v7(now_us), .received_us = now_us, .kind = SPOOL_OUTCOMES, .meta = STR("{}"), .payload = buf_str(&i->posted)};
+        .id = i->posted_id, .received_us = now_us, .kind = SPOOL_OUTCOMES, .meta = STR("{}"), .payload = buf_str(&i->posted)};
     i->post.done = on_posted;
     i->post_running = spool_append(port, &i->post, &record, 1) == 0;
 }
