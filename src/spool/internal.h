@@ -12,6 +12,7 @@ enum {
     RECORD_HEAD_BYTES = 120,
     RECORD_KIND_TRAILER = 0xffff, /* closes a segment that was finished in good order; never handed out */
     SEGMENT_NAME_MAX = 32,
+    HEAD_MAX_BYTES = 4096, /* of a segment's or record's header in any version */
     QUARANTINE_MAX_BYTES = 64 * 1024 * 1024,
 };
 
@@ -161,6 +162,10 @@ void segment_free(struct segment *seg);
 MUST_CHECK int segment_create(struct spool *s, struct segment **ret); /* S2; commit thread */
 void segment_head_init(struct segment_head *h, const struct id128 *node, uint64_t number);
 bool segment_head_valid(const struct segment_head *h);
+/* The first n bytes of a segment: true when its header is sound and of another version of the format. */
+bool segment_head_foreign(const struct segment_head *h, size_t n);
+/* The last n bytes of a segment of any version, which begin at `at`: true when they are its trailer. */
+bool segment_trailer_any(const struct record_head *h, size_t n, uint64_t seed, uint64_t at);
 MUST_CHECK int segment_write_trailer(const struct spool *s, struct segment *seg, int fd); /* cuts what lies behind, too */
 /* Opens it when needed. -ESTALE: removed, because it is settled; -ENOENT: somebody took the file away. */
 MUST_CHECK int segment_ref(struct spool *s, uint64_t number, struct segment **ret);

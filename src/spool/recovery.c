@@ -6,7 +6,10 @@
  * told of, and is cut. Damage before the end stays where it is: claiming steps over it and quarantines the bytes (cursor.c).
  *
  * Nothing is appended to an old segment. Nothing here trusts a byte: sizes are checked before they are used, and a header counts only if
- * its checksum, seeded with node and segment number, fits its place. A damaged segment header costs nothing: all it says is known. */
+ * its checksum, seeded with node and segment number, fits its place. A damaged segment header costs nothing: all it says is known.
+ *
+ * A sound header of another version is no damage: its records were promised too, and only the release that wrote them can read them. A
+ * start that meets one refuses before it has changed anything, unless the cursor says that all of it is digested. */
 #include "internal.h"
 
 #include <dirent.h>
@@ -49,18 +52,24 @@ static int node_read(struct spool *s)
     return r >= ID_HEX && id_parse(str_of(text, ID_HEX), &s->node);
 }
 
-/* 1: valid; 0: damaged; <0: unreadable. */
+enum head_state { HEAD_DAMAGED, HEAD_VALID, HEAD_FOREIGN };
+
+/* <0: unreadable. *ret means nothing when it is damaged. */
 static int segment_head_read(struct spool *s, uint64_t number, struct segment_head *ret)
 {
     char name[SEGMENT_NAME_MAX];
+    _Alignas(struct segment_head) char p[HEAD_MAX_BYTES];
     segment_name(number, name);
     AUTO_CLOSE int fd = disk_open(s->dir_fd, name, O_RDONLY, "spool.recover.open");
     if (fd < 0)
         return fd;
-    int r = disk_read(fd, ret, sizeof *ret, 0, "spool.recover.read");
-    if (r < 0)
-        return r;
-    return r == (int)sizeof *ret && segment_head_valid(ret) && ret->number == number;
+    int r = disk_read(fd, p, sizeof p, 0, "spool.recover.read");
+    if (r < (int)sizeof *ret)
+        return r < 0 ? r : HEAD_DAMAGED;
+    memcpy(ret, p, sizeof *ret);
+    if (segment_head_foreign((const struct segment_head *)p, (size_t)r))
+        return HEAD_FOREIGN;
+    return segment_head_valid(ret) && ret->number == number ? HEAD_VALID : HEAD_DAMAGED;
 }
 
 /* The file, else what the segments say, else a new one. */
@@ -79,6 +88,47 @@ static int node_find(struct spool *s, const uint64_t *numbers, size_t n)
         return r < 0 ? r : 0;
     s->node = id_random();
     return node_write(s);
+}
+
+/* ---- segments of another version */
+
+/* 1: the cursor stands at the trailer, so nothing is left to be digested. */
+static int segment_digested(struct spool *s, uint64_t number, const struct segment_head *head)
+{
+    char name[SEGMENT_NAME_MAX];
+    _Alignas(struct record_head) char p[HEAD_MAX_BYTES];
+    struct stat st;
+    uint64_t at = s->cursor.offset;
+    segment_name(number, name);
+    if (number != s->cursor.segment)
+        return 0;
+    AUTO_CLOSE int fd = disk_open(s->dir_fd, name, O_RDONLY, "spool.recover.open");
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return fd < 0 ? fd : -errno;
+    uint64_t size = (uint64_t)st.st_size;
+    if (size < at || size - at > sizeof p)
+        return 0;
+    int r = disk_read(fd, p, (size_t)(size - at), at, "spool.recover.read");
+    if (r < 0)
+        return r;
+    return segment_trailer_any((const struct record_head *)p, (size_t)r, segment_seed(&head->node, number), at);
+}
+
+/* Refuses what this release can neither read nor leave alone. Afterwards a foreign segment is one that is digested. */
+static int versions_check(struct spool *s, const uint64_t *numbers, size_t n)
+{
+    struct segment_head head;
+    for (size_t i = 0; i < n; i++) {
+        if (numbers[i] < s->cursor.segment)
+            continue;
+        int r = segment_head_read(s, numbers[i], &head);
+        if (r < 0)
+            return r;
+        int digested = r == HEAD_FOREIGN ? segment_digested(s, numbers[i], &head) : 1;
+        if (digested <= 0)
+            return digested < 0 ? digested : -ERR_SPOOL_VERSION;
+    }
+    return 0;
 }
 
 /* ---- one segment */
@@ -215,6 +265,15 @@ static int segment_measure(struct spool *s, struct segment *seg, int fd, uint64_
     return 0;
 }
 
+/* One that is digested. */
+static void passed_remove(struct spool *s, uint64_t number)
+{
+    char name[SEGMENT_NAME_MAX];
+    segment_name(number, name);
+    int r = disk_unlink(s->dir_fd, name, "spool.recover.unlink");
+    (void)r; /* tried again at the next start */
+}
+
 static int segment_recover(struct spool *s, uint64_t number, struct spool_recovery *sum)
 {
     char name[SEGMENT_NAME_MAX];
@@ -222,8 +281,10 @@ static int segment_recover(struct spool *s, uint64_t number, struct spool_recove
     segment_name(number, name);
     uint64_t from = number == s->cursor.segment ? s->cursor.offset : SEGMENT_HEAD_BYTES;
     int r = segment_head_read(s, number, &head);
-    if (r < 0)
-        return r;
+    if (r == HEAD_FOREIGN)
+        passed_remove(s, number);
+    if (r < 0 || r == HEAD_FOREIGN)
+        return r < 0 ? r : 0;
     AUTO_CLOSE int fd = disk_open(s->dir_fd, name, O_RDWR, "spool.recover.open");
     if (fd == -EROFS || fd == -EACCES)
         fd = disk_open(s->dir_fd, name, O_RDONLY, "spool.recover.open");
@@ -231,7 +292,7 @@ static int segment_recover(struct spool *s, uint64_t number, struct spool_recove
         return fd;
     struct segment *seg = segment_new(s, number);
     seg->state = SEGMENT_CLOSED;
-    if (r > 0)
+    if (r == HEAD_VALID)
         seg->seed = segment_seed(&head.node, number); /* a file moved here from another node's spool keeps its own */
     r = segment_measure(s, seg, fd, from, sum);
     if (r < 0) {
@@ -285,14 +346,6 @@ static void leftovers_remove(struct spool *s)
     }
 }
 
-static void passed_remove(struct spool *s, uint64_t number)
-{
-    char name[SEGMENT_NAME_MAX];
-    segment_name(number, name);
-    int r = disk_unlink(s->dir_fd, name, "spool.recover.unlink");
-    (void)r; /* tried again at the next start */
-}
-
 static void cursor_check(struct spool *s)
 {
     bool sane = s->cursor.offset >= SEGMENT_HEAD_BYTES && s->cursor.offset % 8 == 0;
@@ -308,12 +361,15 @@ int spool_recover(struct spool *s, struct spool_recovery *ret)
     const uint64_t *numbers = (const uint64_t *)names.p;
     size_t n = names.n / sizeof *numbers;
     if (r == 0)
-        r = node_find(s, numbers, n);
-    if (r == 0)
         r = cursor_load(s, &s->cursor);
     if (r < 0)
         return r;
     cursor_check(s);
+    r = versions_check(s, numbers, n);
+    if (r == 0)
+        r = node_find(s, numbers, n);
+    if (r < 0)
+        return r;
     s->last_number = s->cursor.segment;
     leftovers_remove(s);
     for (size_t i = 0; i < n && r == 0; i++) {

@@ -225,6 +225,22 @@ bool segment_head_valid(const struct segment_head *h)
            h->sum == segment_head_sum(h);
 }
 
+bool segment_head_foreign(const struct segment_head *h, size_t n)
+{
+    uint64_t sum;
+    if (n < sizeof *h || h->magic != SEGMENT_MAGIC || h->head_bytes < sizeof *h || h->head_bytes > n || h->head_bytes % 8 != 0)
+        return false;
+    memcpy(&sum, (const char *)h + h->head_bytes - sizeof sum, sizeof sum);
+    return sum == hash64(h, h->head_bytes - sizeof sum) && !segment_head_valid(h);
+}
+
+bool segment_trailer_any(const struct record_head *h, size_t n, uint64_t seed, uint64_t at)
+{
+    return n >= offsetof(struct record_head, id) && h->magic == RECORD_MAGIC && h->bytes == n && h->offset == at &&
+           h->body_sum == hash64(NULL, 0) &&
+           h->head_sum == hash64_seeded((const char *)h + sizeof h->head_sum, n - sizeof h->head_sum, seed);
+}
+
 /* Numbers only grow. They start at the wall clock in µs, so that a directory that lost its files, or was restored from a copy, does not
  * give out the number of a range that the database already knows as committed. */
 static uint64_t number_next(struct spool *s)

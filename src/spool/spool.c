@@ -20,8 +20,11 @@
  *   quarantine/           damaged bytes, <segment>-<offset>
  *   A record is a header of 120 bytes, meta, payload, and zeros up to a multiple of 8. Its header carries its own offset, and the header's
  *   checksum is seeded: bytes that a client sent, or that an earlier file left on the disk, never pass for a record, so a scan over damage
- *   finds the real next one. The body has its own checksum, made on the appending thread. Numbers of segments only grow and start at the
+ *   finds the real next one. The body has its own checksum, made on the appending thread. Only a trailer has no body. Numbers of segments only grow and start at the
  *   wall clock, so (node, segment, offset) names a record for ever.
+ *
+ *   Every version of the format keeps these, so that a release knows what it does not know: a segment's header begins as struct segment_head
+ *   does, and ends in the checksum of all before it; a record's begins as struct record_head does, up to body_sum.
  *
  * Invariants
  *   S1  Bytes below a segment's end never change.             The end moves up only, in commit_finish; writes go to the end.

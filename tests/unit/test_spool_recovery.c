@@ -419,6 +419,97 @@ static void a_vanished_segment_does_not_stop_the_rest(void **state)
     assert_int_equal(kit_stats(k).bytes, 0);
 }
 
+/* ---- another release's segments */
+
+/* A sum over the names and bytes of all files. */
+static uint64_t dir_sum(const struct kit *k)
+{
+    uint64_t sum = 0;
+    char path[KIT_PATH_MAX];
+    DIR *dir = opendir(k->spool_dir);
+    assert_non_null(dir);
+    for (struct dirent *e; (e = readdir(dir)) != NULL;) {
+        if (e->d_type != DT_REG)
+            continue;
+        kit_path(k, e->d_name, path);
+        AUTO_BUF struct buf file = kit_file_read(path);
+        sum += hash64_seeded(file.p, file.n, hash64(e->d_name, strlen(e->d_name)));
+    }
+    (void)closedir(dir);
+    return sum;
+}
+
+/* Another version, in a header of `bytes` bytes whose checksum is right. */
+static void version_put(struct image *im, uint32_t version, uint32_t bytes)
+{
+    uint64_t sum;
+    memcpy(im->file.p + 8, &version, sizeof version);
+    memcpy(im->file.p + 12, &bytes, sizeof bytes);
+    sum = hash64(im->file.p, bytes - sizeof sum);
+    memcpy(im->file.p + bytes - sizeof sum, &sum, sizeof sum);
+}
+
+static void another_versions_records_are_left_alone(void **state)
+{
+    struct kit *k = *state;
+    struct image im;
+    char path[KIT_PATH_MAX];
+    static const struct {
+        uint32_t version, bytes;
+    } cases[] = {{1, KIT_SEGMENT_HEAD}, {3, KIT_SEGMENT_HEAD}, {3, KIT_SEGMENT_HEAD + 64}, {2, KIT_SEGMENT_HEAD + 8}};
+    image_take(k, &im, N_SMALL, small_bytes);
+    AUTO_BUF struct buf ours = kit_file_read(im.path);
+    kit_path(k, "spare", path);
+    kit_file_write(path, "half made", 9);
+    kit_path(k, "0000000000000001.seg", path); /* before it, and torn */
+    kit_file_write(path, "torn", 4);
+    for (size_t i = 0; i < 2 * ARRAY_LEN(cases); i++) { /* finished in good order, or not */
+        memcpy(im.file.p, ours.p, ours.n);
+        version_put(&im, cases[i / 2].version, cases[i / 2].bytes);
+        kit_file_write(im.path, im.file.p, i % 2 ? im.end - 3 : im.file.n);
+        uint64_t before = dir_sum(k);
+        assert_int_equal(spool_open(&k->config, &k->s, &k->recovery), -ERR_SPOOL_VERSION);
+        k->s = NULL;
+        assert_true(dir_sum(k) == before);
+    }
+    kit_file_write(im.path, ours.p, ours.n); /* the other release comes back */
+    kit_open(k);
+    AUTO_FREE struct kit_seen *seen = kit_drain(k);
+    kit_expect(seen, 0, N_SMALL);
+    buf_done(&im.file);
+}
+
+static void another_versions_digested_segment_goes(void **state)
+{
+    struct kit *k = *state;
+    struct image im;
+    struct spool_range range;
+    image_take(k, &im, N_SMALL, small_bytes);
+    for (unsigned i = 0; i < N_SMALL; i++) {
+        version_put(&im, 2, KIT_SEGMENT_HEAD);
+        kit_file_write(im.path, im.file.p, im.file.n);
+        kit_open(k);
+        assert_int_equal(spool_claim(k->s, 1, 1 << 20, &range), 1);
+        spool_settle(k->s, &range);
+        kit_close(k);
+        version_put(&im, 3, KIT_SEGMENT_HEAD);
+        kit_file_write(im.path, im.file.p, im.file.n);
+        if (i < N_SMALL - 1)
+            assert_int_equal(spool_open(&k->config, &k->s, NULL), -ERR_SPOOL_VERSION);
+    }
+    kit_file_write(im.path, im.file.p, im.file.n - 8); /* the cursor is at the end, but is it the end? */
+    assert_int_equal(spool_open(&k->config, &k->s, NULL), -ERR_SPOOL_VERSION);
+    kit_file_write(im.path, im.file.p, im.file.n);
+    kit_open(k);
+    assert_int_equal(kit_segments(k, NULL), 0);
+    assert_int_equal(kit_stats(k).bytes, 0);
+    kit_append_many(k, 0, 10, 100);
+    kit_reopen(k);
+    AUTO_FREE struct kit_seen *seen = kit_drain(k);
+    kit_expect(seen, 0, 10);
+    buf_done(&im.file);
+}
+
 /* ---- acknowledged against delivered */
 
 /* xorshift: the same states in every run. */
@@ -631,6 +722,8 @@ int main(void)
         CASE(numbers_only_grow),
         CASE(foreign_and_half_made_files_do_no_harm),
         CASE(a_vanished_segment_does_not_stop_the_rest),
+        CASE(another_versions_records_are_left_alone),
+        CASE(another_versions_digested_segment_goes),
         CASE(s3_s6_restarts_lose_nothing),
         CASE(s3_a_power_cut_leaves_what_was_synced),
         CASE(s3_kill_9_loses_nothing_acknowledged),

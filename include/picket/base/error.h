@@ -55,6 +55,7 @@ enum error_fate {
     X(SPOOL_CORRUPT,        2404, 500, FATE_DEAD,  "InternalError",   "a spool record failed its checksum")                       \
     X(SPOOL_LOCKED,         2405, 500, FATE_NONE,  "InternalError",   "another Picket uses this data directory")                  \
     X(SPOOL_SHARE,          2406, 429, FATE_NONE,  "RateLimited",     "the project sends more than its share of what can be digested now: try again later") \
+    X(SPOOL_VERSION,        2407, 500, FATE_NONE,  "InternalError",   "the spool was written by another release of Picket: start that release until it has digested everything, then this one") \
     /* database */                                                                                                               \
     X(DB_AWAY,              2501, 503, FATE_RETRY, "Unavailable",     "the database is not reachable: try again later")           \
     X(DB_BUSY,              2502, 503, FATE_RETRY, "Unavailable",     "too many queries are waiting for the database: try again later") \
