@@ -14,6 +14,7 @@ enum {
     SEGMENT_NAME_MAX = 32,
     HEAD_MAX_BYTES = 4096, /* of a segment's or record's header in any version */
     QUARANTINE_MAX_BYTES = 64 * 1024 * 1024,
+    TORN_MAX_BYTES = QUARANTINE_MAX_BYTES / 2, /* no torn tail is kept beyond */
 };
 
 /* ---- on disk, little-endian, 8-byte aligned (spool.c, "Format") */
@@ -140,6 +141,7 @@ struct spool {
 
     void (*tell)(void *arg, const struct spool_range *where); /* constant once claims are made */
     void *tell_arg;
+    struct buf torn; /* of struct spool_range: tails that the start cut, until they are told of */
 
     pthread_t committer, keeper;
 };
@@ -195,4 +197,6 @@ void quarantine_measure(struct spool *s); /* at open */
 void quarantine_tell(struct spool *s, uint64_t segment, uint64_t from, uint64_t to);
 /* Keeps a copy of damaged bytes, once, while there is room. */
 void quarantine_bytes(struct spool *s, uint64_t segment, uint64_t offset, struct str bytes);
-void quarantine_file_part(struct spool *s, struct segment *seg, uint64_t from, uint64_t to);
+void quarantine_file_part(struct spool *s, const struct segment *seg, uint64_t from, uint64_t to);
+/* At start, before the tail is cut: a copy of what there is room for. Told of once somebody listens, not counted. */
+void quarantine_torn(struct spool *s, const struct segment *seg, int fd, uint64_t from, uint64_t to);

@@ -3,7 +3,7 @@
  * A segment that was finished in good order ends in a trailer, whose place and checksum prove that everything below it was synced: it is
  * taken as it is, and damage inside is found when it is read. A segment without one (the process died, or the segment was sealed) is read
  * from the cursor on, record by record. Its end is behind the last valid record; what follows is the torn tail of commits that nobody was
- * told of, and is cut. Damage before the end stays where it is: claiming steps over it and quarantines the bytes (cursor.c).
+ * told of, unless the disk damaged the last ones since: it is cut, after a copy went to the quarantine. Damage before the end stays where it is: claiming steps over it and quarantines the bytes (cursor.c).
  *
  * Nothing is appended to an old segment. Nothing here trusts a byte: sizes are checked before they are used, and a header counts only if
  * its checksum, seeded with node and segment number, fits its place. A damaged segment header costs nothing: all it says is known.
@@ -133,9 +133,11 @@ static int versions_check(struct spool *s, const uint64_t *numbers, size_t n)
 
 /* ---- one segment */
 
-/* `end`: of the last valid record. */
 struct walk {
-    uint64_t at, end, records, damaged_bytes;
+    uint64_t at;
+    uint64_t end;  /* of the last valid record, or where a trailer says that the records end */
+    uint64_t tail; /* what follows them and their trailer */
+    uint64_t records, damaged_bytes;
 };
 
 /* 1: a valid record's header in *h; 0: not one. */
@@ -171,11 +173,15 @@ static int segment_walk(int fd, const struct segment *seg, uint64_t size, struct
 {
     AUTO_BUF struct buf buf = {0};
     struct record_head h;
-    w->end = w->at;
+    w->end = w->tail = w->at;
     while (w->at + RECORD_HEAD_BYTES <= size) {
         int r = walk_head(fd, seg, w->at, size, &h);
-        if (r > 0 && h.kind == RECORD_KIND_TRAILER)
+        if (r > 0 && h.kind == RECORD_KIND_TRAILER) { /* not at the file's end: a cut of power took the cut before it back */
+            w->damaged_bytes += w->at - w->end;
+            w->end = w->at;
+            w->tail = w->at + record_bytes_padded(h.bytes);
             return 0;
+        }
         if (r == 0)
             r = walk_resume(fd, seg, size, w);
         else if (r > 0 && (r = walk_body(fd, &h, &buf)) == 0)
@@ -183,7 +189,7 @@ static int segment_walk(int fd, const struct segment *seg, uint64_t size, struct
         else if (r > 0) {
             w->damaged_bytes += w->at - w->end;
             w->at += record_bytes_padded(h.bytes);
-            w->end = w->at;
+            w->end = w->tail = w->at;
             w->records++;
         }
         if (r < 0)
@@ -253,9 +259,11 @@ static int segment_measure(struct spool *s, struct segment *seg, int fd, uint64_
         w.at = size & ~UINT64_C(7);
     r = segment_walk(fd, seg, size, &w);
     if (r == 0)
-        r = torn_bytes(fd, w.end, size, &torn);
+        r = torn_bytes(fd, w.tail, size, &torn);
     if (r < 0)
         return r;
+    if (torn > 0)
+        quarantine_torn(s, seg, fd, w.tail, w.tail + torn);
     seg->end = w.end > SEGMENT_HEAD_BYTES ? w.end : SEGMENT_HEAD_BYTES;
     seg->n_records = w.records;
     sum->records += w.records;

@@ -17,7 +17,7 @@
  *   cursor                the low-water mark, replaced as a whole
  *   node                  this spool's id, which with a segment's number seeds the header checksums in it
  *   spare, new, *.tmp     half made things: removed at start
- *   quarantine/           damaged bytes, <segment>-<offset>
+ *   quarantine/           damaged bytes and torn tails, <segment>-<offset>
  *   A record is a header of 120 bytes, meta, payload, and zeros up to a multiple of 8. Its header carries its own offset, and the header's
  *   checksum is seeded: bytes that a client sent, or that an earlier file left on the disk, never pass for a record, so a scan over damage
  *   finds the real next one. The body has its own checksum, made on the appending thread. Only a trailer has no body. Numbers of segments only grow and start at the
@@ -277,6 +277,7 @@ static void spool_free(struct spool *s)
         segment_free(container_of(it, struct segment, link));
     claims_free(&s->claims);
     claims_free(&s->skips);
+    buf_done(&s->torn);
     (void)pthread_cond_destroy(&s->has_pending);
     (void)pthread_cond_destroy(&s->has_chores);
     (void)pthread_mutex_destroy(&s->lock);
@@ -362,10 +363,11 @@ int spool_open(const struct spool_config *config, struct spool **ret, struct spo
     int r = dir_open(s);
     if (r == 0)
         r = dir_lock(s);
-    if (r == 0)
-        r = spool_recover(s, &recovery);
     if (r == 0) {
         quarantine_measure(s);
+        r = spool_recover(s, &recovery);
+    }
+    if (r == 0) {
         door_init(&s->door, config->delay_us, config->max_bytes, config->max_pending_bytes, s->bytes, clock_mono_us());
         spool_floor_check(s);
         r = threads_start(s);
@@ -409,6 +411,11 @@ void spool_on_damage(struct spool *s, void (*tell)(void *arg, const struct spool
 {
     s->tell = tell;
     s->tell_arg = arg;
+    const struct spool_range *torn = (const struct spool_range *)s->torn.p;
+    for (size_t n = s->torn.n / sizeof *torn; tell && n > 0; n--, torn++)
+        tell(arg, torn);
+    if (tell)
+        buf_clear(&s->torn);
 }
 
 void spool_stats(struct spool *s, struct spool_stats *ret)

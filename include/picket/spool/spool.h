@@ -61,7 +61,7 @@ struct spool;
 struct spool_recovery {
     uint64_t segments;          /* not wholly digested */
     uint64_t records;           /* in them; of a segment that was finished in good order all of its records */
-    uint64_t torn_bytes;        /* cut off at the end of segments that were not finished: never acknowledged */
+    uint64_t torn_bytes;        /* cut off at the end of segments that were not finished: not acknowledged, or damaged since */
     uint64_t quarantined_bytes; /* damage found before the end; the bytes are kept aside when a claim comes to them */
 };
 /* Opens or creates, cuts torn tails, finds the records that are not digested, starts the spool's two threads. *ret_recovery may be NULL.
@@ -114,7 +114,8 @@ void spool_skip(struct spool *s, const struct spool_range *range);
  * back, and when that returns it is not running and will not run. */
 void spool_on_durable(struct spool *s, void (*wake)(void *arg), void *arg);
 /* tell() is called, on the thread that claims or reads, once for each place whose bytes are damaged or gone: what lay there is lost, and what is left
- * of it is in quarantine/. Set before the first claim. */
+ * of it is in quarantine/. Within this call it is told of the torn tails that the opening cut; they may never have been promised. Set
+ * before the first claim. */
 void spool_on_damage(struct spool *s, void (*tell)(void *arg, const struct spool_range *where), void *arg);
 
 struct spool_stats {
