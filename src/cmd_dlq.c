@@ -17,9 +17,9 @@ static const char usage[] =
     "       picket dlq show ID [--payload | --json]\n"
     "       picket dlq retry ID… | --all [--project ID]\n"
     "       picket dlq drop ID… | --all [--project ID]\n\n"
-    "Dead letters are events that were accepted and could not be stored. `list` shows the newest first, 50 at a time; `show` everything "
-    "about one,\n"
-    "with --payload the event as it came and nothing else. `retry` stores those that can be stored now, once; `drop` throws them away.\n"
+    "Dead letters are events, sessions, feedback and reports that were accepted and could not be stored. `list` shows the newest first,\n"
+    "50 at a time; `show` everything about one, with --payload the item as it came and nothing else. `retry` stores those that can be\n"
+    "stored now, once; `drop` throws them away.\n"
     "The oldest of very many lie in DATA_DIR/dead-letters (status spilled): the commands treat them like the others.";
 
 /* ---- arguments */
@@ -140,8 +140,8 @@ static const struct spill_name *find_file(const struct dlq_files *f, int64_t num
 
 /* ---- list */
 
-static const char *const list_columns[] = {"id",       "project_id", "event_id", "status",          "reason",
-                                           "sqlstate", "position",   "attempts", "first_failed_at", "last_failed_at"};
+static const char *const list_columns[] = {"id",       "project_id", "item_type", "event_id",        "status",        "reason",
+                                           "sqlstate", "position",   "attempts",  "first_failed_at", "last_failed_at"};
 
 struct listing {
     const struct config *config;
@@ -149,6 +149,12 @@ struct listing {
     struct dlq_files files; /* below `before`; the last is next */
     int64_t project, limit, shown, last;
 };
+
+/* Files of earlier releases do not say what they hold. */
+static struct str type_before_types(void)
+{
+    return dead_letter_item_type(SPOOL_EVENT);
+}
 
 /* A cell from the letter's JSON. */
 static void put_cell(struct cmd_table *t, const struct json *letter, const char *column)
@@ -160,6 +166,8 @@ static void put_cell(struct cmd_table *t, const struct json *letter, const char 
         cmd_table_number(t, number);
         return;
     }
+    if (!v && strcmp(column, "item_type") == 0)
+        text = type_before_types();
     (void)json_str_raw(v, &text); /* null otherwise */
     cmd_table_text(t, text);
 }
@@ -323,6 +331,8 @@ static int show_file(const struct config *config, const struct spill_name *name,
             json_put_value(&w, it.value);
         }
     }
+    if (!json_get(json_get(json_root(doc), STR("dead_letter")), STR("item_type")))
+        json_field_str(&w, STR("item_type"), type_before_types());
     AUTO_BUF struct buf path = {0};
     buf_printf(&path, "%s/%s", config->dead_letters_dir, file);
     json_field_str(&w, STR("file"), buf_str(&path));
@@ -395,7 +405,7 @@ static int show(const struct config *config, int argc, char **argv)
     if (!read_number(argument, 1, INT64_MAX, &number))
         return cmd_usage("dlq", "a dead letter's number is expected: picket dlq list shows them");
     if (payload && json)
-        return cmd_usage("dlq", "--payload prints the event as it came, --json what is known about it: choose one");
+        return cmd_usage("dlq", "--payload prints the item as it came, --json what is known about it: choose one");
     code = find_letter(config, number, &s);
     if (code == EXIT_OK && payload && s.decoded.n == 0)
         code = cmd_fail("dead letter %" PRId64 " was stored: its payload is that of its event now", number);
@@ -416,6 +426,8 @@ static int show(const struct config *config, int argc, char **argv)
 struct dropping {
     const struct dlq_wanted *wanted;
     struct dlq_files files;
+    struct id128 records[DLQ_LETTERS_MAX]; /* of rows that were asked for by number and are gone */
+    size_t n_records;
     bool *is_gone; /* per number that was asked for */
     size_t n;
 };
@@ -435,8 +447,20 @@ static void note_gone(struct dropping *t, int64_t number)
 static void see_dropped(void *arg, const struct db_rows *rows)
 {
     struct dropping *t = arg;
-    for (int i = 0; i < db_count(rows); i++)
+    for (int i = 0; i < db_count(rows); i++) {
+        if (t->n_records < t->wanted->n)
+            t->records[t->n_records++] = db_id(rows, i, 1);
         note_gone(t, db_i64(rows, i, 0));
+    }
+}
+
+/* Its row was dropped just now: a file that lies beside it by a cut would stand for it. */
+static bool is_of_dropped_row(const struct dropping *t, const struct spill_name *name)
+{
+    for (size_t i = 0; i < t->n_records; i++)
+        if (id_eq(&t->records[i], &name->record))
+            return true;
+    return false;
 }
 
 bool dlq_is_wanted(const struct config *config, const struct dlq_wanted *wanted, const struct spill_name *name)
@@ -459,10 +483,11 @@ static int drop_files(const struct config *config, struct dropping *t)
     int code = EXIT_OK;
     for (size_t i = 0; i < t->files.n; i++) {
         const struct spill_name *name = &t->files.names[i];
-        if (!dlq_is_wanted(config, t->wanted, name))
+        bool is_double = is_of_dropped_row(t, name);
+        if (!is_double && !dlq_is_wanted(config, t->wanted, name))
             continue;
         int r = spill_delete(config->dead_letters_dir, name);
-        if (r == 0)
+        if (r == 0 && !is_double)
             note_gone(t, name->number);
         else if (r != -ENOENT)
             code =

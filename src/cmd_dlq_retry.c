@@ -4,7 +4,8 @@
  * first; without one this is all that is needed.
  *
  * A letter that lies in a file becomes a marked row again, with all that it was, and then goes the way of the others; if it fails once more it is a
- * dead row, which a server may spill again. Row before file: a cut between leaves both, and the row counts. The directory is held (spill_hold)
+ * dead row, which a server may spill again. Row before file: a cut between leaves both, the row counts, and
+ * the file goes before a server forgets the row (letters.c). The directory is held (spill_hold)
  * from the reading of the file to its end, or the file that a server has just written anew of the same letter could be the one that goes.
  * Files are listed before the first letter is tried, so that none is tried twice. */
 #include <errno.h>
@@ -146,7 +147,6 @@ static void see_restored(void *arg, const struct db_rows *rows)
 
 static int put_row(struct restoring *t)
 {
-    t->number = 0;
     db_query_init(&t->query, STMT_DEAD_LETTER_RESTORE, NULL);
     db_bind_text(&t->query, buf_str(&t->letter));
     db_bind_bytes(&t->query, buf_str(&t->meta));
@@ -157,6 +157,7 @@ static int put_row(struct restoring *t)
 /* 0, and t->number tells the row, or 0 when there is nothing to do. */
 static int restore(const char *dir, const struct spill_name *name, struct restoring *t)
 {
+    t->number = 0;
     AUTO_CLOSE int held = spill_hold(dir);
     if (held < 0)
         return held;
@@ -165,7 +166,7 @@ static int restore(const char *dir, const struct spill_name *name, struct restor
         r = put_row(t);
     if (r == 0 && t->number)
         r = spill_delete(dir, name);
-    return r;
+    return t->number && r == -ENOENT ? 0 : r; /* a server was faster: the row is what counts */
 }
 
 static void retry_file(const struct config *config, const struct spill_name *name, struct restoring *t, struct retry *retry,

@@ -1,6 +1,27 @@
 /* dead_letter.c: see the header. Lists show the head, everything else the whole. */
 #include "picket/digest/dead_letter.h"
 
+struct str dead_letter_item_type(enum spool_kind kind)
+{
+    switch (kind) {
+    case SPOOL_EVENT:
+        return STR("event");
+    case SPOOL_CLIENT_REPORT:
+        return STR("client_report");
+    case SPOOL_SESSION:
+        return STR("session");
+    case SPOOL_SESSIONS:
+        return STR("sessions");
+    case SPOOL_FEEDBACK:
+        return STR("feedback");
+    case SPOOL_USER_REPORT:
+        return STR("user_report");
+    case SPOOL_OUTCOMES:
+        return STR("picket_outcomes");
+    }
+    return STR("picket_unknown"); /* of a newer release */
+}
+
 static int64_t time_or_0(const struct db_rows *rows, int row, int col)
 {
     return db_is_null(rows, row, col) ? 0 : db_time(rows, row, col);
@@ -22,17 +43,18 @@ void dead_letter_head(const struct db_rows *rows, int row, int col, struct dead_
         .first_failed_us = db_time(rows, row, col + 10),
         .last_failed_us = db_time(rows, row, col + 11),
         .stored_us = time_or_0(rows, row, col + 12),
+        .kind = (enum spool_kind)db_i64(rows, row, col + 13),
     };
 }
 
 void dead_letter_whole(const struct db_rows *rows, struct dead_letter *ret, struct str *ret_payload)
 {
     dead_letter_head(rows, 0, 0, ret);
-    ret->record = db_id(rows, 0, 13);
-    ret->sent_at_us = time_or_0(rows, 0, 14);
-    ret->address = db_text(rows, 0, 15);
-    ret->meta = db_bytes(rows, 0, 16);
-    *ret_payload = db_bytes(rows, 0, 17);
+    ret->record = db_id(rows, 0, 14);
+    ret->sent_at_us = time_or_0(rows, 0, 15);
+    ret->address = db_text(rows, 0, 16);
+    ret->meta = db_bytes(rows, 0, 17);
+    *ret_payload = db_bytes(rows, 0, 18);
 }
 
 static void put_text(struct json_writer *w, struct str key, struct str v)
@@ -63,6 +85,7 @@ void dead_letter_put_head(struct json_writer *w, const struct dead_letter *l)
     json_field_i64(w, STR("id"), l->number);
     json_field_i64(w, STR("project_id"), l->project);
     put_uuid(w, STR("event_id"), &l->event);
+    json_field_str(w, STR("item_type"), dead_letter_item_type(l->kind));
     json_field_str(w, STR("status"), l->status);
     json_field_str(w, STR("reason"), l->reason);
     put_text(w, STR("sqlstate"), l->sqlstate);
@@ -82,6 +105,7 @@ void dead_letter_put_whole(struct json_writer *w, const struct dead_letter *l)
 {
     dead_letter_put_head(w, l);
     put_uuid(w, STR("record_id"), &l->record);
+    json_field_i64(w, STR("kind"), l->kind); /* a file becomes a row by it, though this release may have no name for it */
     put_time(w, STR("sent_at"), l->sent_at_us);
     put_text(w, STR("remote_addr"), l->address);
 }

@@ -5,7 +5,12 @@
  * The bound: at most `max` rows. What is above it leaves, the oldest first: letters that a retry has stored are forgotten, dead ones go to
  * files (spill.c), those that are to be tried again stay. A letter's file is durable before its row goes. If the row was changed meanwhile
  * (marked, dropped, or spilled by another server), the row counts and the file is taken back; a cut between the two leaves both, and whoever
- * lists believes the row. While files cannot be written, rows stay, above the bound: nothing is lost for want of room. */
+ * lists believes the row. While files cannot be written, rows stay, above the bound: nothing is lost for want of room.
+ *
+ * Such a file beside its row, left by a cut here or in `picket dlq retry`, would stand up when the row goes, and be stored again. So before the row
+ * of a stored letter is forgotten, its record's files are deleted for good (spill_clean). That is right without a lock: stored is a row's last
+ * status, so every file of its record is stale, and none can come: only rows that are dead are spilled, a record has one row, and this thread
+ * alone spills. A dead row's file stays: the statement that deletes the row may still be under way on a connection that was lost. */
 #include "letters.h"
 
 #include <errno.h>
@@ -20,7 +25,7 @@
 
 enum { LOOK_MS = 10 * 1000 };
 
-enum state { RESTING, LOOKING, RETRYING, SPILLING };
+enum state { RESTING, LOOKING, FORGETTING, RETRYING, SPILLING };
 
 struct letters {
     struct digest_letters_config config;
@@ -36,8 +41,12 @@ struct letters {
     struct db_query query;
     struct retry *retry;
     struct spill *spill;
-    int64_t excess; /* rows above the bound */
-    int64_t number; /* this and the next: the letter that is being spilled */
+    struct digest_letters_stats now; /* what the look found */
+    int64_t n_stored;                /* the same; rows of stored letters */
+    int64_t n_clean;                 /* stored letters when files were looked for last; -1: never, or it failed */
+    struct db_array forgotten;       /* numbers of rows */
+    int64_t excess;                  /* rows above the bound */
+    int64_t number;                  /* this and the next: the letter that is being spilled */
     struct id128 record;
     int told; /* the failure of spilling that was logged last */
     struct buf payload;
@@ -194,22 +203,13 @@ static void on_retried(void *arg, int r)
 
 /* ---- looking */
 
-/* Columns: rows that are dead, marked, stored. */
-static void on_looked(struct db_query *q, int r, const struct db_rows *rows)
+static void go_on(struct letters *l)
 {
-    struct letters *l = container_of(q, struct letters, query);
-    if (r < 0) {
-        l->recount = false;
-        rest(l); /* the workers say that the database is away */
-        return;
-    }
-    struct digest_letters_stats now = {.dead = (uint64_t)db_i64(rows, 0, 0), .marked = (uint64_t)db_i64(rows, 0, 1)};
-    l->excess = (int64_t)now.dead + (int64_t)now.marked + db_i64(rows, 0, 2) - (int64_t)l->config.max_rows;
     bool only_counted = l->recount;
+    l->excess = (int64_t)l->now.dead + (int64_t)l->now.marked + l->n_stored - (int64_t)l->config.max_rows;
     l->recount = false;
-    spill_refresh(l->spill);
-    publish(l, &now);
-    if (now.marked == 0 || only_counted) {
+    publish(l, &l->now);
+    if (l->now.marked == 0 || only_counted) {
         spill_excess(l);
         return;
     }
@@ -217,11 +217,98 @@ static void on_looked(struct db_query *q, int r, const struct db_rows *rows)
     retry_start(l->retry, 0, INT64_MAX);
 }
 
+static void end_look(struct letters *l)
+{
+    l->recount = false;
+    rest(l); /* the workers say that the database is away */
+}
+
+static void on_forgotten(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct letters *l = container_of(q, struct letters, query);
+    if (r < 0) {
+        end_look(l);
+        return;
+    }
+    l->n_stored -= db_count(rows);
+    l->n_clean = l->n_stored;
+    go_on(l);
+}
+
+/* The records of `rows`, and in l->forgotten the numbers of those that have no use any more. The caller's to free. */
+static struct id128 *read_stored(struct letters *l, const struct db_rows *rows)
+{
+    int n = db_count(rows);
+    struct id128 *records = calloc(n ? (size_t)n : 1, sizeof *records);
+    if (!records)
+        abort();
+    db_array_start(&l->forgotten, DB_I64);
+    for (int i = 0; i < n; i++) {
+        records[i] = db_id(rows, i, 1);
+        if (db_bool(rows, i, 2))
+            db_array_i64(&l->forgotten, db_i64(rows, i, 0));
+    }
+    return records;
+}
+
+static void forget_rows(struct letters *l)
+{
+    if (l->forgotten.count == 0) {
+        go_on(l);
+        return;
+    }
+    db_query_init(&l->query, STMT_DEAD_LETTER_FORGET, on_forgotten);
+    db_bind_array(&l->query, &l->forgotten);
+    db_submit(l->db, &l->query);
+}
+
+/* Columns: number, record, has its row no use any more? Files are looked for when there are such rows, because it must be, and when the number of
+ * stored letters has changed, because a row may also be dropped. */
+static void on_stored(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct letters *l = container_of(q, struct letters, query);
+    if (r < 0) {
+        end_look(l);
+        return;
+    }
+    AUTO_FREE struct id128 *records = read_stored(l, rows);
+    if (l->forgotten.count || l->n_clean != db_count(rows))
+        r = spill_clean(l->spill, records, (size_t)db_count(rows));
+    l->n_clean = r < 0 ? -1 : db_count(rows);
+    if (r < 0) {
+        tell_failure(l, r);
+        go_on(l); /* the rows stay, and so hide the files */
+        return;
+    }
+    forget_rows(l);
+}
+
+/* Columns: rows that are dead, marked, stored. */
+static void on_looked(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct letters *l = container_of(q, struct letters, query);
+    if (r < 0) {
+        end_look(l);
+        return;
+    }
+    l->now = (struct digest_letters_stats){.dead = (uint64_t)db_i64(rows, 0, 0), .marked = (uint64_t)db_i64(rows, 0, 1)};
+    l->n_stored = db_i64(rows, 0, 2);
+    spill_refresh(l->spill);
+    if (l->n_stored == 0) {
+        l->n_clean = 0;
+        go_on(l);
+        return;
+    }
+    l->state = FORGETTING;
+    db_query_init(&l->query, STMT_DEAD_LETTER_STORED, on_stored);
+    db_bind_i64(&l->query, (int64_t)l->config.max_rows);
+    db_submit(l->db, &l->query);
+}
+
 static void look(struct letters *l)
 {
     l->state = LOOKING;
     db_query_init(&l->query, STMT_DEAD_LETTER_LOOK, on_looked);
-    db_bind_i64(&l->query, (int64_t)l->config.max_rows);
     db_submit(l->db, &l->query);
 }
 
@@ -273,6 +360,7 @@ static void release(struct letters *l)
     retry_free(l->retry);
     spill_close(l->spill);
     buf_done(&l->payload);
+    db_array_done(&l->forgotten);
     pthread_mutex_destroy(&l->lock);
     free(l);
 }
@@ -286,6 +374,7 @@ int letters_open(const struct digest_letters_config *config, const struct db_con
     struct spill_config spill = {.dir = config->spill_dir, .max_bytes = config->spill_max_bytes};
     struct db_config own = *db;
     l->config = *config;
+    l->n_clean = -1;
     own.application = "picket dead letters";
     own.connections = 1;
     pthread_mutex_init(&l->lock, NULL);

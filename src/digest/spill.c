@@ -1,8 +1,9 @@
 /* spill.c: dead letters as files, one each.
  *
- * A file is an envelope: a header line, an item header with the payload's length, the payload as it came. The header is that of the envelope
- * in which the event arrived, without its dsn, with the event's id and, under "dead_letter", what its row said. So nothing is needed to read
- * it but eyes; `picket dlq retry` makes a row of it again, and `picket send DSN FILE` sends it as an event of today, to any server.
+ * A file is an envelope: a header line, an item header with type and length, the payload as it came. The header is that of the envelope in
+ * which the item arrived, without its dsn, with the event's id if it has one and, under "dead_letter", what its row said. So nothing is needed
+ * to read it but eyes; `picket dlq retry` makes a row of it again, and `picket send DSN FILE` sends it as an item of today, to any server. The
+ * door's own accounts are no items: their type is one that every server skips.
  *
  * A file is written under another name, synced, renamed, and its directory synced: under its own name it is whole. Names begin with the
  * letter's number in 19 digits, so that their order is that of the numbers; the record's id tells letters of different databases apart.
@@ -116,6 +117,7 @@ static void put_meta(struct json_writer *w, struct str meta)
 
 static void make_file(const struct dead_letter *letter, struct str payload, struct buf *out)
 {
+    static const struct id128 none = {{0}};
     struct json_writer w;
     char event[ID_HEX + 1];
     struct dead_letter spilled = *letter;
@@ -123,7 +125,8 @@ static void make_file(const struct dead_letter *letter, struct str payload, stru
     id_hex(&letter->event, event);
     json_writer_init(&w, out);
     json_begin_object(&w);
-    json_field_str(&w, STR("event_id"), str_of(event, ID_HEX));
+    if (!id_eq(&letter->event, &none))
+        json_field_str(&w, STR("event_id"), str_of(event, ID_HEX));
     json_key(&w, STR("dead_letter"));
     json_begin_object(&w);
     dead_letter_put_whole(&w, &spilled);
@@ -133,7 +136,7 @@ static void make_file(const struct dead_letter *letter, struct str payload, stru
     buf_append_char(out, '\n');
     json_writer_init(&w, out);
     json_begin_object(&w);
-    json_field_str(&w, STR("type"), STR("event"));
+    json_field_str(&w, STR("type"), dead_letter_item_type(letter->kind));
     json_field_i64(&w, STR("length"), (int64_t)payload.n);
     json_end_object(&w);
     buf_append_char(out, '\n');
@@ -330,6 +333,35 @@ void spill_take_back(struct spill *s, int64_t number, const struct id128 *record
     if (dir_fd >= 0 && unlinkat(dir_fd, name, 0) == 0)
         forget(s, bytes);
     s->changed = change_time(s);
+}
+
+static int by_id(const void *a, const void *b)
+{
+    return id_cmp(a, b);
+}
+
+int spill_clean(struct spill *s, struct id128 *records, size_t n)
+{
+    AUTO_FREE struct spill_name *names = NULL;
+    size_t n_names;
+    AUTO_CLOSE int dir_fd = open_dir(s->dir);
+    if (dir_fd < 0 || n == 0)
+        return dir_fd == -ENOENT || n == 0 ? 0 : dir_fd;
+    int r = spill_list(s->dir, &names, &n_names);
+    qsort(records, n, sizeof *records, by_id);
+    for (size_t i = 0; r == 0 && i < n_names; i++) {
+        char name[SPILL_NAME_MAX];
+        if (!bsearch(&names[i].record, records, n, sizeof *records, by_id))
+            continue;
+        spill_file(&names[i], name);
+        uint64_t bytes = size_of(dir_fd, name);
+        if (unlinkat(dir_fd, name, 0) == 0)
+            forget(s, bytes);
+        else if (errno != ENOENT)
+            r = -errno;
+    }
+    s->changed = change_time(s);
+    return r == 0 ? sync_fd(dir_fd) : r; /* of what others deleted, too */
 }
 
 void spill_stats(const struct spill *s, struct spill_stats *ret)

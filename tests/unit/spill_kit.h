@@ -59,9 +59,9 @@ static inline void kit_payload(int64_t number, struct buf *out)
     buf_append_str(out, STR("\"}"));
 }
 
-static inline int kit_write_payload(struct kit *k, int64_t number, struct str payload)
+static inline struct dead_letter kit_letter(int64_t number)
 {
-    struct dead_letter letter = {
+    return (struct dead_letter){
         .number = number,
         .project = number + 7,
         .event = kit_id(number, 0xE0),
@@ -75,10 +75,16 @@ static inline int kit_write_payload(struct kit *k, int64_t number, struct str pa
         .received_us = 1700000000 * INT64_C(1000000),
         .first_failed_us = 1700000001 * INT64_C(1000000),
         .last_failed_us = 1700000002 * INT64_C(1000000),
+        .kind = SPOOL_EVENT,
         .sent_at_us = 1699999999 * INT64_C(1000000),
         .address = STR("203.0.113.7"),
         .meta = STR("{\"event_id\":\"x\",\"dsn\":\"https://k@h/1\",\"sdk\":{\"name\":\"sentry.c\",\"version\":\"1\"}}"),
     };
+}
+
+static inline int kit_write_payload(struct kit *k, int64_t number, struct str payload)
+{
+    struct dead_letter letter = kit_letter(number);
     return spill_write(k->s, &letter, payload);
 }
 

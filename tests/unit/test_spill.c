@@ -70,6 +70,91 @@ static void a_file_is_an_envelope(void **state)
     kit_done(&k);
 }
 
+/* The item's header says what the payload is (protocol §2.2), and the letter its kind: what is sent or made a row of again is what it was. */
+static void every_kind_is_told(void **state)
+{
+    static const struct {
+        enum spool_kind kind;
+        const char *type;
+        bool is_stored; /* by who it is sent to */
+    } cases[] = {{SPOOL_EVENT, "event", true},
+                 {SPOOL_CLIENT_REPORT, "client_report", true},
+                 {SPOOL_SESSION, "session", true},
+                 {SPOOL_SESSIONS, "sessions", true},
+                 {SPOOL_FEEDBACK, "feedback", true},
+                 {SPOOL_USER_REPORT, "user_report", true},
+                 {SPOOL_OUTCOMES, "picket_outcomes", false},
+                 {(enum spool_kind)77, "picket_unknown", false}};
+    struct kit k;
+    (void)state;
+    kit_init(&k, PLENTY);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct dead_letter letter = kit_letter((int64_t)i + 1);
+        struct spill_name name = {letter.number, letter.record};
+        char path[KIT_PATH_MAX], text[8192];
+        struct envelope e;
+        struct envelope_item item;
+        struct arena arena;
+        AUTO_JSON struct json_doc *doc = NULL;
+        AUTO_BUF struct buf buf = {0};
+        struct str head, type;
+        int64_t kind;
+        letter.kind = cases[i].kind;
+        letter.meta = STR("{}");
+        letter.event = i % 2 ? letter.event : (struct id128){{0}};
+        assert_int_equal(spill_write(k.s, &letter, STR("{\"a\":\n1}")), 0);
+        path_of(&k, letter.number, path);
+        AUTO_CLOSE int fd = open(path, O_RDONLY);
+        ssize_t n = read(fd, text, sizeof text);
+        assert_true(n > 0);
+        arena_init(&arena);
+        assert_int_equal(envelope_open(str_of(text, (size_t)n), &arena, &e), 0);
+        assert_int_equal(e.header.has_event_id, i % 2); /* one that it does not have would become a feedback's or a report's */
+        assert_int_equal(envelope_next(&e, &item), 1);
+        assert_true(cases[i].is_stored ? item.kind->fate == ITEM_STORED && str_eq(item.kind->name, str_from(cases[i].type))
+                                       : item.kind->fate == ITEM_SKIPPED);
+        assert_true(str_eq(item.payload, STR("{\"a\":\n1}")));
+        assert_int_equal(spill_read_head(k.dir, &name, &buf, &head), 0);
+        assert_int_equal(json_parse(head, &doc, NULL), 0);
+        const struct json *told = json_get(json_root(doc), STR("dead_letter"));
+        assert_true(json_str_raw(json_get(told, STR("item_type")), &type) && str_eq(type, str_from(cases[i].type)));
+        assert_true(json_i64(json_get(told, STR("kind")), &kind) && kind == (int64_t)cases[i].kind);
+        arena_done(&arena);
+    }
+    kit_done(&k);
+}
+
+/* Files of stored letters go, whatever their number, and no others. */
+static void stored_letters_are_cleaned(void **state)
+{
+    struct kit k;
+    AUTO_FREE struct spill_name *names = NULL;
+    struct id128 records[] = {kit_id(9, 0x10), kit_id(2, 0x10), kit_id(77, 0x10), kit_id(4, 0x10), kit_id(3, 0xE0)};
+    size_t n;
+    (void)state;
+    kit_init(&k, PLENTY);
+    assert_int_equal(spill_clean(k.s, records, ARRAY_LEN(records)), 0); /* no directory yet */
+    for (int64_t i = 1; i <= 10; i++)
+        assert_int_equal(kit_write(&k, i), 0);
+    assert_int_equal(spill_clean(k.s, records, 0), 0);
+    assert_int_equal(kit_check(&k), 10);
+    struct dead_letter renumbered = kit_letter(99); /* of another database: the same record by another number */
+    renumbered.record = kit_id(9, 0x10);
+    assert_int_equal(spill_write(k.s, &renumbered, STR("{}")), 0);
+    uint64_t before = kit_stats(&k).bytes;
+    assert_int_equal(spill_clean(k.s, records, ARRAY_LEN(records)), 0);
+    assert_int_equal(spill_list(k.dir, &names, &n), 0);
+    static const int64_t left[] = {1, 3, 5, 6, 7, 8, 10};
+    assert_int_equal(n, ARRAY_LEN(left));
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(names[i].number, left[i]);
+    assert_int_equal(kit_stats(&k).files, n);
+    assert_true(kit_stats(&k).bytes < before);
+    assert_int_equal(kit_stats(&k).removed, 0); /* no loss */
+    assert_int_equal(kit_check(&k), n);
+    kit_done(&k);
+}
+
 static void the_oldest_go(void **state)
 {
     struct kit k;
@@ -189,6 +274,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_letter_comes_back),
         cmocka_unit_test(a_file_is_an_envelope),
+        cmocka_unit_test(every_kind_is_told),
+        cmocka_unit_test(stored_letters_are_cleaned),
         cmocka_unit_test(the_oldest_go),
         cmocka_unit_test(written_twice_counts_once),
         cmocka_unit_test(the_oldest_is_replaced_and_not_removed),

@@ -3,6 +3,7 @@
 
 #include "picket/db/db.h"
 #include "picket/json/json.h"
+#include "picket/spool/spool.h"
 
 struct dead_letter { /* texts are borrowed; times are wall µs, 0: none */
     int64_t number, project;
@@ -13,6 +14,7 @@ struct dead_letter { /* texts are borrowed; times are wall µs, 0: none */
     int64_t position; /* byte of the payload where the parser stopped; -1: none */
     int64_t attempts;
     int64_t received_us, first_failed_us, last_failed_us, stored_us;
+    enum spool_kind kind;
     /* In whole letters only: */
     struct id128 record;
     int64_t sent_at_us;
@@ -20,7 +22,10 @@ struct dead_letter { /* texts are borrowed; times are wall µs, 0: none */
     struct str meta;    /* the envelope header's JSON text */
 };
 
-/* Reads the head of a letter, thirteen columns from `col` on, as dead_letter_page and dead_letter_show have them. */
+/* What an envelope calls such an item; a name of our own for what never came in one. */
+struct str dead_letter_item_type(enum spool_kind kind);
+
+/* Reads the head of a letter, fourteen columns from `col` on, as dead_letter_page and dead_letter_show have them. */
 void dead_letter_head(const struct db_rows *rows, int row, int col, struct dead_letter *ret);
 /* Reads a row of dead_letter_show or dead_letter_oldest. *ret_payload: zstd, empty when the letter is stored. */
 void dead_letter_whole(const struct db_rows *rows, struct dead_letter *ret, struct str *ret_payload);

@@ -19,6 +19,8 @@ void spill_close(struct spill *s); /* NULL is fine */
  * and record is replaced. */
 MUST_CHECK int spill_write(struct spill *s, const struct dead_letter *letter, struct str payload);
 void spill_take_back(struct spill *s, int64_t number, const struct id128 *record); /* what was just written */
+/* Deletes the files of `records` (which it sorts), whatever their numbers. Durable when it returns 0. */
+MUST_CHECK int spill_clean(struct spill *s, struct id128 *records, size_t n);
 void spill_refresh(struct spill *s); /* looks at what others deleted, if anything has changed */
 void spill_stats(const struct spill *s, struct spill_stats *ret);
 
