@@ -489,7 +489,7 @@ static int drop_files(const struct config *config, struct dropping *t)
         int r = spill_delete(config->dead_letters_dir, name);
         if (r == 0 && !is_double)
             note_gone(t, name->number);
-        else if (r != -ENOENT)
+        else if (r < 0 && r != -ENOENT)
             code =
                 cmd_fail("%s: spilled dead letter %" PRId64 " cannot be removed: %s", config->dead_letters_dir, name->number, err_text(r));
     }

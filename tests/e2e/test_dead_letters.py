@@ -7,6 +7,7 @@ import glob
 import json
 import os
 import stat
+import time
 import uuid
 
 import psycopg
@@ -14,8 +15,11 @@ import pytest
 
 import server
 import wire
-from client import Api
+from client import Api, accepted
 from test_digest import check_counters
+from test_feedback import feedback, feedback_item
+from test_outcomes import report, wait_totals
+from test_sessions import counts, update
 from waiting import until
 
 
@@ -477,6 +481,192 @@ def test_a_cut_between_file_and_row(make_picket):
         until(lambda: number not in [row[0] for row in rows(picket, project)], lambda: rows(picket, project))
     assert [letter["status"] for letter in listed(picket)] == ["dead", "dead", "spilled"]
     assert shown(picket, number)["reason"] == "DB_FAILED"
+
+
+# ---- what is no event
+
+@contextlib.contextmanager
+def refusing_reports(picket):
+    """While it lasts, the database takes no feedback, no sessions and no accounts of what was dropped."""
+    checks = {"feedback": "message NOT LIKE 'poison%'", "release_hours": "release NOT LIKE 'poison%'", "outcomes": "reason IN ('', 'duplicate')"}
+    for table, check in checks.items():
+        picket.sql(f"ALTER TABLE {table} ADD CONSTRAINT {table}_refused CHECK ({check}) NOT VALID")
+    try:
+        yield
+    finally:
+        for table in checks:
+            picket.sql(f"ALTER TABLE {table} DROP CONSTRAINT {table}_refused")
+
+
+def aggregates(n):
+    return {"aggregates": [{"started": time.time(), "exited": n}], "attrs": {"release": "poison@1", "environment": "production"}}
+
+
+def wait_letters(picket, n, seconds=30):
+    until(lambda: picket.sql("SELECT count(*) FROM dead_letters")[0][0] + len(files(picket)) >= n, lambda: (listed(picket), picket.log()), seconds)
+
+
+def poison_reports(picket, project):
+    """One dead letter of each kind, the door's own account first: [(item type, payload or None)] in the order of their numbers."""
+    assert project.post(wire.envelope({}, wire.item("feedback", {}))).status_code == 400
+    wait_letters(picket, 1)
+    items = [("feedback", feedback_item("poison")), ("session", update(str(uuid.uuid4()), "exited", release="poison@1", init=True)),
+             ("sessions", wire.item("sessions", aggregates(7))), ("client_report", report(("queue_overflow", "error", 3))),
+             ("user_report", wire.item("user_report", {"event_id": uuid.uuid4().hex, "comments": "poison, too"}))]
+    for n, (_, item) in enumerate(items, 2):
+        assert project.post(wire.envelope({}, item)).status_code == 200
+        wait_letters(picket, n)
+    return [("picket_outcomes", None)] + [(kind, item.split(b"\n", 1)[1]) for kind, item in items]
+
+
+def sees_reports(project):
+    return sorted(item["message"] for item in feedback(project)) == ["poison", "poison, too"] and \
+        counts(project, "poison@1") == {"total": 8, "healthy": 8, "exited": 8}
+
+
+OUTCOMES = {("feedback", "accepted", ""): 2, ("session", "accepted", ""): 2, ("error", "client_discard", "queue_overflow"): 3}
+
+
+@pytest.mark.parametrize("bound, n_files", [(100, 0), (1, 5)])
+def test_reports_are_retried_as_what_they_were(make_picket, bound, n_files):
+    """Sessions, feedback, reports of clients and the door's own accounts, as rows and as files: told apart, stored once, and never as events."""
+    picket = make_picket(DEAD_LETTERS_MAX=bound).start()
+    project = picket.new_project()
+    events = picket.sql("SELECT project_id, id FROM events")  # of the server's own project
+    with refusing_reports(picket):
+        kinds = poison_reports(picket, project)
+        until(lambda: len(files(picket)) == n_files and picket.sql("SELECT count(*) FROM dead_letters") == [(6 - n_files,)], lambda: files(picket))
+        letters = listed(picket)[::-1]
+        assert [(letter["item_type"], letter["sqlstate"], letter["reason"]) for letter in letters] == [(kind, "23514", "DB_FAILED") for kind, _ in kinds]
+        for letter, (kind, payload) in zip(letters, kinds):
+            assert shown(picket, letter["id"])["item_type"] == kind
+            assert payload is None or picket.command("dlq", "show", letter["id"], "--payload").encode() == payload
+        page = picket.api.read("/api/dead-letters")["items"]
+        assert [item["item_type"] for item in page] == [kind for kind, _ in kinds[n_files:]][::-1]
+        assert picket.api.read(f"/api/dead-letters/{page[0]['id']}")["item_type"] == "user_report"
+        done = picket.run("dlq", "retry", letters[1]["id"])  # a file that becomes a row, fails and becomes a file again is still what it was
+        assert done.returncode == 1 and "23514" in done.stderr
+        until(lambda: len(files(picket)) == n_files, lambda: files(picket), 30)
+        assert [letter["item_type"] for letter in listed(picket)[::-1]] == [kind for kind, _ in kinds]
+    assert not feedback(project) and not counts(project, "poison@1")
+    said = picket.command("dlq", "retry", "--all")
+    assert "6 of 6 dead letters stored" in said and "stored already" not in said
+    assert sees_reports(project) and files(picket) == []
+    wait_totals(project, {**OUTCOMES, ("default", "invalid", "no_message"): 1})
+    assert "0 of 0 dead letters stored" in picket.command("dlq", "retry", "--all")
+    assert sees_reports(project) and project.count() == 0 and picket.sql("SELECT project_id, id FROM events") == events
+    check_counters(picket, project.id)
+
+
+def test_spilled_reports_are_sent_as_what_they_are(make_picket):
+    """`picket send DSN FILE`: another project takes the item, and skips what is none."""
+    picket = make_picket(DEAD_LETTERS_MAX=1).start()
+    project, other = picket.new_project(), picket.new_project()
+    with refusing_reports(picket):
+        poison_reports(picket, project)
+        until(lambda: len(files(picket)) == 5, lambda: files(picket))
+        accepted(project.post(wire.envelope({}, feedback_item("poison no. 2"))))
+        until(lambda: len(files(picket)) == 6, lambda: files(picket))
+    for path in files(picket):
+        picket.command("send", other.dsn, path)
+    until(lambda: sees_reports(other), lambda: (feedback(other), counts(other, "poison@1")), 30)
+    wait_totals(other, OUTCOMES)
+    assert other.count() == 0 and not feedback(project)
+
+
+def test_files_of_earlier_releases_hold_events(make_picket):
+    picket = make_picket(DEAD_LETTERS_MAX=1).start()
+    project = picket.new_project()
+    with refusing(picket, "poison"):
+        project.send(*[wire.error_event("E", f"poison {i}") for i in range(2)])
+        until(lambda: len(files(picket)) == 1 and len(rows(picket, project)) == 1, lambda: files(picket))
+    path, = files(picket)
+    with open(path, "rb") as f:
+        head, rest = f.read().split(b"\n", 1)
+    head = json.loads(head)
+    assert (head["dead_letter"].pop("kind"), head["dead_letter"].pop("item_type")) == (1, "event")
+    with open(path, "wb") as f:
+        f.write(wire.dumps(head) + b"\n" + rest)
+    assert [letter["item_type"] for letter in listed(picket)] == ["event", "event"] == [shown(picket, letter["id"])["item_type"] for letter in listed(picket)]
+    assert "2 of 2 dead letters stored" in picket.command("dlq", "retry", "--all")
+    project.wait_count(2)
+
+
+# ---- a file beside its row
+
+def put_back(picket, path, content):
+    """As a cut left it."""
+    with open(path, "wb") as f:
+        f.write(content)
+    os.chown(path, os.stat(spill_dir(picket)).st_uid, -1)
+
+
+def test_a_cut_between_row_and_file(make_picket):
+    """A retry was killed when it had made the row: the file is not shown while the row is there, and does not stand up when the row is forgotten.
+    Files beside dead rows and files without rows stay. Aggregates have no id: stored twice they would count twice."""
+    picket = make_picket(DEAD_LETTERS_MAX=2).start()
+    project = picket.new_project()
+    with refusing_reports(picket):
+        for i in range(4):
+            assert project.post(wire.envelope({}, wire.item("sessions", aggregates(10 ** i)))).status_code == 200
+            wait_letters(picket, i + 1)
+        until(lambda: len(files(picket)) == 2 and len(rows(picket, project)) == 2, lambda: files(picket))
+    stale, alone = files(picket)
+    number = int(os.path.basename(stale)[:19])
+    with open(stale, "rb") as f:
+        content = f.read()
+    picket.stop()
+    assert "is stored" in picket.command("dlq", "retry", number)
+    assert files(picket) == [alone]
+    put_back(picket, stale, content)
+    (dead, record), = picket.sql("SELECT id, record_id FROM dead_letters WHERE status = 'dead' ORDER BY id LIMIT 1")
+    beside = os.path.join(spill_dir(picket), f"{dead:019d}-{record.hex}.envelope")
+    put_back(picket, beside, content.replace(b'"id":%d,' % number, b'"id":%d,' % dead))
+    assert [letter["status"] for letter in listed(picket)] == ["dead", "dead", "spilled", "stored"]
+    picket.start()
+    until(lambda: len(rows(picket, project)) == 2, lambda: rows(picket, project))  # one more than the bound: forgotten at once
+    assert files(picket) == [alone, beside]
+    assert [letter["status"] for letter in listed(picket)] == ["dead", "dead", "spilled"]
+    assert "3 of 3 dead letters stored" in picket.command("dlq", "retry", "--all")
+    until(lambda: files(picket) == [], lambda: files(picket), 30)  # before its row is forgotten: it may also be dropped
+    picket.sql("UPDATE dead_letters SET stored_at = now() - interval '8 days'")
+    until(lambda: rows(picket, project) == [], lambda: rows(picket, project), 30)
+    assert "0 of 0 dead letters stored" in picket.command("dlq", "retry", "--all") and listed(picket) == []
+    assert counts(project, "poison@1") == {"total": 1111, "healthy": 1111, "exited": 1111}
+
+
+def test_forgotten_only_without_its_file(make_picket):
+    """The directory takes no change: the row stays, above the bound and beyond its time, because the file would count again."""
+    picket = make_picket(DEAD_LETTERS_MAX=2).start()
+    project = picket.new_project()
+    with refusing(picket, "poison"):
+        _, (number,) = poison(picket, project)
+    (record,), = picket.sql("SELECT record_id FROM dead_letters")
+    assert "is stored" in picket.command("dlq", "retry", number)
+    os.mkdir(spill_dir(picket))
+    os.makedirs(os.path.join(spill_dir(picket), f"{number:019d}-{record.hex}.envelope", "in the way"))
+    os.chown(spill_dir(picket), os.stat(picket.settings["DATA_DIR"]).st_uid, -1)
+    picket.sql("UPDATE dead_letters SET stored_at = now() - interval '8 days'")
+    until(lambda: "dead letters cannot be spilled" in picket.log(), picket.log, 30)
+    assert [row[1] for row in rows(picket, project)] == ["stored"]
+    os.rmdir(os.path.join(files(picket)[0], "in the way"))
+    os.rmdir(files(picket)[0])
+    until(lambda: rows(picket, project) == [], lambda: rows(picket, project), 30)
+
+
+def test_drop_takes_the_file_of_the_record(make_picket):
+    """The row of a letter of another database has a number of its own: a file that a cut left does not stand for it when it is dropped."""
+    picket = make_picket().start()
+    project = picket.new_project()
+    with refusing(picket, "poison"):
+        _, (number,) = poison(picket, project)
+    (record,), = picket.sql("SELECT record_id FROM dead_letters")
+    os.mkdir(spill_dir(picket))
+    os.chown(spill_dir(picket), os.stat(picket.settings["DATA_DIR"]).st_uid, -1)
+    path = os.path.join(spill_dir(picket), f"{number + 50:019d}-{record.hex}.envelope")
+    put_back(picket, path, b'{"dead_letter":{"id":%d,"project_id":%d}}\n{}\n\n' % (number + 50, project.id))
+    assert picket.command("dlq", "drop", number) == f"Dropped dead letter {number}.\n"
+    assert files(picket) == [] == listed(picket)
 
 
 # ---- beside the digest
