@@ -1,11 +1,11 @@
 /* powercut_spill.c: spilled dead letters in simulated cuts of power (src/digest/spill.c).
  *
  * Letters from a few bytes to several blocks become files: new ones, some again with another payload, some taken back, some deleted by a
- * command, the oldest removed by the bound; now and then the disk fails. Upon each state that a kill or a cut of power may leave of that
+ * command, some because they are stored, the oldest removed by the bound; now and then the disk fails. Upon each state that a kill or a cut of power may leave of that
  * (bench.c):
  *   a letter whose writing returned 0 is there, head and payload, unless it was about to be taken away since;
  *   what is listed is whole, was written, and is not older than what replaced it for sure;
- *   what was taken away stays away after a kill, and after a cut of power if a later letter was written;
+ *   what was taken away stays away after a kill, and after a cut of power if a later letter was written or it was stored;
  *   the directory opens, is measured rightly, has nothing else in it, and takes new letters within its bound. */
 #include "spill_kit.h"
 
@@ -271,7 +271,15 @@ static unsigned any_letter(struct life *l)
     return n ? numbers[rng_below(&l->rng, n)] : 0;
 }
 
-enum taker { BY_SERVER, BY_COMMAND };
+/* The directory was synced: for promises, as if one of the letters that are there had been written just now. */
+static void note_synced(struct life *l)
+{
+    unsigned some = any_letter(l);
+    if (some)
+        recording_note(l->rec, EVENT_ACKED, promise_seq(some, promises_now(l).of[some].versions - 1), 0);
+}
+
+enum taker { BY_SERVER, BY_COMMAND, AS_STORED };
 
 static bool take_away(struct life *l, unsigned number, enum taker taker)
 {
@@ -280,11 +288,15 @@ static bool take_away(struct life *l, unsigned number, enum taker taker)
     recording_note(l->rec, EVENT_SETTLED, promise_seq(number, 0), 0);
     if (taker == BY_SERVER)
         spill_take_back(l->spill->kit.s, number, &name.record);
+    else if (taker == AS_STORED)
+        r = spill_clean(l->spill->kit.s, &name.record, 1);
     else
         r = spill_delete(l->spill->kit.dir, &name);
     recording_note(l->rec, EVENT_GONE, promise_seq(number, 0), 0);
+    if (r == 0 && taker == AS_STORED)
+        note_synced(l);
     spill_refresh(l->spill->kit.s);
-    return r == 0 || broken(l, "spill_delete: %s", strerror(-r));
+    return r == 0 || broken(l, "letter %u cannot be taken away: %s", number, strerror(-r));
 }
 
 static unsigned new_letter(const struct life *l)
@@ -310,6 +322,8 @@ static bool step(struct life *l)
         return some == 0 || take_away(l, some, BY_SERVER);
     case 6:
         return some == 0 || take_away(l, some, BY_COMMAND);
+    case 7:
+        return some == 0 || take_away(l, some, AS_STORED);
     default:
         return write_well(l, new_letter(l));
     }
