@@ -321,3 +321,49 @@ static inline void kit_wait(struct kit *k, bool (*done)(struct kit *k))
         (void)sched_yield();
     }
 }
+
+/* ---- a segment to be damaged */
+
+enum { KIT_N_SMALL = 6, KIT_BLOCK = 4096 };
+
+/* A stopped spool with one segment: its path and bytes, its end, and where each record begins. */
+struct kit_image {
+    char path[KIT_PATH_MAX];
+    struct buf file;
+    uint64_t end;
+    uint64_t starts[1024];
+    unsigned n;
+};
+
+static inline size_t kit_small_bytes(unsigned i)
+{
+    return i * 11; /* every remainder of 8 */
+}
+
+static inline void kit_image_take(struct kit *k, struct kit_image *im, unsigned n, size_t (*bytes_of)(unsigned i))
+{
+    uint64_t at = KIT_SEGMENT_HEAD;
+    *im = (struct kit_image){.n = n};
+    for (unsigned i = 0; i < n; i++) {
+        im->starts[i] = at;
+        at += kit_record_bytes(bytes_of(i));
+        assert_int_equal(kit_append(k, i, bytes_of(i)), 0);
+    }
+    im->end = at;
+    assert_int_equal(kit_stats(k).synced.offset, at);
+    kit_close(k);
+    assert_int_equal(kit_segments(k, im->path), 1);
+    im->file = kit_file_read(im->path);
+    assert_int_equal(im->file.n, at + KIT_RECORD_HEAD); /* the trailer */
+}
+
+/* A directory as it was, but with these bytes as its only segment. */
+static inline void kit_image_put(struct kit *k, const struct kit_image *im, const char *p, size_t n)
+{
+    char path[KIT_PATH_MAX];
+    kit_path(k, "cursor", path);
+    (void)unlink(path);
+    kit_path(k, "quarantine", path);
+    kit_remove_tree(path);
+    kit_file_write(im->path, p, n);
+}
