@@ -153,7 +153,7 @@ static int head_at(const struct segment *seg, struct head_window *w, uint64_t at
         return 0;
     if (at < w->at || at + RECORD_HEAD_BYTES > w->at + w->n) {
         size_t want = limit - at < sizeof w->p ? (size_t)(limit - at) : sizeof w->p;
-        int n = disk_read(seg->fd, w->p, want, at, "spool.claim.read");
+        int n = disk_salvage(seg->fd, w->p, want, at, "spool.claim.read", NULL);
         if (n < 0)
             return n;
         w->at = at;
@@ -192,7 +192,7 @@ static int range_measure(const struct segment *seg, uint64_t limit, unsigned max
     range->to = at;
     if (r < 0 || range->n_records > 0)
         return range->n_records > 0 ? 0 : r;
-    r = record_find(seg->fd, seg->seed, at + 8, limit, &range->to);
+    r = record_find(seg->fd, seg->seed, at + 8, limit, &range->to, NULL);
     if (r == 0)
         range->to = limit;
     return r < 0 ? r : 0;
@@ -383,7 +383,7 @@ int spool_read(struct spool *s, const struct spool_range *range, struct buf *buf
         return r;
     buf_clear(buf);
     buf_reserve(buf, n);
-    r = disk_read(seg->fd, buf->p, n, range->from, "spool.read");
+    r = disk_salvage(seg->fd, buf->p, n, range->from, "spool.read", NULL);
     if (r >= 0) {
         buf->n = (size_t)r;
         r = (int)range_decode(s, seg, range, buf->p, buf->n, records);

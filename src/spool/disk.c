@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -41,7 +42,24 @@ static int change_end(int r, const struct disk_change *change)
     return r;
 }
 #define CHANGED(r, ...) change_end(r, &(struct disk_change){__VA_ARGS__})
+
+static uint64_t broken_from, broken_to;
+
+void disk_break(uint64_t from, uint64_t to)
+{
+    broken_from = from;
+    broken_to = to;
+}
+
+static bool is_broken(uint64_t at, size_t n)
+{
+    return at < broken_to && at + n > broken_from;
+}
 #else
+static inline bool is_broken(UNUSED uint64_t at, UNUSED size_t n)
+{
+    return false;
+}
 static inline void change_begin(void)
 {
 }
@@ -122,6 +140,8 @@ int disk_read(int fd, void *p, size_t n, uint64_t at, const char *point)
         return r;
     size_t got = 0;
     assert(n <= INT_MAX);
+    if (is_broken(at, n))
+        return -EIO;
     while (got < n) {
         ssize_t k = pread(fd, (char *)p + got, n - got, (off_t)(at + got));
         if (k < 0 && errno == EINTR)
@@ -133,6 +153,59 @@ int disk_read(int fd, void *p, size_t n, uint64_t at, const char *point)
         got += (size_t)k;
     }
     return (int)got;
+}
+
+/* ---- bad sectors */
+
+enum { BLOCK = 4096, PROBES = 8 };
+
+/* A disk that is away gives -EIO as well, and must not pass for one that lost everything. Blocks all over the file are asked for, past the cache where
+ * the file system lets us. A file of which no block can be read looks like a disk that is away. */
+static bool disk_answers(int fd, const char *point)
+{
+    char path[64];
+    struct stat st;
+    AUTO_FREE char *block = aligned_alloc(BLOCK, BLOCK);
+    if (!block || fstat(fd, &st) < 0)
+        return false;
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd); /* always fits */
+    AUTO_CLOSE int direct = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+    for (uint64_t i = 0; i < PROBES; i++) {
+        uint64_t at = (uint64_t)st.st_size * i / PROBES / BLOCK * BLOCK;
+        if (disk_read(direct >= 0 ? direct : fd, block, BLOCK, at, point) > 0)
+            return true;
+    }
+    return false;
+}
+
+/* Block by block; what cannot be read is zeros. */
+static int read_blocks(int fd, char *p, size_t n, uint64_t at, const char *point, uint64_t *lost_to)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    uint64_t size = (uint64_t)st.st_size, end = at + n < size ? at + n : size;
+    for (uint64_t from = at, to; from < end; from = to) {
+        to = (from / BLOCK + 1) * BLOCK < end ? (from / BLOCK + 1) * BLOCK : end;
+        int r = disk_read(fd, p + (from - at), (size_t)(to - from), from, point);
+        if (r < 0 && r != -EIO)
+            return r;
+        size_t got = r < 0 ? 0 : (size_t)r;
+        memset(p + (from - at) + got, 0, (size_t)(to - from) - got);
+        if (r < 0 && lost_to && *lost_to < to)
+            *lost_to = to;
+    }
+    return end > at ? (int)(end - at) : 0;
+}
+
+int disk_salvage(int fd, void *p, size_t n, uint64_t at, const char *point, uint64_t *lost_to)
+{
+    int r = disk_read(fd, p, n, at, point);
+    if (r == -EIO)
+        r = disk_read(fd, p, n, at, point);
+    if (r != -EIO || !disk_answers(fd, point))
+        return r;
+    return read_blocks(fd, p, n, at, point, lost_to);
 }
 
 int disk_sync(int fd, const char *point)

@@ -15,6 +15,9 @@ MUST_CHECK int disk_write(int fd, const void *p, size_t n, uint64_t at, const ch
 MUST_CHECK int disk_writev(int fd, struct iovec *iov, unsigned n, uint64_t at, const char *point); /* changes iov */
 /* Bytes read: fewer than `n` only at the end of the file. */
 MUST_CHECK int disk_read(int fd, void *p, size_t n, uint64_t at, const char *point);
+/* The same of a segment, around bad sectors: what the disk gives -EIO for, more than once and block by block, reads as zeros, and *lost_to is
+ * raised to where the last such block ends (NULL is fine). The error stands when the disk gives nothing at all. */
+MUST_CHECK int disk_salvage(int fd, void *p, size_t n, uint64_t at, const char *point, uint64_t *lost_to);
 /* fdatasync, for directories too. Never called again on a descriptor after it failed (S5). */
 MUST_CHECK int disk_sync(int fd, const char *point);
 /* -ENOENT when nothing in the file system leads to the open file any more. */
@@ -41,4 +44,6 @@ struct disk_change { /* borrowed for the call */
 /* seen() is told of every change after it succeeded, on the thread that made it; while it is set, changes happen one after the other, so
  * their order is the order of the calls. NULL ends it. One for the process, as with fault points; set only while no spool is open. */
 void disk_observe(void (*seen)(void *arg, const struct disk_change *change), void *arg);
+/* Reads that touch the bytes [from, to) of any file fail with -EIO, until an empty span is given. As above: one, while nobody reads. */
+void disk_break(uint64_t from, uint64_t to);
 #endif

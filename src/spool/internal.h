@@ -157,8 +157,8 @@ void records_bind(char *data, size_t bytes, uint64_t seed, uint64_t offset); /* 
 bool record_head_valid(const struct record_head *h, uint64_t seed, uint64_t at, uint64_t limit);
 bool record_body_valid(const struct record_head *h);                       /* h stands before its meta and payload */
 void record_decode(const struct record_head *h, struct spool_record *ret); /* borrows */
-/* 1: *ret is the place of the first valid header in [from, limit), 0: none, <0: unreadable. */
-MUST_CHECK int record_find(int fd, uint64_t seed, uint64_t from, uint64_t limit, uint64_t *ret);
+/* 1: *ret is the place of the first valid header in [from, limit), 0: none, <0: unreadable. `lost_to`: as in disk_salvage. */
+MUST_CHECK int record_find(int fd, uint64_t seed, uint64_t from, uint64_t limit, uint64_t *ret, uint64_t *lost_to);
 struct segment *segment_new(struct spool *s, uint64_t number);
 void segment_free(struct segment *seg);
 MUST_CHECK int segment_create(struct spool *s, struct segment **ret); /* S2; commit thread */

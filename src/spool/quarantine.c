@@ -94,7 +94,7 @@ static void file_parts(struct spool *s, uint64_t segment, int fd, uint64_t from,
     AUTO_FREE char *p = malloc(PART_MAX);
     for (uint64_t at = from; p && at < to; at += PART_MAX) {
         size_t want = to - at < PART_MAX ? (size_t)(to - at) : PART_MAX;
-        int n = disk_read(fd, p, want, at, "spool.quarantine.read");
+        int n = disk_salvage(fd, p, want, at, "spool.quarantine.read", NULL);
         if (n > 0)
             sink(s, segment, at, str_of(p, (size_t)n));
     }

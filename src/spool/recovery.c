@@ -8,6 +8,8 @@
  * Nothing is appended to an old segment. Nothing here trusts a byte: sizes are checked before they are used, and a header counts only if
  * its checksum, seeded with node and segment number, fits its place. A damaged segment header costs nothing: all it says is known.
  *
+ * Bad sectors read as zeros (disk_salvage), so they are damage like any other; but a segment that has them is not cut.
+ *
  * A sound header of another version is no damage: its records were promised too, and only the release that wrote them can read them. A
  * start that meets one refuses before it has changed anything, unless the cursor says that all of it is digested. */
 #include "internal.h"
@@ -63,7 +65,7 @@ static int segment_head_read(struct spool *s, uint64_t number, struct segment_he
     AUTO_CLOSE int fd = disk_open(s->dir_fd, name, O_RDONLY, "spool.recover.open");
     if (fd < 0)
         return fd;
-    int r = disk_read(fd, p, sizeof p, 0, "spool.recover.read");
+    int r = disk_salvage(fd, p, sizeof p, 0, "spool.recover.read", NULL);
     if (r < (int)sizeof *ret)
         return r < 0 ? r : HEAD_DAMAGED;
     memcpy(ret, p, sizeof *ret);
@@ -108,7 +110,7 @@ static int segment_digested(struct spool *s, uint64_t number, const struct segme
     uint64_t size = (uint64_t)st.st_size;
     if (size < at || size - at > sizeof p)
         return 0;
-    int r = disk_read(fd, p, (size_t)(size - at), at, "spool.recover.read");
+    int r = disk_salvage(fd, p, (size_t)(size - at), at, "spool.recover.read", NULL);
     if (r < 0)
         return r;
     return segment_trailer_any((const struct record_head *)p, (size_t)r, segment_seed(&head->node, number), at);
@@ -138,23 +140,24 @@ struct walk {
     uint64_t end;  /* of the last valid record, or where a trailer says that the records end */
     uint64_t tail; /* what follows them and their trailer */
     uint64_t records, damaged_bytes;
+    uint64_t lost_to; /* end of the last block that the disk does not give; 0: none */
 };
 
 /* 1: a valid record's header in *h; 0: not one. */
-static int walk_head(int fd, const struct segment *seg, uint64_t at, uint64_t size, struct record_head *h)
+static int walk_head(int fd, const struct segment *seg, uint64_t at, uint64_t size, struct record_head *h, uint64_t *lost_to)
 {
-    int r = disk_read(fd, h, sizeof *h, at, "spool.recover.read");
+    int r = disk_salvage(fd, h, sizeof *h, at, "spool.recover.read", lost_to);
     if (r < 0)
         return r;
     return r == (int)sizeof *h && record_head_valid(h, seg->seed, at, size);
 }
 
 /* 1: the body fits the header. */
-static int walk_body(int fd, const struct record_head *h, struct buf *buf)
+static int walk_body(int fd, const struct record_head *h, struct buf *buf, uint64_t *lost_to)
 {
     buf_clear(buf);
     buf_reserve(buf, h->bytes);
-    int r = disk_read(fd, buf->p, h->bytes, h->offset, "spool.recover.read");
+    int r = disk_salvage(fd, buf->p, h->bytes, h->offset, "spool.recover.read", lost_to);
     if (r < 0)
         return r;
     return (uint32_t)r == h->bytes && record_body_valid((const struct record_head *)buf->p);
@@ -164,7 +167,7 @@ static int walk_body(int fd, const struct record_head *h, struct buf *buf)
 static int walk_resume(int fd, const struct segment *seg, uint64_t size, struct walk *w)
 {
     uint64_t next;
-    int r = record_find(fd, seg->seed, w->at + 8, size, &next);
+    int r = record_find(fd, seg->seed, w->at + 8, size, &next, &w->lost_to);
     w->at = r > 0 ? next : size;
     return r < 0 ? r : 0;
 }
@@ -175,7 +178,7 @@ static int segment_walk(int fd, const struct segment *seg, uint64_t size, struct
     struct record_head h;
     w->end = w->tail = w->at;
     while (w->at + RECORD_HEAD_BYTES <= size) {
-        int r = walk_head(fd, seg, w->at, size, &h);
+        int r = walk_head(fd, seg, w->at, size, &h, &w->lost_to);
         if (r > 0 && h.kind == RECORD_KIND_TRAILER) { /* not at the file's end: a cut of power took the cut before it back */
             w->damaged_bytes += w->at - w->end;
             w->end = w->at;
@@ -184,7 +187,7 @@ static int segment_walk(int fd, const struct segment *seg, uint64_t size, struct
         }
         if (r == 0)
             r = walk_resume(fd, seg, size, w);
-        else if (r > 0 && (r = walk_body(fd, &h, &buf)) == 0)
+        else if (r > 0 && (r = walk_body(fd, &h, &buf, &w->lost_to)) == 0)
             w->at += record_bytes_padded(h.bytes);
         else if (r > 0) {
             w->damaged_bytes += w->at - w->end;
@@ -198,15 +201,15 @@ static int segment_walk(int fd, const struct segment *seg, uint64_t size, struct
     return 0;
 }
 
-/* Bytes behind `end` up to the last one that is not zero: zeros are the spare's filling. */
-static int torn_bytes(int fd, uint64_t end, uint64_t size, uint64_t *ret)
+/* Bytes behind the tail's beginning up to the last one that is not zero, or cannot be read: zeros are the spare's filling. */
+static int torn_bytes(int fd, struct walk *w, uint64_t size, uint64_t *ret)
 {
     AUTO_BUF struct buf buf = {0};
     enum { STEP = 64 * 1024 };
-    uint64_t last = end;
+    uint64_t last = w->tail;
     buf_reserve(&buf, STEP);
-    for (uint64_t at = end; at < size; at += STEP) {
-        int n = disk_read(fd, buf.p, STEP, at, "spool.recover.read");
+    for (uint64_t at = w->tail; at < size; at += STEP) {
+        int n = disk_salvage(fd, buf.p, STEP, at, "spool.recover.read", &w->lost_to);
         if (n < 0)
             return n;
         while (n > 0 && buf.p[n - 1] == 0)
@@ -214,7 +217,7 @@ static int torn_bytes(int fd, uint64_t end, uint64_t size, uint64_t *ret)
         if (n > 0)
             last = at + (uint64_t)n;
     }
-    *ret = last - end;
+    *ret = (w->lost_to > last ? w->lost_to : last) - w->tail;
     return 0;
 }
 
@@ -225,7 +228,7 @@ static int trailer_read(int fd, struct segment *seg, uint64_t size)
     if (size < SEGMENT_HEAD_BYTES + RECORD_HEAD_BYTES || size % 8 != 0)
         return 0;
     uint64_t at = size - RECORD_HEAD_BYTES;
-    int r = walk_head(fd, seg, at, size, &t);
+    int r = walk_head(fd, seg, at, size, &t, NULL);
     if (r <= 0 || t.kind != RECORD_KIND_TRAILER)
         return r < 0 ? r : 0;
     seg->end = at;
@@ -259,7 +262,7 @@ static int segment_measure(struct spool *s, struct segment *seg, int fd, uint64_
         w.at = size & ~UINT64_C(7);
     r = segment_walk(fd, seg, size, &w);
     if (r == 0)
-        r = torn_bytes(fd, w.tail, size, &torn);
+        r = torn_bytes(fd, &w, size, &torn);
     if (r < 0)
         return r;
     if (torn > 0)
@@ -269,7 +272,8 @@ static int segment_measure(struct spool *s, struct segment *seg, int fd, uint64_
     sum->records += w.records;
     sum->torn_bytes += torn;
     sum->quarantined_bytes += w.damaged_bytes;
-    segment_repair(s, seg, fd);
+    if (w.lost_to == 0) /* what is not read today may be read at another start */
+        segment_repair(s, seg, fd);
     return 0;
 }
 

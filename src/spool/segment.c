@@ -151,7 +151,7 @@ static size_t window_find(const char *window, size_t n, uint64_t at, uint64_t se
     return n;
 }
 
-int record_find(int fd, uint64_t seed, uint64_t from, uint64_t limit, uint64_t *ret)
+int record_find(int fd, uint64_t seed, uint64_t from, uint64_t limit, uint64_t *ret, uint64_t *lost_to)
 {
     AUTO_FREE char *window = malloc(FIND_WINDOW);
     if (!window)
@@ -159,7 +159,7 @@ int record_find(int fd, uint64_t seed, uint64_t from, uint64_t limit, uint64_t *
     uint64_t at = (from + 7) & ~UINT64_C(7);
     while (at + RECORD_HEAD_BYTES <= limit) {
         size_t want = limit - at < FIND_WINDOW ? (size_t)(limit - at) : FIND_WINDOW;
-        int n = disk_read(fd, window, want, at, "spool.segment.read");
+        int n = disk_salvage(fd, window, want, at, "spool.segment.read", lost_to);
         if (n < 0)
             return n;
         size_t i = window_find(window, (size_t)n, at, seed, limit);
