@@ -216,6 +216,30 @@ def test_removed(make_site):
     figures.record("spool's directory removed", 1, site.check())
 
 
+# ---- another release
+
+# The header of an empty segment: magic, version 1, 64 bytes, its number, zeros, the checksum of all that.
+OTHER_VERSION = struct.pack("<QIIQ32xQ", 0x4c4f4f5054454b50, 1, 64, 0x00f0000000000000, 0x8861b4d907215502)
+
+
+def test_another_versions_segment(make_site):
+    """A segment in a format that this release cannot read is no damage: it says what to do, does not start, and leaves everything as it is."""
+    site = make_site()
+    with digest_held_up(site):
+        site.send_promised(20)
+        site.picket.kill()
+    other = os.path.join(spool_of(site), "00f0000000000000.seg")
+    with open(other, "wb") as f:
+        f.write(OTHER_VERSION + b"its records")
+    before = [open(path, "rb").read() for path in segments(site)]
+    refused = site.picket.run("serve")
+    assert refused.returncode == 1 and "written by another release of Picket" in refused.stderr and spool_of(site) in refused.stderr, refused.stderr
+    assert [open(path, "rb").read() for path in segments(site)] == before
+    os.unlink(other)
+    site.picket.start()
+    figures.record("another version's segment", 1, site.check())
+
+
 # ---- damage
 
 class Record:
