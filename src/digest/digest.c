@@ -495,7 +495,7 @@ static void wake_all(void *arg)
 static void tell_damage(void *arg, const struct spool_range *where)
 {
     (void)arg;
-    log_line(LOG_ERROR, "spool is damaged: records are lost, their bytes are in its quarantine",
+    log_line(LOG_ERROR, "spool is damaged: records may be lost, what was there is in its quarantine",
              "segment=%" PRIu64 " offset=%" PRIu64 " bytes=%" PRIu64, where->segment, where->from, where->to - where->from);
 }
 
