@@ -45,6 +45,22 @@ def many():
     sentry_sdk.flush(20)
 
 
-sentry_sdk.init(release="shop@1.2.3", environment="production", server_name="web-1")
-{"handled": handled, "unhandled": unhandled, "messages": messages, "many": many}[sys.argv[1]]()
+def reports():
+    for _ in range(3):
+        sentry_sdk.capture_message("drop me")
+    for i in range(4):
+        with sentry_sdk.isolation_scope() as scope:
+            scope.set_user({"id": i})
+            scope.start_session(session_mode="application")
+            if i == 3:
+                sentry_sdk.capture_exception(ValueError("this one is written about"))
+            scope.end_session()
+
+
+def before_send(event, _):
+    return None if event.get("message") == "drop me" else event
+
+
+sentry_sdk.init(release="shop@1.2.3", environment="production", server_name="web-1", before_send=before_send, auto_session_tracking=False)
+{"handled": handled, "unhandled": unhandled, "messages": messages, "many": many, "reports": reports}[sys.argv[1]]()
 sentry_sdk.flush(20)

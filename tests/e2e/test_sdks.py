@@ -9,7 +9,8 @@ import pytest
 
 from contract import EVENT_DETAIL, check
 from server import environment
-from waiting import TIME_FACTOR
+from test_outcomes import totals
+from waiting import TIME_FACTOR, until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -109,3 +110,22 @@ def test_three_lines(project):
     assert done.returncode == 1
     project.wait_count(1)
     assert project.issues()[0]["title"] == "ZeroDivisionError: division by zero"
+
+
+@every_sdk
+def test_what_is_no_event(project, sdk):
+    """Sessions, what the program dropped itself, and feedback (Node) are there when the program has ended."""
+    program(project, sdk, "reports")
+    project.wait_count(1)
+    wanted = {("error", "accepted", ""): 1, ("error", "client_discard", "before_send"): 3}
+    until(lambda: wanted.items() <= totals(project).items(), lambda: totals(project))
+    sessions = until(lambda: project.api.read(project.path + "/sessions")["items"], "no session")
+    assert [(item["release"], item["environment"]) for item in sessions] == [("shop@1.2.3", "production")]
+    if sdk == "python":
+        assert {name: n for name, n in sessions[0]["sessions"].items() if n} == {"total": 4, "healthy": 3, "exited": 4, "errored": 1}
+        return
+    assert sessions[0]["sessions"]["total"] == 1
+    feedback, = until(lambda: project.api.read(project.path + "/feedback")["items"], "no feedback")
+    event, = project.all_events()
+    assert (feedback["message"], feedback["name"], feedback["email"]) == ("It broke in the cart", "Ann", "ann@example.com")
+    assert feedback["event_id"] == event["event_id"] and feedback["issue_id"] == event["issue_id"]

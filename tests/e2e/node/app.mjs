@@ -33,11 +33,17 @@ const parts = {
   many() {
     for (let i = 0; i < 60; i++) Sentry.captureException(new RangeError(`one of many kinds: ${i % 2 ? 'even' : 'odd'}`));
   },
+  reports() {
+    for (let i = 0; i < 3; i++) Sentry.captureMessage(`drop me ${i}`);
+    const id = Sentry.captureException(new Error('this one is written about'));
+    Sentry.captureFeedback({ message: 'It broke in the cart', name: 'Ann', email: 'ann@example.com', associatedEventId: id });
+  },
   large() {
     Sentry.captureException(new Error('large enough to be packed'), { extra: { filler: 'x'.repeat(100_000) } });
   },
 };
 
-Sentry.init({ release: 'shop@1.2.3', environment: 'production', serverName: 'web-1', dsn: process.env.SENTRY_DSN });
+const beforeSend = (event) => (event.message?.startsWith('drop me') ? null : event);
+Sentry.init({ beforeSend, release: 'shop@1.2.3', environment: 'production', serverName: 'web-1', dsn: process.env.SENTRY_DSN });
 parts[part]();
 if (part !== 'unhandled' && !(await Sentry.flush(20_000))) process.exitCode = 1;
