@@ -144,8 +144,10 @@ static int take_item(struct admit *a, const struct envelope *e, const struct env
     struct item_origin origin = {.received_us = a->received_us, .project_id = a->project_id};
     if (e->header.has_event_id)
         origin.event_id = e->header.event_id;
+    read_fn *read = uses[item->kind->use].read;
+    assert(read); /* of every kind that is stored and no event */
     buf_clear(&a->scratch);
-    int r = uses[item->kind->use].read(item->payload, &origin, &a->scratch);
+    int r = read(item->payload, &origin, &a->scratch);
     if (r < 0)
         return r;
     if (!has_room(a, item->payload.n + e->header.json.n))
@@ -255,7 +257,7 @@ static int unwrap_base64(struct str in, struct buf *out)
     in = str_trim(in);
     for (size_t i = 0; i < in.n; i++)
         if (in.p[i] != '\n' && in.p[i] != '\r')
-            buf_append_char(&clean, in.p[i] == ' ' ? '+' : in.p[i]);
+            buf_append_char(&clean, (char)(in.p[i] == ' ' ? '+' : in.p[i]));
     buf_reserve(out, 3 * clean.n / 4 + 3);
     ptrdiff_t n = str_base64_decode(buf_str(&clean), (uint8_t *)out->p + out->n);
     if (n < 0)
