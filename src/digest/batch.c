@@ -342,9 +342,9 @@ static struct str duplicate_report(struct batch *b, const struct batch_item *ite
 enum rest_array { X_KIND, X_PROJECT, X_KEY, X_ID, X_EVENT_ID, X_RECEIVED, X_ADDR, X_REPORT, X_COUNT };
 
 /* A statement that claims the range accounts for its duplicates itself; others leave that to the one that does. */
-static bool is_repeated(const struct batch *b, unsigned i)
+static bool is_repeated(const struct batch_item *item)
 {
-    return b->items[i].outcome == OUTCOME_DUPLICATE;
+    return item->outcome == OUTCOME_DUPLICATE;
 }
 
 void batch_bind_claim(const struct batch *b, struct db_query *q, const struct id128 *node)
@@ -365,7 +365,7 @@ void batch_bind_rest(struct batch *b, struct db_query *q)
     for (unsigned i = 0; i < b->n_items; i++) {
         const struct batch_item *item = &b->items[i];
         const struct spool_record *r = item->record;
-        bool repeated = is_repeated(b, i);
+        bool repeated = is_repeated(item);
         if (item->outcome != OUTCOME_REPORTED && !repeated)
             continue;
         db_array_i16(&a[X_KIND], (int16_t)(repeated ? SPOOL_CLIENT_REPORT : r->kind));
@@ -385,7 +385,7 @@ void batch_refuse_rest(struct batch *b, unsigned place, struct str sqlstate, str
 {
     for (unsigned i = 0; i < b->n_items; i++) {
         struct batch_item *item = &b->items[i];
-        bool repeated = is_repeated(b, i);
+        bool repeated = is_repeated(item);
         if ((item->outcome != OUTCOME_REPORTED && !repeated) || --place > 0)
             continue;
         struct str state = str_take(sqlstate, DB_SQLSTATE - 1);
@@ -410,6 +410,7 @@ void batch_take_outcomes(struct batch *b, const struct db_rows *rows, unsigned f
 
 void batch_give_up(struct batch *b, struct batch_item *item, int r, const struct db_query *q)
 {
+    b->claims = false; /* the statement that would have claimed the range failed */
     item->outcome = OUTCOME_DEAD;
     item->reason = r;
     memcpy(item->sqlstate, q->sqlstate, sizeof item->sqlstate);
@@ -469,11 +470,17 @@ unsigned batch_bind_dead(struct batch *b, struct db_query *q)
     for (unsigned i = 0; i < D_COUNT; i++)
         db_array_start(&b->arrays[i], types[i]);
     for (unsigned i = 0; i < b->n_items; i++)
-        if (b->items[i].outcome == OUTCOME_DEAD)
+        if (b->items[i].outcome == OUTCOME_DEAD && !b->items[i].is_kept)
             put_dead(b, &b->items[i]);
     if (b->arrays[D_RECORD].count == 0)
         return 0;
     for (unsigned i = 0; i < D_COUNT; i++)
         db_bind_array(q, &b->arrays[i]);
     return b->arrays[D_RECORD].count;
+}
+
+void batch_keep_dead(struct batch *b)
+{
+    for (unsigned i = 0; i < b->n_items; i++)
+        b->items[i].is_kept = b->items[i].outcome == OUTCOME_DEAD;
 }

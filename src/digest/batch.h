@@ -22,7 +22,8 @@ struct batch_item {
     struct event_fields fields;
     struct str report; /* of OUTCOME_REPORTED: what digest_reports() stores; in the arena */
     enum outcome outcome;
-    int reason; /* this and the next three are of OUTCOME_DEAD: the error code */
+    bool is_kept; /* this and the next four are of OUTCOME_DEAD: it is a dead letter already */
+    int reason;   /* the error code */
     char sqlstate[DB_SQLSTATE];
     struct str detail; /* the constraint that was violated, or "" */
     int64_t position;  /* where the parser stopped, or -1 */
@@ -99,5 +100,6 @@ void batch_refuse_rest(struct batch *b, unsigned place, struct str sqlstate, str
 void batch_take_outcomes(struct batch *b, const struct db_rows *rows, unsigned from, unsigned to);
 /* The item can never be stored: `q` is the query that said so with `r`. */
 void batch_give_up(struct batch *b, struct batch_item *item, int r, const struct db_query *q);
-/* Binds the statement that keeps all OUTCOME_DEAD items as dead letters; returns how many there are (0: nothing bound). */
+/* Binds the statement that keeps the OUTCOME_DEAD items as dead letters that are none yet; returns how many there are (0: nothing bound). */
 unsigned batch_bind_dead(struct batch *b, struct db_query *q);
+void batch_keep_dead(struct batch *b); /* that statement is committed */

@@ -313,6 +313,7 @@ static void on_dead_kept(struct db_query *q, int r, const struct db_rows *rows)
     }
     w->attempts = 0;
     w->backoff_ms = 0;
+    batch_keep_dead(&w->batch);
     digest_retry(w->digest);
     store_rest(w);
 }

@@ -155,6 +155,14 @@ def test_poisonous_reports(cluster, make_site):
     """One that the database refuses goes to the dead letters; the others are stored, once; a retry stores it, once."""
     site = make_site(DATABASE_URL=cluster.new_database())
     sender = Sender(site.project)
+    broken, bad = wire.item("event", wire.error_event("E", "poisonous event")), wire.item("feedback", {"contexts": {"feedback": {"message": "poison too"}}})
+    site.picket.sql("ALTER TABLE issues ADD CONSTRAINT no_title CHECK (title NOT LIKE '%poisonous%') NOT VALID")
+    site.picket.sql("ALTER TABLE feedback ADD CONSTRAINT poison CHECK (message NOT LIKE '%poison%') NOT VALID")
+    assert site.project.post(wire.envelope({}, broken, bad)).status_code == 200  # in one batch: each is kept once
+    both = "SELECT kind, attempts FROM dead_letters ORDER BY kind"
+    until(lambda: site.picket.sql(both) == [(1, 1), (5, 1)], lambda: site.picket.sql(both), 30)
+    site.picket.sql("DELETE FROM dead_letters")
+    site.picket.sql("ALTER TABLE feedback DROP CONSTRAINT poison; ALTER TABLE issues DROP CONSTRAINT no_title")
     site.picket.sql("ALTER TABLE feedback ADD CONSTRAINT poison CHECK (message NOT LIKE '%poison%') NOT VALID")
     for i in range(30):
         sender.send()
