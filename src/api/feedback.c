@@ -59,20 +59,9 @@ static void put_feedback(struct json_writer *w, const struct db_rows *rows, int 
 
 /* ---- list */
 
-struct feedback_page { /* in the request's pool */
-    struct db_query query;
-    struct http_call *call;
-    struct api_page page;
-};
-
-static void page_dispose(void *memory)
-{
-    db_cancel(&((struct feedback_page *)memory)->query);
-}
-
 static void listed(struct db_query *q, int r, const struct db_rows *rows)
 {
-    struct feedback_page *op = container_of(q, struct feedback_page, query);
+    struct api_op *op = api_op_of(q);
     if (api_failed(op->call, r))
         return;
     if (db_count(rows) == 0) {
@@ -95,12 +84,10 @@ static void listed(struct db_query *q, int r, const struct db_rows *rows)
 
 void feedback_list(struct http_call *call)
 {
-    struct feedback_page *op = http_on_dispose(call, sizeof *op, page_dispose);
+    struct api_op *op = api_op_new(call, STMT_FEEDBACK_PAGE, listed);
     int32_t project;
     struct str text;
     struct id128 event;
-    op->call = call;
-    db_query_init(&op->query, STMT_FEEDBACK_PAGE, listed);
     if (!api_project_id(call, &project) || !api_page_read(call, &op->page))
         return;
     db_bind_i32(&op->query, project);
@@ -114,7 +101,7 @@ void feedback_list(struct http_call *call)
         api_refuse(call, "event_id must be an event's id");
         return;
     }
-    db_submit(call->worker->db, &op->query);
+    api_op_submit(op);
 }
 
 /* ---- show */

@@ -13,10 +13,21 @@ static inline const struct api *api_of(const struct http_call *call)
     return call->module;
 }
 
+/* `hours` back from now (24), by `interval` hour or day (by hour up to a week). */
+struct api_window {
+    int64_t from_us, to_us;
+    struct str interval; /* "hour", "day" */
+};
+struct api_page {
+    int64_t page, per_page;
+};
+
 /* One request with one statement: in the request's pool, cancelled with it. Operations that need more embed their own. */
 struct api_op {
     struct db_query query;
     struct http_call *call;
+    struct api_page page;     /* for who reads one, */
+    struct api_window window; /* or the other */
 };
 struct api_op *api_op_new(struct http_call *call, enum db_stmt stmt, db_done_fn *done);
 static inline struct api_op *api_op_of(struct db_query *query)
@@ -40,15 +51,7 @@ MUST_CHECK bool api_project_id(struct http_call *call, int32_t *ret);           
 MUST_CHECK bool api_issue_id(struct http_call *call, int32_t *ret_project, struct id128 *ret); /* params[0], [1] */
 
 /* Query parameters. False: the answer is given. */
-struct api_page {
-    int64_t page, per_page;
-};
 MUST_CHECK bool api_page_read(struct http_call *call, struct api_page *ret);
-/* `hours` back from now (24), by `interval` hour or day (by hour up to a week). */
-struct api_window {
-    int64_t from_us, to_us;
-    struct str interval; /* "hour", "day" */
-};
 MUST_CHECK bool api_window_read(struct http_call *call, struct api_window *ret);
 /* One of `allowed` (NULL-terminated), the first when the parameter is absent; the index in *ret. */
 MUST_CHECK bool api_choice(struct http_call *call, const char *name, const char *const *allowed, unsigned *ret);

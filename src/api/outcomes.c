@@ -24,17 +24,6 @@ static void put_key(struct json_writer *w, const struct db_rows *rows, int row, 
 
 /* ---- totals and series */
 
-struct summary { /* in the request's pool */
-    struct db_query query;
-    struct http_call *call;
-    struct api_window window;
-};
-
-static void summary_dispose(void *memory)
-{
-    db_cancel(&((struct summary *)memory)->query);
-}
-
 enum { TOTALS, SERIES };
 
 /* Columns: kind, at, category, outcome, reason, key, quantity. */
@@ -60,7 +49,7 @@ static void put_lines(struct json_writer *w, const struct db_rows *rows, int64_t
 
 static void summed(struct db_query *q, int r, const struct db_rows *rows)
 {
-    struct summary *op = container_of(q, struct summary, query);
+    struct api_op *op = api_op_of(q);
     if (api_failed(op->call, r))
         return;
     if (db_count(rows) == 0) {
@@ -82,16 +71,14 @@ static void summed(struct db_query *q, int r, const struct db_rows *rows)
 
 void outcome_summary(struct http_call *call)
 {
-    struct summary *op = http_on_dispose(call, sizeof *op, summary_dispose);
+    struct api_op *op = api_op_new(call, STMT_OUTCOME_SUMMARY, summed);
     int32_t project;
-    op->call = call;
-    db_query_init(&op->query, STMT_OUTCOME_SUMMARY, summed);
     if (!api_project_id(call, &project) || !api_window_read(call, &op->window))
         return;
     db_bind_i32(&op->query, project);
     db_bind_time(&op->query, op->window.from_us);
     db_bind_text(&op->query, op->window.interval);
-    db_submit(call->worker->db, &op->query);
+    api_op_submit(op);
 }
 
 /* ---- refusals and drops */

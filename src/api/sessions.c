@@ -1,17 +1,6 @@
 /* sessions.c: release health (protocol §7.1): sessions and distinct users per release and environment, and the share that went without a crash. */
 #include "internal.h"
 
-struct health { /* in the request's pool */
-    struct db_query query;
-    struct http_call *call;
-    struct api_window window;
-};
-
-static void health_dispose(void *memory)
-{
-    db_cancel(&((struct health *)memory)->query);
-}
-
 enum { BY_RELEASE, BY_TIME };
 enum column {
     C_KIND,
@@ -92,7 +81,7 @@ static void put_lines(struct json_writer *w, struct str key, const struct db_row
 
 static void found(struct db_query *q, int r, const struct db_rows *rows)
 {
-    struct health *op = container_of(q, struct health, query);
+    struct api_op *op = api_op_of(q);
     if (api_failed(op->call, r))
         return;
     if (db_count(rows) == 0) {
@@ -110,7 +99,7 @@ static void found(struct db_query *q, int r, const struct db_rows *rows)
     http_answer_json(op->call, 200, &out);
 }
 
-static void bind_filter(struct health *op, const char *name)
+static void bind_filter(struct api_op *op, const char *name)
 {
     struct str text;
     if (http_query_param(op->call, str_from(name), &text) && str_is_utf8(text) && str_find(text, 0) == text.n)
@@ -121,10 +110,8 @@ static void bind_filter(struct health *op, const char *name)
 
 void session_health(struct http_call *call)
 {
-    struct health *op = http_on_dispose(call, sizeof *op, health_dispose);
+    struct api_op *op = api_op_new(call, STMT_SESSION_HEALTH, found);
     int32_t project;
-    op->call = call;
-    db_query_init(&op->query, STMT_SESSION_HEALTH, found);
     if (!api_project_id(call, &project) || !api_window_read(call, &op->window))
         return;
     db_bind_i32(&op->query, project);
@@ -132,5 +119,5 @@ void session_health(struct http_call *call)
     bind_filter(op, "release");
     bind_filter(op, "environment");
     db_bind_text(&op->query, op->window.interval);
-    db_submit(call->worker->db, &op->query);
+    api_op_submit(op);
 }
