@@ -57,7 +57,6 @@ static const struct program bots[] = {
     PROGRAM("GPTBot/", "GPTBot"),
     PROGRAM("ChatGPT-User", "ChatGPT-User"),
     PROGRAM("OAI-SearchBot", "OAI-SearchBot"),
-    PROGRAM("ClaudeBot/", "ClaudeBot"),
     PROGRAM("PerplexityBot/", "PerplexityBot"),
     PROGRAM("CCBot/", "CCBot"),
     PROGRAM("Amazonbot/", "Amazonbot"),
