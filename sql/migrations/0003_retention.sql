@@ -26,7 +26,7 @@ CREATE TABLE event_day_projects (
     day        date NOT NULL,
     rows       bigint NOT NULL,
     bytes      bigint NOT NULL,
-    dropping   bigint NOT NULL DEFAULT 0,       -- rows that are still there and that the next swap takes away
+    dropping   bigint NOT NULL DEFAULT 0,       -- rows that the next swap takes away
     PRIMARY KEY (project_id, day)
 );
 
@@ -60,12 +60,12 @@ RETURNS TABLE (day date, stage smallint, drops boolean) LANGUAGE sql STABLE AS $
           FROM retention_days_list() l LEFT JOIN event_days e ON e.day = l.day),
     staged AS (
         SELECT d.*, (CASE WHEN d.age >= 31 THEN 3 WHEN d.age >= 8 THEN 2 WHEN d.age >= 2 THEN 1 ELSE 0 END)::smallint AS due_stage,
-               (SELECT sum(p.rows + p.dropping) FILTER (WHERE r.project_id IS NULL) FROM event_day_projects p
+               (SELECT sum(p.rows) FILTER (WHERE r.project_id IS NULL) FROM event_day_projects p
                   LEFT JOIN rules r ON r.project_id = p.project_id WHERE p.day = d.day) AS orphans,
-               (SELECT sum(p.rows + p.dropping) FROM event_day_projects p JOIN rules r ON r.project_id = p.project_id
+               (SELECT sum(p.rows) FROM event_day_projects p JOIN rules r ON r.project_id = p.project_id
                  WHERE p.day = d.day AND p.day < r.first_day) AS late,
                EXISTS (SELECT FROM event_day_projects p JOIN rules r ON r.project_id = p.project_id
-                        WHERE p.day = d.day AND p.rows + p.dropping > 0 AND p.day < r.first_day - 7) AS overdue
+                        WHERE p.day = d.day AND p.rows > 0 AND p.day < r.first_day - 7) AS overdue
           FROM days d)
     SELECT s.day, greatest(s.due_stage, s.stage)::smallint, s.day < k.first_day
       FROM staged s CROSS JOIN keep k
@@ -149,7 +149,6 @@ BEGIN
             ON CONFLICT (day) DO UPDATE SET stage = excluded.stage, rows = excluded.rows, bytes = excluded.bytes, cooled_at = now();
     ELSE
         EXECUTE format('CREATE TABLE %I (LIKE events INCLUDING DEFAULTS INCLUDING STORAGE)', v_new);
-        EXECUTE format('COMMENT ON TABLE %I IS %L', v_new, p_horizon);
         EXECUTE format('INSERT INTO %I SELECT e.* FROM %I e JOIN retention_rows j ON j.project_id = e.project_id AND j.id = e.id
                          WHERE j.keep ORDER BY e.project_id, e.grouping_id, e.id', v_new, v_old);
         EXECUTE format('ALTER TABLE %I ADD PRIMARY KEY (project_id, id)', v_new);
@@ -176,10 +175,6 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('picket.retention'));
     PERFORM set_config('lock_timeout', p_lock_ms::text, true);
     LOCK TABLE events IN ACCESS EXCLUSIVE MODE;
-    -- a run that lost its connection lost its lock, too: what lies there may be another's
-    IF obj_description(v_new::regclass) IS DISTINCT FROM p_horizon::text THEN
-        RAISE 'the copy of % is of another run', p_day;
-    END IF;
     EXECUTE format('INSERT INTO %I SELECT * FROM %I WHERE batch_id > $1', v_new, v_old) USING p_horizon;
     GET DIAGNOSTICS v_late = ROW_COUNT;
     EXECUTE format('ALTER TABLE events DETACH PARTITION %I', v_old);
