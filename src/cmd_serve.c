@@ -210,7 +210,7 @@ static int open_http(struct serve *s)
                                .dashboard_origin = c->dashboard_origin,
                                .public_origin = c->public_origin,
                                .secure_cookies = c->ssl_proxy || str_starts(str_from(c->public_url), STR("https://")),
-                               .trust_forwarded = c->ssl_proxy,
+                               .trusted_proxies = c->trusted_proxies,
                                .session_idle_us = (int64_t)c->session_idle_hours * CLOCK_US_PER_HOUR,
                                .session_absolute_us = (int64_t)c->session_max_hours * CLOCK_US_PER_HOUR,
                                .db = database_config(s, "picket http", (unsigned)(c->database_max_connections / c->http_threads), QUERY_MS),

@@ -13,7 +13,7 @@
 #include "picket/auth/password.h"
 #include "picket/base/error.h"
 
-enum kind { TEXT, SECRET, NUMBER, BYTES, FLAG, URL, LEVEL };
+enum kind { TEXT, SECRET, NUMBER, BYTES, FLAG, URL, LEVEL, NETWORKS };
 enum { SECRET_MAX = 4096, THREADS_CHOSEN_MAX = 8 };
 
 struct row {
@@ -46,7 +46,9 @@ static const struct row rows[] = {
     {"PUBLIC_URL", URL, FIELD(public_url), NULL, 0, 0,
      "what DSNs and links begin with, may have a path; unset: http://127.0.0.1:PORT, and for commands what the server began with"},
     {"DASHBOARD_URL", URL, FIELD(dashboard_url), NULL, 0, 0, "the web dashboard: its origin may call the API with credentials"},
-    {"SSL_PROXY", FLAG, FIELD(ssl_proxy), "false", 0, 0, "a TLS proxy stands in front: cookies are Secure, X-Forwarded-For is believed"},
+    {"SSL_PROXY", FLAG, FIELD(ssl_proxy), "false", 0, 0, "a TLS proxy stands in front: cookies are Secure"},
+    {"TRUSTED_PROXIES", NETWORKS, FIELD(trusted_proxies), NULL, 0, 0,
+     "addresses and networks of the proxies in front, such as 127.0.0.1, 10.0.0.0/8: only their X-Forwarded-For and Forwarded count"},
     {"DATA_DIR", TEXT, FIELD(data_dir), NULL, 0, 0,
      "where everything lies; unset: /var/lib/picket as root, else $XDG_DATA_HOME/picket, else ~/.local/share/picket"},
     {"INGEST_DIR", TEXT, FIELD(spool_dir), NULL, 0, 0, "where the spool lies; unset: DATA_DIR/spool"},
@@ -147,7 +149,7 @@ static bool split_url(struct str url, struct str *ret_origin, struct str *ret_pa
 
 static bool take(struct config *c, const struct row *row, struct str s)
 {
-    struct str origin, path;
+    struct str origin, path, bad;
     switch (row->kind) {
     case TEXT:
     case SECRET:
@@ -170,6 +172,8 @@ static bool take(struct config *c, const struct row *row, struct str s)
         return true;
     case LEVEL:
         return log_level_parse(s, field(c, row));
+    case NETWORKS:
+        return http_networks_parse(s, &c->arena, field(c, row), &bad);
     }
     return false;
 }
@@ -225,6 +229,9 @@ static void explain(const struct row *row, const char *value, struct complaints 
         break;
     case URL:
         complain(w, "%s=%s: a URL http(s)://host[:port][/path] without query is allowed", row->name, value);
+        break;
+    case NETWORKS:
+        complain(w, "%s=%s: addresses and networks are allowed, such as 127.0.0.1, 10.0.0.0/8, fd00::/8", row->name, value);
         break;
     case LEVEL:
         complain(w, "%s=%s: debug, info, warn or error is allowed", row->name, value);

@@ -8,6 +8,7 @@
 
 #include "picket/base/arena.h"
 #include "picket/base/log.h"
+#include "picket/http/address.h"
 
 struct config {
     char *database_url;           /* NULL: a private cluster */
@@ -27,6 +28,7 @@ struct config {
     uint64_t retention_days, retention_events_per_issue;
     uint64_t session_idle_hours, session_max_hours;
     bool ssl_proxy, allow_registration, core_dumps;
+    struct http_networks trusted_proxies;
     bool data_dir_is_set;   /* by DATA_DIR */
     bool address_is_set;    /* by PUBLIC_URL or PORT */
     char *create_superuser; /* "email:password" or NULL */

@@ -222,10 +222,11 @@ static void start_job(struct login_op *op, enum login_kind kind)
 
 static struct login_op *op_new(struct http_call *call)
 {
+    uint8_t addr[16];
     struct login_op *op = http_on_dispose(call, sizeof *op, dispose);
     op->call = call;
     db_query_init(&op->query, STMT_USER_LOGIN, NULL);
-    op->address = http_seen_address(call);
+    op->address = http_client_address(call, addr);
     return op;
 }
 

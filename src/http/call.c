@@ -271,29 +271,29 @@ static struct str address_text(struct http_call *call, const uint8_t addr[16])
     return str_of(text, http_address_format(addr, text));
 }
 
+/* All lines of that name as one list, in the arena when there are several; p == NULL: none. */
+static struct str joined_header(struct http_call *call, const char *lower_case_name)
+{
+    size_t at = SIZE_MAX;
+    struct str all = http_header_next(call, lower_case_name, &at), more;
+    while (at != SIZE_MAX && (more = http_header_next(call, lower_case_name, &at)).p)
+        all = arena_printf(&call->arena, "%.*s,%.*s", STR_ARG(all), STR_ARG(more));
+    return all;
+}
+
+/* A proxy that writes X-Forwarded-For may let the other header of its client pass, so that one counts only where this one is absent. */
 struct str http_client_address(struct http_call *call, uint8_t ret_addr[16])
 {
-    if (!http_config(call)->trust_forwarded || !http_address_forwarded(http_header(call, "x-forwarded-for"), ret_addr))
-        peer_address(call, ret_addr);
+    const struct http_networks *trusted = &http_config(call)->trusted_proxies;
+    peer_address(call, ret_addr);
+    if (http_networks_have(trusted, ret_addr)) {
+        struct str hops = joined_header(call, "x-forwarded-for");
+        if (hops.p)
+            http_address_behind(trusted, HTTP_X_FORWARDED_FOR, hops, ret_addr);
+        else
+            http_address_behind(trusted, HTTP_FORWARDED, joined_header(call, "forwarded"), ret_addr);
+    }
     return address_text(call, ret_addr);
-}
-
-/* Some proxies add a header of their own behind the client's. */
-static struct str last_forwarded(const struct http_call *call)
-{
-    const h2o_headers_t *headers = &call->req->headers;
-    struct str last = STR("");
-    for (ssize_t at = -1; (at = h2o_find_header_by_str(headers, H2O_STRLIT("x-forwarded-for"), at)) >= 0;)
-        last = str_of_iovec(headers->entries[at].value);
-    return last;
-}
-
-struct str http_seen_address(struct http_call *call)
-{
-    uint8_t addr[16];
-    if (!http_config(call)->trust_forwarded || !http_address_proxied(last_forwarded(call), addr))
-        peer_address(call, addr);
-    return address_text(call, addr);
 }
 
 void *http_on_dispose(struct http_call *call, size_t size, void (*dispose)(void *memory))

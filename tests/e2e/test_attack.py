@@ -53,7 +53,7 @@ def test_host_that_is_not_ours(folder):
 def test_guessing_behind_a_proxy(make_picket):
     """Behind a proxy a client can write what it likes into X-Forwarded-For; what the proxy adds at the end, or as a header of its own, is what guesses
     are counted by (a fourth failure within two seconds counts, so 20 take 60)."""
-    picket = make_picket(SSL_PROXY="true").start()
+    picket = make_picket(TRUSTED_PROXIES="127.0.0.1").start()
 
     def guess(i):
         headers = {"X-Forwarded-For": f"198.51.{i}.1, 203.0.113.7"}

@@ -1,4 +1,4 @@
-/* test_address.c: client addresses (protocol §1.4 notes). A row of data/address.jsonl is a text and its address; without one it is none. */
+/* test_address.c: client addresses (protocol §1.4 notes) and trusted proxies. A row of data/address.jsonl is a text and its address; without one it is none. */
 #include "byte_cases.h"
 
 #include "picket/http/address.h"
@@ -28,30 +28,47 @@ static void maps_ipv4(void **state)
     assert_memory_equal(addr, want, sizeof want);
 }
 
-static void takes_the_first_forwarded_address(void **state)
+/* "trusted", "form", "peer" and "hops" of a row, and who the "client" is then. */
+static bool check_hops(const struct byte_case *c)
 {
-    (void)state;
+    struct http_networks trusted;
+    struct str bad;
     uint8_t addr[16];
     char text[HTTP_ADDRESS_MAX];
-    assert_true(http_address_forwarded(STR("unknown, 198.51.100.1, 10.0.0.1"), addr));
-    http_address_format(addr, text);
-    assert_string_equal(text, "198.51.100.1");
-    assert_false(http_address_forwarded(STR(""), addr));
-    assert_false(http_address_forwarded(STR("unknown,,"), addr));
+    struct str hops = case_bytes(c, STR("hops"));
+    enum http_hops form = str_eq(case_bytes(c, STR("form")), STR("forwarded")) ? HTTP_FORWARDED : HTTP_X_FORWARDED_FOR;
+    if (!http_networks_parse(case_bytes(c, STR("trusted")), c->arena, &trusted, &bad) ||
+        !http_address_parse(case_bytes(c, STR("peer")), addr))
+        return case_str(c, "row", STR("malformed"), STR(""));
+    http_address_behind(&trusted, form, hops, addr);
+    return case_str(c, "client", str_of(text, http_address_format(addr, text)), case_bytes(c, STR("client")));
 }
 
-static void takes_what_the_proxy_wrote(void **state)
+static void believes_trusted_hops_only(void **state)
 {
     (void)state;
+    run_byte_cases("hops.jsonl", check_hops);
+}
+
+/* "bad": the part of "list" that is no network, else "inside" is in it and "outside" is not. */
+static bool check_networks(const struct byte_case *c)
+{
+    struct http_networks networks;
+    struct str bad = STR("");
     uint8_t addr[16];
-    char text[HTTP_ADDRESS_MAX];
-    assert_true(http_address_proxied(STR("198.51.100.1, 10.0.0.1,  203.0.113.7"), addr));
-    http_address_format(addr, text);
-    assert_string_equal(text, "203.0.113.7");
-    assert_true(http_address_proxied(STR("2001:db8::1"), addr));
-    assert_false(http_address_proxied(STR("198.51.100.1, unknown"), addr));
-    assert_false(http_address_proxied(STR("198.51.100.1,"), addr));
-    assert_false(http_address_proxied(STR(""), addr));
+    bool ok = http_networks_parse(case_bytes(c, STR("list")), c->arena, &networks, &bad);
+    if (!ok || case_bytes(c, STR("bad")).n)
+        return case_str(c, "bad part", bad, case_bytes(c, STR("bad")));
+    struct str inside = case_bytes(c, STR("inside")), outside = case_bytes(c, STR("outside"));
+    bool in = inside.n == 0 || (http_address_parse(inside, addr) && http_networks_have(&networks, addr));
+    bool out = outside.n == 0 || (http_address_parse(outside, addr) && !http_networks_have(&networks, addr));
+    return case_int(c, "inside", in, true) && case_int(c, "outside", out, true);
+}
+
+static void reads_networks(void **state)
+{
+    (void)state;
+    run_byte_cases("networks.jsonl", check_networks);
 }
 
 int main(void)
@@ -59,8 +76,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(follows_the_table),
         cmocka_unit_test(maps_ipv4),
-        cmocka_unit_test(takes_the_first_forwarded_address),
-        cmocka_unit_test(takes_what_the_proxy_wrote),
+        cmocka_unit_test(believes_trusted_hops_only),
+        cmocka_unit_test(reads_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

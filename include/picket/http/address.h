@@ -1,15 +1,30 @@
-/* address.h: client addresses as text and as 16 bytes (IPv4 is v4-mapped). Pure. */
+/* address.h: addresses of clients as text and as 16 bytes (IPv4 is v4-mapped), networks, and who the client is behind trusted proxies. Pure. */
 #pragma once
 
-#include "picket/base/str.h"
+#include "picket/base/arena.h"
 
 enum { HTTP_ADDRESS_MAX = 46 }; /* text with a final NUL */
 
 /* "203.0.113.7", "203.0.113.7:443", "2001:db8::1", "[2001:db8::1]:443"; blanks around are fine. */
 MUST_CHECK bool http_address_parse(struct str text, uint8_t ret[16]);
-/* The first entry of X-Forwarded-For that is an address (protocol §1.4 notes). */
-MUST_CHECK bool http_address_forwarded(struct str header, uint8_t ret[16]);
-/* The last entry, if it is an address: the only one that the proxy in front wrote itself. */
-MUST_CHECK bool http_address_proxied(struct str header, uint8_t ret[16]);
 /* v4-mapped addresses as IPv4. Writes at most HTTP_ADDRESS_MAX bytes, returns the length. */
 size_t http_address_format(const uint8_t addr[16], char *dst);
+
+struct http_network {
+    uint8_t addr[16];
+    unsigned bits; /* of the 128 */
+};
+struct http_networks {
+    const struct http_network *list;
+    size_t n;
+};
+/* "10.0.0.0/8, 2001:db8::/32, 192.0.2.1": separated by commas or blanks, an address alone is a network of one; the list is in the arena. False: a
+ * part is none, or has bits set behind its prefix, which is rather a mistake than a wish; *ret_bad is that part. */
+MUST_CHECK bool http_networks_parse(struct str text, struct arena *arena, struct http_networks *ret, struct str *ret_bad);
+bool http_networks_have(const struct http_networks *networks, const uint8_t addr[16]);
+
+enum http_hops { HTTP_X_FORWARDED_FOR, HTTP_FORWARDED }; /* the second: RFC 7239 */
+/* Who sent the request: `addr` comes as the peer's address and leaves as the client's. Each trusted hop says who came to it, from right to left; the
+ * first that is not trusted is the client, and what stands left of it is what that one claims. Where a hop names nobody ("unknown", "_hidden") it
+ * counts as the client itself. `header`: all lines of that name, joined with commas. */
+void http_address_behind(const struct http_networks *trusted, enum http_hops form, struct str header, uint8_t addr[16]);

@@ -10,6 +10,7 @@
 #include "picket/base/id.h"
 #include "picket/base/work.h"
 #include "picket/db/db.h"
+#include "picket/http/address.h"
 #include "picket/http/route.h"
 #include "picket/json/json.h"
 
@@ -63,7 +64,7 @@ struct http_config {
     const char *dashboard_origin; /* scheme://host[:port] of DASHBOARD_URL, "" none: the one origin of credentialed CORS */
     const char *public_origin;    /* scheme://host[:port] of PUBLIC_URL: beside Host and the dashboard's, an own origin; "" none */
     bool secure_cookies;          /* SSL_PROXY */
-    bool trust_forwarded;         /* SSL_PROXY: the first X-Forwarded-For entry is the client's address */
+    struct http_networks trusted_proxies; /* TRUSTED_PROXIES: whose word about the client's address counts */
     int64_t session_idle_us, session_absolute_us;
     struct db_config db;
     struct work_pool *work;
@@ -107,9 +108,8 @@ struct str http_header(const struct http_call *call, const char *lower_case_name
 struct str http_header_next(const struct http_call *call, const char *lower_case_name, size_t *at);
 struct str http_body_bytes(const struct http_call *call);                        /* as sent */
 bool http_query_param(struct http_call *call, struct str name, struct str *ret); /* percent-decoded into the arena; first of several */
-struct str http_client_address(struct http_call *call, uint8_t ret_addr[16]);    /* text, and 16 bytes (v4-mapped) */
-/* The same for limits: what the proxy saw, or the peer. The other one believes what the client claims of itself. */
-struct str http_seen_address(struct http_call *call);
+/* Who sent the request, as text and as 16 bytes (v4-mapped): the peer, or whom trusted proxies name (http/address.h). */
+struct str http_client_address(struct http_call *call, uint8_t ret_addr[16]);
 /* Zeroed memory in req->pool that ends with a call of dispose(memory) when the request is over, answered or not: cancel there. */
 void *http_on_dispose(struct http_call *call, size_t size, void (*dispose)(void *memory));
 
