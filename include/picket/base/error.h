@@ -33,6 +33,9 @@ enum error_fate {
     X(BAD_ENCODING,         2101, 415, FATE_NONE,  "ValidationError", "unsupported content encoding: use gzip, deflate, br, zstd or identity, one at a time") \
     X(CORRUPT_BODY,         2102, 400, FATE_NONE,  "ValidationError", "the body does not decompress: it is damaged or cut short") \
     X(TOO_LARGE,            2103, 413, FATE_NONE,  "PayloadTooLarge", "the body exceeds the size limit")                          \
+    X(BAD_BOUNDARY,         2104, 400, FATE_NONE,  "ValidationError", "invalid multipart data: Content-Type is not multipart/form-data with a boundary") \
+    X(BAD_MULTIPART,        2105, 400, FATE_NONE,  "ValidationError", "invalid multipart data: the form is malformed or ends early") \
+    X(TOO_MANY_PARTS,       2106, 413, FATE_NONE,  "PayloadTooLarge", "the form has too many parts")                             \
     /* envelope framing: protocol §2.1 */                                                                                        \
     X(EMPTY_ENVELOPE,       2201, 400, FATE_NONE,  "ValidationError", "missing envelope header: the body is empty")                \
     X(BAD_ENVELOPE_HEADER,  2202, 400, FATE_NONE,  "ValidationError", "the envelope header is not a JSON object")                  \
