@@ -5,6 +5,7 @@
 #include "picket/base/error.h"
 #include "blocks.h"
 #include "moment.h"
+#include "report.h"
 #include "title.h"
 
 /* The first `max` code points of `s`, copied out of the document. */
@@ -111,11 +112,23 @@ static void read_title(const struct event_view *view, struct arena *a, struct ev
     (void)SHA256((const unsigned char *)key.p, key.n, f->grouping_hash); /* returns its third argument */
 }
 
-/* Only a payload that says so itself is something else (protocol §5.1). */
-static bool is_error(const struct json *type)
+/* Only a payload that says so itself is a transaction. Feedback without a word of it is kept as the event that it is, too. */
+static enum event_class read_class(const struct event_view *view)
 {
+    static const enum report_kind kinds[] = {REPORT_CSP, REPORT_HPKP, REPORT_EXPECT_CT, REPORT_EXPECT_STAPLE};
+    const struct json *feedback = json_get(view->at[EVENT_KEY_CONTEXTS], STR("feedback"));
+    struct report report;
     struct str s;
-    return !json_str_raw(type, &s) || !str_eq(s, STR("transaction"));
+    if (json_str_raw(view->at[EVENT_KEY_TYPE], &s)) {
+        if (str_eq(s, STR("transaction")))
+            return EVENT_TRANSACTION;
+        for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+            if (str_eq(s, report_name(kinds[i])))
+                return EVENT_REPORT;
+    }
+    if (json_str_raw(json_get(feedback, STR("message")), &s) && str_trim(s).n > 0)
+        return EVENT_FEEDBACK;
+    return report_of_event(view, &report) ? EVENT_REPORT : EVENT_ERROR;
 }
 
 int event_read(struct str payload, const struct event_origin *origin, struct arena *arena, struct event_fields *ret)
@@ -138,24 +151,26 @@ int event_read(struct str payload, const struct event_origin *origin, struct are
     f.environment = read_environment(&view, arena);
     f.server_name = keep(event_scalar(view.at[EVENT_KEY_SERVER_NAME], arena), EVENT_MAX_SERVER_NAME, arena);
     f.timestamp_us = event_time(view.at[EVENT_KEY_TIMESTAMP], origin, arena);
-    f.is_error = is_error(view.at[EVENT_KEY_TYPE]);
+    f.class = read_class(&view);
     *ret = f;
     return 0;
 }
 
-int event_peek(struct str payload, struct id128 *ret_id, bool *ret_is_error)
+int event_peek(struct str payload, struct id128 *ret_id, enum event_class *ret_class)
 {
     AUTO_JSON struct json_doc *doc = NULL;
     struct id128 id = {0};
+    struct event_view view;
     struct str text;
     int r = json_parse(payload, &doc, NULL);
     if (r < 0)
         return r;
-    if (json_type(json_root(doc)) != JSON_OBJECT)
-        return -ERR_NOT_AN_OBJECT;
-    if (json_str_raw(json_get(json_root(doc), STR("event_id")), &text) && !id_parse(text, &id))
+    r = event_view_read(json_root(doc), &view);
+    if (r < 0)
+        return r;
+    if (json_str_raw(view.at[EVENT_KEY_ID], &text) && !id_parse(text, &id))
         id = (struct id128){0};
     *ret_id = id;
-    *ret_is_error = is_error(json_get(json_root(doc), STR("type")));
+    *ret_class = read_class(&view);
     return 0;
 }

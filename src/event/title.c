@@ -4,8 +4,12 @@
  *
  * One case the contract does not know: JavaScript SDK 11 attaches a stack to messages by sending, beside the message, an exception that
  * has a value and a synthetic mechanism but no type (sdk-observed "Events"). Such an event is the message that it was in SDK 10. A
- * thrown string is synthetic too but has a type, and without a message the typeless exception is all there is: both stay exceptions. */
+ * thrown string is synthetic too but has a type, and without a message the typeless exception is all there is: both stay exceptions.
+ *
+ * Another are the reports of browsers (protocol §6.6): their title is the sentence that the report comes to, with nothing before it. */
 #include "title.h"
+
+#include "report.h"
 
 static struct str first_line(struct str s)
 {
@@ -56,6 +60,17 @@ struct str event_concat(struct arena *a, const struct str *parts, size_t n)
     return str_of(dst, total);
 }
 
+static bool read_report(const struct event_view *view, struct arena *a, struct event_title *t)
+{
+    struct report report;
+    struct str message = report_of_event(view, &report) ? report_message(&report, a) : STR("");
+    if (message.n == 0)
+        return false;
+    t->type = report_name(report.kind);
+    t->value = t->title = first_line(message);
+    return true;
+}
+
 void event_title_read(const struct event_view *view, struct arena *a, struct event_title *ret)
 {
     struct event_title t = {.type = STR("Unknown"), .value = STR("")};
@@ -69,11 +84,12 @@ void event_title_read(const struct event_view *view, struct arena *a, struct eve
         has_exception = false;
     if (has_exception) {
         read_exception(exception, a, &t);
-    } else if (has_message) {
+    } else if (!read_report(view, a, &t) && has_message) {
         t.type = STR("Log Message");
         t.value = str_take_code_points(first_line(message), EVENT_MAX_VALUE);
     }
-    t.title = t.value.n == 0 ? t.type : event_concat(a, (struct str[]){t.type, STR(": "), first_line(t.value)}, 3);
+    if (t.title.n == 0)
+        t.title = t.value.n == 0 ? t.type : event_concat(a, (struct str[]){t.type, STR(": "), first_line(t.value)}, 3);
     t.has_transaction = json_str(view->at[EVENT_KEY_TRANSACTION], a, &t.transaction);
     if (t.has_transaction)
         t.transaction = str_take_code_points(t.transaction, EVENT_MAX_TRANSACTION);

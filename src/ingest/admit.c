@@ -110,11 +110,11 @@ static bool is_taken(const struct admit *a, const struct id128 *id)
 static int take_event(struct admit *a, const struct envelope *e, const struct envelope_item *item)
 {
     struct id128 own;
-    bool is_error;
-    int r = event_peek(item->payload, &own, &is_error);
+    enum event_class class;
+    int r = event_peek(item->payload, &own, &class);
     if (r < 0)
         return r;
-    if (!is_error) {
+    if (class == EVENT_TRANSACTION) {
         a->unwanted = a->unwanted || item_kind_of(STR("transaction"))->fate == ITEM_UNWANTED;
         return 0;
     }

@@ -132,15 +132,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct event_fields fields;
     struct id128 id;
     struct arena arena;
-    bool is_error;
+    enum event_class class;
     arena_init(&arena);
     int r = event_read(payload, &origin, &arena, &fields);
-    int peeked = event_peek(payload, &id, &is_error);
+    int peeked = event_peek(payload, &id, &class);
     int grouped = event_grouping_key(payload, &arena, &title, &key);
     assert(r == peeked && r == grouped && (r == 0 || r == -ERR_BAD_JSON || r == -ERR_NOT_AN_OBJECT));
     if (r == 0) {
         check_fields(&fields);
-        assert(str_eq(title, fields.title) && str_is_utf8(key) && is_error == fields.is_error);
+        assert(str_eq(title, fields.title) && str_is_utf8(key) && class == fields.class);
         struct event_row row = {.event_id = id,
                                 .project_id = 7,
                                 .received_us = origin.received_us,

@@ -16,6 +16,15 @@ static int64_t origin_time(const struct event_case *c, struct str key, int64_t a
     return us;
 }
 
+static struct str class_name(enum event_class class)
+{
+    static const struct str names[] = {[EVENT_ERROR] = STR("error"),
+                                       [EVENT_REPORT] = STR("report"),
+                                       [EVENT_FEEDBACK] = STR("feedback"),
+                                       [EVENT_TRANSACTION] = STR("transaction")};
+    return names[class];
+}
+
 static struct str column(const struct event_case *c, const struct event_fields *f, struct str name)
 {
     const struct {
@@ -35,7 +44,7 @@ static struct str column(const struct event_case *c, const struct event_fields *
         {STR("frame_filename"), f->frame_filename},
         {STR("frame_module"), f->frame_module},
         {STR("frame_function"), f->frame_function},
-        {STR("is_error"), f->is_error ? STR("true") : STR("false")},
+        {STR("class"), class_name(f->class)},
     };
     if (str_eq(name, STR("timestamp"))) {
         char text[CLOCK_RFC3339_MAX];
@@ -97,10 +106,10 @@ static void what_is_no_object_is_refused(void **state)
         struct arena arena;
         struct id128 id = {0};
         struct str title, key;
-        bool is_error;
+        enum event_class class;
         arena_init(&arena);
         assert_int_equal(event_read(cases[i].payload, &origin, &arena, &fields), cases[i].error);
-        assert_int_equal(event_peek(cases[i].payload, &id, &is_error), cases[i].error);
+        assert_int_equal(event_peek(cases[i].payload, &id, &class), cases[i].error);
         assert_int_equal(event_grouping_key(cases[i].payload, &arena, &title, &key), cases[i].error);
         assert_int_equal(event_normalise(cases[i].payload, &(struct event_row){.event_id = id}, &out), cases[i].error);
         assert_int_equal(out.n, 0);
@@ -116,24 +125,24 @@ static void peek_finds_id_and_type(void **state)
     static const struct {
         struct str payload;
         const char *id;
-        bool is_error;
+        enum event_class class;
     } cases[] = {
-        {STR("{\"event_id\":\"fc6d8c0c43fc4630ad850ee518f1b9d0\"}"), "fc6d8c0c43fc4630ad850ee518f1b9d0", true},
-        {STR("{\"event_id\":\"FC6D8C0C-43FC-4630-AD85-0EE518F1B9D0\",\"type\":null}"), "fc6d8c0c43fc4630ad850ee518f1b9d0", true},
-        {STR("{\"event_id\":\"no id\",\"type\":\"error\"}"), "00000000000000000000000000000000", true},
-        {STR("{\"event_id\":17,\"type\":\"default\"}"), "00000000000000000000000000000000", true},
-        {STR("{\"type\":\"transaction\"}"), "00000000000000000000000000000000", false},
-        {STR("{\"type\":\"transaction\",\"type\":\"error\"}"), "00000000000000000000000000000000", true},
-        {STR("{}"), "00000000000000000000000000000000", true},
+        {STR("{\"event_id\":\"fc6d8c0c43fc4630ad850ee518f1b9d0\"}"), "fc6d8c0c43fc4630ad850ee518f1b9d0", EVENT_ERROR},
+        {STR("{\"event_id\":\"FC6D8C0C-43FC-4630-AD85-0EE518F1B9D0\",\"type\":null}"), "fc6d8c0c43fc4630ad850ee518f1b9d0", EVENT_ERROR},
+        {STR("{\"event_id\":\"no id\",\"type\":\"error\"}"), "00000000000000000000000000000000", EVENT_ERROR},
+        {STR("{\"event_id\":17,\"type\":\"default\"}"), "00000000000000000000000000000000", EVENT_ERROR},
+        {STR("{\"type\":\"transaction\"}"), "00000000000000000000000000000000", EVENT_TRANSACTION},
+        {STR("{\"type\":\"transaction\",\"type\":\"error\"}"), "00000000000000000000000000000000", EVENT_ERROR},
+        {STR("{}"), "00000000000000000000000000000000", EVENT_ERROR},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         char hex[ID_HEX + 1];
         struct id128 id;
-        bool is_error;
-        assert_int_equal(event_peek(cases[i].payload, &id, &is_error), 0);
+        enum event_class class;
+        assert_int_equal(event_peek(cases[i].payload, &id, &class), 0);
         id_hex(&id, hex);
         assert_string_equal(hex, cases[i].id);
-        assert_int_equal(is_error, cases[i].is_error);
+        assert_int_equal(class, cases[i].class);
     }
 }
 

@@ -51,6 +51,10 @@ enum error_fate {
     X(NO_MESSAGE,           2303, 400, FATE_DEAD,  "ValidationError", "invalid feedback: it has no message")                     \
     X(BAD_KIND,             2304, 500, FATE_DEAD,  "InternalError",   "the spool holds a kind of record that this release does not know") \
     X(NOT_AN_OBJECT,        2302, 400, FATE_DEAD,  "ValidationError", "invalid event: a JSON object is expected")                  \
+    X(BAD_REPORT,           2351, 400, FATE_NONE,  "ValidationError", "invalid security report: it does not say what was violated") \
+    X(REPORT_TYPE,          2352, 200, FATE_NONE,  "ValidationError", "a report of a type that is not kept: CSP, HPKP, Expect-CT and Expect-Staple are") \
+    X(JUNK_REPORT,          2353, 200, FATE_NONE,  "ValidationError", "a report about a browser's extension, not about the site")    \
+    X(REPORT_MEDIA,         2354, 415, FATE_NONE,  "ValidationError", "security reports need Content-Type: application/csp-report, application/reports+json, application/expect-ct-report, application/expect-staple-report or application/json") \
     /* spool */                                                                                                                  \
     X(SPOOL_FULL,           2401, 503, FATE_RETRY, "Unavailable",     "the spool is full: try again later")                       \
     X(SPOOL_SEALED,         2402, 503, FATE_RETRY, "Unavailable",     "the event could not be made durable: try again later")      \

@@ -28,6 +28,14 @@ struct event_origin {
     struct str envelope_header; /* JSON text, "" when none: its sdk serves when the payload has none (protocol §2.2) */
 };
 
+/* What the payload is, by its own words (protocol §5.1, §7.3). */
+enum event_class {
+    EVENT_ERROR,       /* whatever is nothing of the following */
+    EVENT_REPORT,      /* a security report: counted as one, otherwise an event like others */
+    EVENT_FEEDBACK,    /* somebody's words, as SDKs sent them before they had an item of their own */
+    EVENT_TRANSACTION, /* not stored as an event */
+};
+
 /* All strings are well-formed UTF-8 without NUL, in the arena; "" when unknown. */
 struct event_fields {
     struct str type, value; /* contract §3.3, JS 11's typeless synthetic exceptions included (sdk-observed "Events") */
@@ -38,14 +46,14 @@ struct event_fields {
     struct str frame_filename, frame_module, frame_function; /* last in-app frame, else last frame, of the main exception */
     int64_t timestamp_us;                                    /* corrected (decisions.md "timestamp of an event") */
     uint8_t grouping_hash[EVENT_HASH_BYTES];                 /* SHA-256 of the grouping key */
-    bool is_error; /* false: the payload declares itself something else (type "transaction") and is not stored as an error */
+    enum event_class class;
 };
 
 /* Reads the columns of an event payload. -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT. */
 MUST_CHECK int event_read(struct str payload, const struct event_origin *origin, struct arena *arena, struct event_fields *ret);
 
-/* The payload's own event_id and type, for the door (ingest), which needs no more: parses once. *ret_id is nil when absent or not an id. */
-MUST_CHECK int event_peek(struct str payload, struct id128 *ret_id, bool *ret_is_error);
+/* The payload's own event_id and class, for the door (ingest), which needs no more: parses once. *ret_id is nil when absent or not an id. */
+MUST_CHECK int event_peek(struct str payload, struct id128 *ret_id, enum event_class *ret_class);
 
 /* What is known of a stored event besides its payload. */
 struct event_row {
