@@ -23,7 +23,7 @@ static const enum db_type array_types[A_COUNT] = {
     [A_G_PLATFORM] = DB_TEXT,    [A_R_GROUP] = DB_I32,     [A_R_ID] = DB_ID,         [A_R_EVENT_ID] = DB_ID,      [A_R_RECEIVED] = DB_TIME,
     [A_R_TIMESTAMP] = DB_TIME,   [A_R_TITLE] = DB_TEXT,    [A_R_LEVEL] = DB_TEXT,    [A_R_PLATFORM] = DB_TEXT,    [A_R_RELEASE] = DB_TEXT,
     [A_R_ENVIRONMENT] = DB_TEXT, [A_R_SERVER] = DB_TEXT,   [A_R_SDK_NAME] = DB_TEXT, [A_R_SDK_VERSION] = DB_TEXT, [A_R_ADDR] = DB_INET,
-    [A_R_PAYLOAD] = DB_BYTES,    [A_R_KEY] = DB_I64,
+    [A_R_PAYLOAD] = DB_BYTES,    [A_R_KEY] = DB_I64,       [A_R_CATEGORY] = DB_I16,
 };
 
 void batch_init(struct batch *b)
@@ -260,6 +260,11 @@ static void put_groups(struct batch *b, unsigned from, unsigned to)
     }
 }
 
+static enum category category_of_item(const struct batch_item *item)
+{
+    return item->fields.class == EVENT_REPORT ? CATEGORY_SECURITY : CATEGORY_ERROR;
+}
+
 static void put_record(struct batch *b, const struct batch_item *item)
 {
     const struct spool_record *r = item->record;
@@ -283,6 +288,7 @@ static void put_record(struct batch *b, const struct batch_item *item)
     encoding_zstd_compress(b->zstd, item->payload, &b->scratch);
     db_array_bytes(&a[A_R_PAYLOAD], buf_str(&b->scratch));
     db_array_i64(&a[A_R_KEY], (int64_t)r->key_id);
+    db_array_i16(&a[A_R_CATEGORY], (int16_t)category_of_item(item));
 }
 
 bool batch_has_rest(const struct batch *b)
@@ -329,7 +335,7 @@ static struct str duplicate_report(struct batch *b, const struct batch_item *ite
     json_begin_array(&w);
     json_begin_object(&w);
     json_field_i64(&w, STR("h"), item->record->received_us / CLOCK_US_PER_S);
-    json_field_i64(&w, STR("c"), CATEGORY_ERROR);
+    json_field_i64(&w, STR("c"), category_of_item(item));
     json_field_i64(&w, STR("o"), OUTCOME_ID_INVALID);
     json_field_str(&w, STR("r"), STR("duplicate"));
     json_field_i64(&w, STR("n"), 1);

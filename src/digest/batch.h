@@ -58,6 +58,7 @@ enum batch_array { /* in the order of digest_batch's parameters from $6 on */
                    A_R_ADDR,
                    A_R_PAYLOAD,
                    A_R_KEY,
+                   A_R_CATEGORY,
                    A_COUNT
 };
 

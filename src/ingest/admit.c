@@ -106,6 +106,15 @@ static bool is_taken(const struct admit *a, const struct id128 *id)
     return false;
 }
 
+static int add_event(struct admit *a, const struct envelope *e, struct str payload, struct id128 id)
+{
+    if (is_taken(a, &id) || !has_room(a, payload.n + e->header.json.n))
+        return -ERR_SURPLUS_EVENT;
+    add_record(a, e, SPOOL_EVENT, payload, id);
+    a->n_events++;
+    return 1;
+}
+
 /* 1: taken; 0: it is of a kind that is not stored; <0: why it is left out. */
 static int take_event(struct admit *a, const struct envelope *e, const struct envelope_item *item)
 {
@@ -118,13 +127,63 @@ static int take_event(struct admit *a, const struct envelope *e, const struct en
         a->unwanted = a->unwanted || item_kind_of(STR("transaction"))->fate == ITEM_UNWANTED;
         return 0;
     }
-    struct id128 id = event_id(a, e, own);
-    if (is_taken(a, &id) || !has_room(a, item->payload.n + e->header.json.n))
-        return -ERR_SURPLUS_EVENT;
-    add_record(a, e, SPOOL_EVENT, item->payload, id);
-    a->n_events++;
-    return 1;
+    return add_event(a, e, item->payload, event_id(a, e, own));
 }
+
+/* ---- what browsers report (protocol §3.9) */
+
+static int take_report(struct admit *a, const struct envelope *e, const struct buf *event)
+{
+    if (event->n > a->limits.event_max_bytes)
+        return -ERR_ITEM_TOO_LARGE;
+    return add_event(a, e, arena_str(&a->arena, buf_str(event)), event_id(a, e, (struct id128){0}));
+}
+
+/* As an item header has them (§2.3). */
+static void read_report_header(struct admit *a, const struct envelope_item *item, struct security_origin *ret)
+{
+    AUTO_JSON struct json_doc *doc = NULL;
+    struct str release = STR(""), environment = STR("");
+    if (item->header.n == 0 || json_parse(item->header, &doc, NULL) < 0)
+        return;
+    if (json_str(json_get(json_root(doc), STR("sentry_release")), &a->arena, &release))
+        ret->release = arena_str(&a->arena, release);
+    if (json_str(json_get(json_root(doc), STR("sentry_environment")), &a->arena, &environment))
+        ret->environment = arena_str(&a->arena, environment);
+}
+
+/* One body may hold several reports: each is an item by itself. 1: one is taken; <0: none is, and why not the last that is told. */
+static int take_reports(struct admit *a, const struct envelope *e, const struct envelope_item *item)
+{
+    struct security_origin origin = a->reported;
+    struct security_reader reader;
+    int told = 0, taken = 0, r = security_open(item->payload, &reader);
+    if (r < 0)
+        return r;
+    if (reader.is_event) {
+        security_done(&reader);
+        return take_event(a, e, item);
+    }
+    origin.received_us = a->received_us;
+    read_report_header(a, item, &origin);
+    while ((r = security_next(&reader, &origin, &a->scratch)) != 0) {
+        if (r == 1)
+            r = take_report(a, e, &a->scratch);
+        if (r == 1) {
+            taken++;
+            continue;
+        }
+        if (told < 0)
+            leave(a, item->kind, told, 0);
+        told = r;
+    }
+    security_done(&reader);
+    if (taken > 0 && told < 0)
+        leave(a, item->kind, told, 0);
+    return taken > 0 ? 1 : told;
+}
+
+/* ---- what is no event */
 
 typedef int read_fn(struct str payload, const struct item_origin *origin, struct buf *out);
 
@@ -162,7 +221,21 @@ static int take(struct admit *a, const struct envelope *e, const struct envelope
         return 0;
     if (item->payload.n > a->limits.event_max_bytes)
         return -ERR_ITEM_TOO_LARGE;
-    return item->kind->use == ITEM_USE_EVENT ? take_event(a, e, item) : take_item(a, e, item);
+    switch (item->kind->use) {
+    case ITEM_USE_EVENT:
+        return take_event(a, e, item);
+    case ITEM_USE_SECURITY:
+        return take_reports(a, e, item);
+    case ITEM_USE_CLIENT_REPORT:
+    case ITEM_USE_SESSION:
+    case ITEM_USE_SESSIONS:
+    case ITEM_USE_FEEDBACK:
+    case ITEM_USE_USER_REPORT:
+        return take_item(a, e, item);
+    case ITEM_USE_NONE:
+        break;
+    }
+    return 0;
 }
 
 static int read_items(struct admit *a, struct envelope *e)
@@ -174,7 +247,7 @@ static int read_items(struct admit *a, struct envelope *e)
         needs_id = needs_id || item.kind->needs_event_id;
         a->unwanted = a->unwanted || item.kind->fate == ITEM_UNWANTED;
         int taken = take(a, e, &item);
-        any_sound = any_sound || taken >= 0;
+        any_sound = any_sound || taken >= 0 || err_status(taken) == 200; /* 200: the sender has done nothing wrong */
         if (taken < 0 && first_reason == 0) {
             first_reason = taken;
             a->at = item.at;
@@ -311,6 +384,30 @@ static int read_store(struct admit *a, struct str body, size_t max_decoded)
     return 0;
 }
 
+/* The same for reports. They have no limit of their own: one that has the size of an event makes an event. */
+static int read_reports(struct admit *a, struct str body)
+{
+    struct envelope e = {.arena = &a->arena, .header.json = STR("{}")};
+    struct envelope_item item = {.kind = item_kind_of(STR("security")), .payload = body};
+    int r = take(a, &e, &item);
+    if (r < 0)
+        leave(a, item.kind, r, body.n);
+    return r < 0 && err_status(r) != 200 ? r : 0;
+}
+
+static int read_body(struct admit *a, struct str body, size_t max_decoded)
+{
+    switch (a->form) {
+    case ADMIT_ENVELOPE:
+        return read_envelope(a, body);
+    case ADMIT_STORE:
+        return read_store(a, body, max_decoded);
+    case ADMIT_REPORT:
+        return read_reports(a, body);
+    }
+    return -ERR_BAD_REQUEST;
+}
+
 int admit_run(struct admit *a, size_t max_decoded)
 {
     struct str body = a->body;
@@ -330,7 +427,7 @@ int admit_run(struct admit *a, size_t max_decoded)
     if (body.n > a->limits.envelope_max_bytes)
         a->result = -ERR_TOO_LARGE;
     else
-        a->result = a->form == ADMIT_STORE ? read_store(a, body, max_decoded) : read_envelope(a, body);
+        a->result = read_body(a, body, max_decoded);
     if (a->result == 1) {
         a->result = 0;
         return 1;

@@ -1,6 +1,7 @@
 /* admit.h: from the bytes of a request to spool records: decoding, framing, event ids. Pure: no loop, no request, any thread. Private to ingest. */
 #pragma once
 
+#include "picket/event/security.h"
 #include "picket/protocol/credentials.h"
 #include "picket/protocol/encoding.h"
 #include "picket/protocol/envelope.h"
@@ -26,7 +27,8 @@ struct admit_left {
 
 enum admit_form {
     ADMIT_ENVELOPE,
-    ADMIT_STORE, /* one event: JSON, or in one of the wrappings of old SDKs (protocol §1.6) */
+    ADMIT_STORE,  /* one event: JSON, or in one of the wrappings of old SDKs (protocol §1.6) */
+    ADMIT_REPORT, /* what a browser reports by itself (§3.9) */
 };
 
 struct admit {
@@ -40,6 +42,7 @@ struct admit {
     uint64_t project_id, key_id;
     int64_t received_us;
     uint8_t addr[16];
+    struct security_origin reported; /* what the request says about security reports. Borrowed */
     /* out */
     int result; /* 0 or the error that refuses the request */
     size_t at;  /* where in the decoded body */
@@ -58,8 +61,8 @@ struct admit {
 
 void admit_init(struct admit *a);
 void admit_done(struct admit *a);
-/* For a request that names no key outside its body: takes the envelope's dsn, decoding no more than its header may need. <0 as `result`. Not
- * for ADMIT_STORE. */
+/* For a request that names no key outside its body: takes the envelope's dsn, decoding no more than its header may need. <0 as `result`. Only
+ * for ADMIT_ENVELOPE. */
 MUST_CHECK int admit_peek(struct admit *a);
 /* Fills the out fields. With max_decoded below the envelope limit a body that inflates beyond it gives 1: not decided, call again with more. */
 MUST_CHECK int admit_run(struct admit *a, size_t max_decoded);

@@ -100,7 +100,11 @@ static void name_reason(int r, const struct item_kind *kind, char dst[LEDGER_MAX
                  {-ERR_ITEM_TOO_LARGE, "too_large"},
                  {-ERR_SPOOL_SHARE, "backlog"},
                  {-ERR_SPOOL_FULL, "spool_full"},
-                 {-ERR_EMPTY_ENVELOPE, "empty_envelope"}};
+                 {-ERR_EMPTY_ENVELOPE, "empty_envelope"},
+                 {-ERR_REPORT_TYPE, "security_report_type"},
+                 {-ERR_BAD_REPORT, "security_report"},
+                 {-ERR_REPORT_MEDIA, "content_type"},
+                 {-ERR_JUNK_REPORT, "invalid-csp"}};
     const char *reason = r <= -ERR_EMPTY_ENVELOPE && r >= -ERR_BAD_EVENT_ID ? "invalid_envelope" : err_name(r);
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (names[i].error == r)
@@ -115,7 +119,7 @@ static void name_reason(int r, const struct item_kind *kind, char dst[LEDGER_MAX
 
 static enum outcome_id outcome_of(int r)
 {
-    if (r == 0)
+    if (r == 0 || r == -ERR_JUNK_REPORT)
         return OUTCOME_ID_FILTERED;
     bool is_ours = r == -ERR_SPOOL_SHARE || err_status(r) == 503; /* the sender did nothing wrong */
     return is_ours ? OUTCOME_ID_RATE_LIMITED : OUTCOME_ID_INVALID;
@@ -130,14 +134,15 @@ static void account(struct ingest_op *op, int r, const struct item_kind *kind, u
     name_reason(r, kind, line.reason);
     if (a->has_id)
         told.event_id = a->id;
-    ledger_add(op->ingest->ledger, &line, r == 0 ? NULL : &told); /* what is never stored is no case */
+    ledger_add(op->ingest->ledger, &line, line.outcome == OUTCOME_ID_FILTERED ? NULL : &told); /* what is never stored is no case */
 }
 
 /* A request that is refused as a whole counts as one item: what it holds was not read, or cannot be. */
 static void refuse(struct ingest_op *op, int r, struct str detail)
 {
+    static const struct str kind_names[] = {[ADMIT_ENVELOPE] = STR(""), [ADMIT_STORE] = STR("event"), [ADMIT_REPORT] = STR("security")};
     if (op->is_known)
-        account(op, r, item_kind_of(op->admit.form == ADMIT_STORE ? STR("event") : STR("")), 1, op->admit.body.n);
+        account(op, r, item_kind_of(kind_names[op->admit.form]), 1, op->admit.body.n);
     uint64_t project = op->admit.project_id == KEY_ANY_PROJECT ? 0 : op->admit.project_id;
     tally_add(op->ingest->tally, r, 1, project, op->admit.credentials.client);
     atomic_fetch_add_explicit(&op->ingest->refused_requests, 1, memory_order_relaxed);
@@ -161,7 +166,7 @@ static void count_left_out(struct ingest_op *op)
         const struct admit_left *left = &a->left[k];
         atomic_fetch_add_explicit(&i->left_items, left->n, memory_order_relaxed);
         account(op, left->reason, left->kind, left->n, left->bytes);
-        if (left->reason < 0)
+        if (outcome_of(left->reason) != OUTCOME_ID_FILTERED)
             tally_add(i->tally, left->reason, left->n, a->project_id, a->credentials.client);
     }
 }
@@ -170,21 +175,11 @@ static void count_left_out(struct ingest_op *op)
 static const char pixel[] = {'G', 'I', 'F', '8', '9', 'a',  1, 0, 1, 0, '\x80', 0, 0, 0, 0, 0, 0, 0,    0, 0x21, '\xf9', 4,
                              1,   0,   0,   0,   0,   0x2c, 0, 0, 0, 0, 1,      0, 1, 0, 0, 2, 2, 0x44, 1, 0,    0x3b};
 
-static void answer_accepted(struct ingest_op *op)
+static void answer_id(struct ingest_op *op)
 {
-    struct ingest *i = op->ingest;
     const struct admit *a = op->done;
-    count_left_out(op);
-    atomic_fetch_add_explicit(&i->accepted_requests, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&i->accepted_events, a->n_events, memory_order_relaxed);
     AUTO_BUF struct buf out = {0};
     struct json_writer w;
-    if (a->unwanted && i->unwanted_limits.n)
-        http_add_header(op->call, STR("x-sentry-rate-limits"), buf_str(&i->unwanted_limits));
-    if (op->is_pixel) {
-        http_answer(op->call, 200, STR("image/gif"), str_of(pixel, sizeof pixel));
-        return;
-    }
     json_writer_init(&w, &out);
     json_begin_object(&w);
     if (a->has_id) {
@@ -194,6 +189,23 @@ static void answer_accepted(struct ingest_op *op)
     }
     json_end_object(&w);
     http_answer_json(op->call, 200, &out);
+}
+
+static void answer_accepted(struct ingest_op *op)
+{
+    struct ingest *i = op->ingest;
+    const struct admit *a = op->done;
+    count_left_out(op);
+    atomic_fetch_add_explicit(&i->accepted_requests, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&i->accepted_events, a->n_events, memory_order_relaxed);
+    if (a->unwanted && i->unwanted_limits.n)
+        http_add_header(op->call, STR("x-sentry-rate-limits"), buf_str(&i->unwanted_limits));
+    if (op->is_pixel)
+        http_answer(op->call, 200, STR("image/gif"), str_of(pixel, sizeof pixel));
+    else if (op->admit.form == ADMIT_REPORT)
+        http_answer_empty(op->call, 200);
+    else
+        answer_id(op);
 }
 
 static void refuse_at(struct ingest_op *op, int r)
@@ -283,6 +295,14 @@ static void job_run(struct http_job *http_job)
     assert(r == 0);
 }
 
+static void copy_reported(struct admit *a, const struct security_origin *from)
+{
+    a->reported.release = arena_str(&a->arena, from->release);
+    a->reported.environment = arena_str(&a->arena, from->environment);
+    a->reported.user_agent = arena_str(&a->arena, from->user_agent);
+    a->reported.origin = arena_str(&a->arena, from->origin);
+}
+
 static void admit_elsewhere(struct ingest_op *op)
 {
     struct str body = op->admit.body;
@@ -307,6 +327,7 @@ static void admit_elsewhere(struct ingest_op *op)
     job->admit.key_id = op->admit.key_id;
     job->admit.received_us = op->admit.received_us;
     memcpy(job->admit.addr, op->admit.addr, sizeof job->admit.addr);
+    copy_reported(&job->admit, &op->admit.reported);
     op->job = job;
     r = http_job_submit(op->call->worker, &job->job);
     if (r < 0) {
@@ -322,7 +343,9 @@ static void decode(struct ingest_op *op, const struct key_info *key)
     op->is_known = true;
     a->key_id = (uint64_t)key->key_id;
     a->project_id = key->project_id;
-    if (spool_turns_away(op->ingest->config.spool, a->project_id, a->body.n) < 0)
+    if (a->form == ADMIT_REPORT && !security_is_report_type(http_header(op->call, "content-type")))
+        refuse(op, -ERR_REPORT_MEDIA, STR(""));
+    else if (spool_turns_away(op->ingest->config.spool, a->project_id, a->body.n) < 0)
         refuse(op, -ERR_SPOOL_SHARE, STR(""));
     else if (a->body.n > INLINE_BODY_BYTES || admit_run(a, INLINE_DECODED_BYTES) == 1)
         admit_elsewhere(op);
@@ -405,6 +428,8 @@ static struct ingest_op *begin(struct http_call *call, enum admit_form form)
     a->received_us = clock_wall_us();
     a->body = http_body_bytes(call);
     (void)http_client_address(call, a->addr); /* its text is not needed here */
+    a->reported.user_agent = http_header(call, "user-agent");
+    a->reported.origin = http_header(call, "origin");
     return op;
 }
 
@@ -498,12 +523,26 @@ static void handle_pixel_by_key(struct http_call *call)
     read_pixel(op);
 }
 
+/* ---- /security/ (protocol §1.6): what browsers report by themselves */
+
+static void handle_security(struct http_call *call)
+{
+    struct ingest_op *op = begin(call, ADMIT_REPORT);
+    struct security_origin *reported = &op->admit.reported;
+    (void)http_query_param(call, STR("sentry_release"), &reported->release); /* both may be absent */
+    (void)http_query_param(call, STR("sentry_environment"), &reported->environment);
+    if (read_project(op))
+        read_head(op);
+}
+
 /* ---- the module */
 
 static const struct http_route routes[] = {
     {HTTP_POST, "/api/{project}/envelope/", HTTP_INGEST, HTTP_NO_BODY, handle_envelope},
     {HTTP_POST, "/api/{project}/store/", HTTP_INGEST, HTTP_NO_BODY, handle_store},
     {HTTP_GET, "/api/{project}/store/", HTTP_INGEST, HTTP_NO_BODY, handle_pixel},
+    {HTTP_POST, "/api/{project}/security/", HTTP_INGEST, HTTP_NO_BODY, handle_security},
+    {HTTP_POST, "/api/{project}/csp-report/", HTTP_INGEST, HTTP_NO_BODY, handle_security},
     {HTTP_POST, "/api/store/", HTTP_INGEST, HTTP_NO_BODY, handle_store_by_key},
     {HTTP_GET, "/api/store/", HTTP_INGEST, HTTP_NO_BODY, handle_pixel_by_key},
     {HTTP_POST, "/tunnel/", HTTP_INGEST, HTTP_NO_BODY, handle_tunnel},

@@ -171,4 +171,6 @@ def test_under_a_path_prefix(make_picket):
         assert accepted(store(project, wire.dumps(event()), path=f"{prefix}/api/{project.id}/store/"))
         assert accepted(store(project, wire.dumps(event()), path=f"{prefix}/api/store/"))
         assert accepted(bare(project, "POST", f"{prefix}/tunnel/", data=wire.envelope({"dsn": project.dsn}, wire.item("event", event()))))
-    project.wait_count(6)
+        report = {"csp-report": {"effective-directive": "img-src", "blocked-uri": prefix or "data"}}
+        assert bare(project, "POST", f"{prefix}/api/{project.id}/csp-report?sentry_key={project.key}", json=report).content == b""
+    project.wait_count(8)

@@ -21,6 +21,7 @@ enum item_use { /* of those that are stored: who reads them */
                 ITEM_USE_SESSIONS,
                 ITEM_USE_FEEDBACK,
                 ITEM_USE_USER_REPORT,
+                ITEM_USE_SECURITY,
 };
 
 struct item_kind {
