@@ -115,6 +115,20 @@ static int add_event(struct admit *a, const struct envelope *e, struct str paylo
     return 1;
 }
 
+/* Feedback that was sent as an event (protocol §7.3). */
+static int add_feedback(struct admit *a, const struct envelope *e, struct str payload, struct id128 id)
+{
+    struct item_origin origin = {.received_us = a->received_us, .project_id = a->project_id, .event_id = id};
+    buf_clear(&a->scratch);
+    int r = feedback_read(payload, &origin, &a->scratch);
+    if (r < 0)
+        return r;
+    if (!has_room(a, payload.n + e->header.json.n))
+        return -ERR_SURPLUS_EVENT;
+    add_record(a, e, SPOOL_FEEDBACK, payload, id);
+    return 1;
+}
+
 /* 1: taken; 0: it is of a kind that is not stored; <0: why it is left out. */
 static int take_event(struct admit *a, const struct envelope *e, const struct envelope_item *item)
 {
@@ -127,7 +141,8 @@ static int take_event(struct admit *a, const struct envelope *e, const struct en
         a->unwanted = a->unwanted || item_kind_of(STR("transaction"))->fate == ITEM_UNWANTED;
         return 0;
     }
-    return add_event(a, e, item->payload, event_id(a, e, own));
+    struct id128 id = event_id(a, e, own);
+    return class == EVENT_FEEDBACK ? add_feedback(a, e, item->payload, id) : add_event(a, e, item->payload, id);
 }
 
 /* ---- what browsers report (protocol §3.9) */

@@ -61,6 +61,18 @@ def test_user_report_with_its_event(project):
     assert uuid.UUID(item["event_id"]).hex == event["event_id"]
 
 
+def test_event_with_a_feedback_context(project):
+    """§7.3, §10.4: what older SDKs sent as an event is feedback, by envelope and by /store/; without a word in it, it stays the event that it is."""
+    sent = [{**wire.message_event("User Feedback"), "release": "old@1", "contexts": {"feedback": {"message": f"It broke {i}", "contact_email": "a@b.c"}}} for i in (1, 2)]
+    assert accepted(project.post(wire.event_envelope(sent[0]))) == sent[0]["event_id"]
+    assert accepted(project.post(wire.dumps(sent[1]), path=f"/api/{project.id}/store/", headers={"Content-Type": "application/json"})) == sent[1]["event_id"]
+    project.send({**wire.message_event("no word"), "contexts": {"feedback": {"message": " "}}})
+    items = wait_feedback(project, 2)
+    assert sorted((item["message"], item["email"], item["release"]) for item in items) == [("It broke 1", "a@b.c", "old@1"), ("It broke 2", "a@b.c", "old@1")]
+    wait_totals(project, {("feedback", "accepted", ""): 2, ("error", "accepted", ""): 1})
+    assert [issue["title"] for issue in project.issues()] == ["Log Message: no word"]
+
+
 def test_twice_is_once(project):
     """Offline transports send again."""
     body = wire.envelope({}, feedback_item())

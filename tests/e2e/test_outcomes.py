@@ -168,7 +168,7 @@ def test_requests_of_nobody_count_for_nobody(project):
 def random_item(chance):
     """An item, and what it is to be counted as; None: by its contents."""
     kind = chance.choice(["event", "event", "event", "broken", "large", "transaction", "session", "sessions", "feedback", "user_report", "report",
-                          "unknown", "csp"])
+                          "unknown", "csp", "early_feedback"])
     now = time.time()
     if kind == "event":
         return wire.item("event", wire.error_event(value=f"error {chance.randrange(5)}")), 1
@@ -194,6 +194,8 @@ def random_item(chance):
         reports = [chance.choice([{"csp-report": {"effective-directive": "img-src", "blocked-uri": chance.choice(["data", "chrome-extension", "https://a.b"])}},
                                   {"csp-report": 1}, {"type": "crash"}, {"csp-report": {}}]) for _ in range(chance.randrange(1, 6))]
         return wire.item("raw_security", reports), len(reports)
+    if kind == "early_feedback":
+        return wire.item("event", {"contexts": {"feedback": {"message": chance.choice(["hm", ""])}}}), 1
     return wire.item("nonsense", {}), 1
 
 
