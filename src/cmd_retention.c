@@ -1,4 +1,5 @@
-/* cmd_retention.c: `picket retention run`: what the server does every hour, now and before one's eyes. */
+/* cmd_retention.c: `picket retention run`: what the server does every hour, now and before one's eyes. `retention erase` writes down whose data must go,
+ * and runs it. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -9,17 +10,24 @@
 
 enum { COPY_MS = 3600 * 1000 };
 
-static const char usage[] = "usage: picket retention run [--dry-run] [--json]\n\n"
-                            "Drops the days that nobody keeps any more and rewrites those that have cooled (a day, a week and a month "
-                            "after their end), so that only\n"
-                            "what is to be kept stays; the space goes back to the file system. The server does the same every hour.\n\n"
-                            "  --dry-run   only says what would be done\n\n"
-                            "RETENTION_DAYS and RETENTION_EVENTS_PER_ISSUE are the installation's rules; `picket project set` gives a "
-                            "project its own. Issues, their\n"
-                            "numbers and their counts stay when their events are gone.";
+static const char usage[] =
+    "usage: picket retention run [--dry-run] [--json]\n"
+    "       picket retention erase --project ID --user USER [--dry-run] [--json]\n\n"
+    "Drops the days that nobody keeps any more and rewrites those that have cooled (a day, a week and a month "
+    "after their end), so that only\n"
+    "what is to be kept stays; the space goes back to the file system. The server does the same every hour.\n\n"
+    "  --dry-run   only says what would be done\n\n"
+    "RETENTION_DAYS and RETENTION_EVENTS_PER_ISSUE are the installation's rules; `picket project set` gives a "
+    "project its own. Issues, their\n"
+    "numbers and their counts stay when their events are gone.\n\n"
+    "erase takes away what was received of a person in a project: USER is an id, email, username or IP address as "
+    "events have it, or one of\n"
+    "id:… email:… username:… ip:… Events, dead letters, feedback from that email address and the users of sessions go; "
+    "days that are over are\n"
+    "rewritten. The request stays in force for a day, for what was on its way; spilled dead letters are deleted by the "
+    "servers that have them.";
 
 struct run {
-    uv_loop_t *loop;
     struct cmd_table table;
     bool dry_run, json, over;
     int64_t began_us;
@@ -59,19 +67,14 @@ static void on_closed(void *arg)
     *(bool *)arg = true;
 }
 
-static int conclude(struct run *run)
+static int explain(const struct run *run)
 {
-    if (isatty(STDERR_FILENO) && clock_mono_us() - run->began_us > 2 * CLOCK_US_PER_S)
-        (void)fputc('\n', stderr);
-    if (run->json || run->total.days > 0)
-        cmd_table_print(&run->table, run->json);
     if (run->result == -ERR_DB_BUSY)
         return cmd_fail("another retention is at work on this database: try again when it is done");
     if (run->result < 0)
         return cmd_fail("retention ended early: %s %s", err_text(run->result), run->sqlstate);
-    if (!run->json)
-        printf("%s %" PRId64 " events, %" PRId64 " bytes, of %u days%s\n", run->dry_run ? "would drop" : "dropped", run->total.dropped_rows,
-               run->total.dropped_bytes, run->total.days, run->total.days ? "" : ": nothing is due");
+    if (run->total.erased.result < 0)
+        return cmd_fail("not everything was looked through for erased persons: %s. The next run will", err_text(run->total.erased.result));
     if (run->total.failed_days)
         return cmd_fail(
             "%u days could not be had and are left as they were: run it again when nothing (a dump, an open session) keeps the table",
@@ -79,8 +82,41 @@ static int conclude(struct run *run)
     return EXIT_OK;
 }
 
+static int conclude(struct run *run)
+{
+    if (isatty(STDERR_FILENO) && clock_mono_us() - run->began_us > 2 * CLOCK_US_PER_S)
+        (void)fputc('\n', stderr);
+    if (run->json || run->total.days > 0)
+        cmd_table_print(&run->table, run->json);
+    if (!run->json && run->result == 0)
+        printf("%s %" PRId64 " events, %" PRId64 " bytes, of %u days%s\n", run->dry_run ? "would drop" : "dropped", run->total.dropped_rows,
+               run->total.dropped_bytes, run->total.days, run->total.days ? "" : ": nothing is due");
+    return explain(run);
+}
+
+static void work(struct cmd_db *d, const struct config *config, const struct retention_person *only, struct run *run)
+{
+    struct retention_config retention = {.db = d->db,
+                                         .days = (unsigned)config->retention_days,
+                                         .per_issue = (unsigned)config->retention_events_per_issue,
+                                         .dry_run = run->dry_run,
+                                         .now_us = clock_wall_us(),
+                                         .only = *only};
+    struct retention_events events = {.day = on_day, .done = on_done, .arg = run};
+    struct retention *r;
+    bool closed = false;
+    if (retention_open(&retention, &events, &r) < 0)
+        abort(); /* out of memory */
+    while (!run->over)
+        uv_run(&d->loop, UV_RUN_ONCE);
+    retention_close(r, on_closed, &closed);
+    while (!closed)
+        uv_run(&d->loop, UV_RUN_ONCE);
+}
+
 static int run(const struct config *config, int argc, char **argv)
 {
+    static const struct retention_person everybody = {.project = 0};
     struct run run = {.table = {.columns = columns, .n_columns = ARRAY_LEN(columns)}, .began_us = clock_mono_us()};
     const struct cmd_option options[] = {{"--json", &run.json, NULL}, {"--dry-run", &run.dry_run, NULL}};
     const struct cmd_line line = {.command = "retention", .usage = usage, .options = options, .n_options = ARRAY_LEN(options)};
@@ -91,27 +127,143 @@ static int run(const struct config *config, int argc, char **argv)
     code = cmd_db_open_for(&d, config, COPY_MS);
     if (code != EXIT_OK)
         return code;
-    struct retention_config retention = {.db = d.db,
-                                         .days = (unsigned)config->retention_days,
-                                         .per_issue = (unsigned)config->retention_events_per_issue,
-                                         .dry_run = run.dry_run,
-                                         .now_us = clock_wall_us()};
-    struct retention_events events = {.day = on_day, .done = on_done, .arg = &run};
-    struct retention *r;
-    bool closed = false;
-    if (retention_open(&retention, &events, &r) < 0)
-        abort(); /* out of memory */
-    while (!run.over)
-        uv_run(&d.loop, UV_RUN_ONCE);
-    retention_close(r, on_closed, &closed);
-    while (!closed)
-        uv_run(&d.loop, UV_RUN_ONCE);
+    work(&d, config, &everybody, &run);
     cmd_db_close(&d);
     return conclude(&run);
 }
 
+/* ---- erase */
+
+static const char *const erase_columns[] = {"id", "done", "events", "dead_letters", "files", "feedback", "session_users", "bytes"};
+
+struct erasing {
+    struct retention_person who;
+    struct run run;
+    struct cmd_table table;
+    int64_t request; /* 0: none was made */
+    bool has_project, is_done;
+};
+
+/* Columns: id, field, key, requested_at, done_at, forgotten_at, events, dead_letters, files, feedback, session_users, bytes. */
+static void see_request(void *arg, const struct db_rows *rows)
+{
+    struct erasing *e = arg;
+    e->has_project = db_count(rows) > 0;
+    e->request = e->has_project ? db_i64(rows, 0, 0) : 0;
+}
+
+static void see_erased(void *arg, const struct db_rows *rows)
+{
+    enum { DONE = 4, EVENTS = 6, N_COUNTS = 6 };
+    struct erasing *e = arg;
+    if (db_count(rows) == 0)
+        return; /* its project is gone */
+    e->is_done = !db_is_null(rows, 0, DONE);
+    cmd_table_number(&e->table, e->request);
+    cmd_table_flag(&e->table, e->is_done);
+    for (int i = 0; i < N_COUNTS; i++)
+        cmd_table_number(&e->table, db_i64(rows, 0, EVENTS + i));
+}
+
+/* Columns: feedback, users of sessions. Files are not counted beforehand. */
+static void see_preview(void *arg, const struct db_rows *rows)
+{
+    struct erasing *e = arg;
+    const struct retention_erased *found = &e->run.total.erased;
+    e->has_project = db_count(rows) > 0;
+    if (!e->has_project)
+        return;
+    cmd_table_text(&e->table, (struct str){0});
+    cmd_table_flag(&e->table, false);
+    cmd_table_number(&e->table, found->events);
+    cmd_table_number(&e->table, found->dead_letters);
+    cmd_table_text(&e->table, (struct str){0});
+    cmd_table_number(&e->table, db_i64(rows, 0, 0));
+    cmd_table_number(&e->table, db_i64(rows, 0, 1));
+    cmd_table_number(&e->table, found->bytes);
+}
+
+static void bind_person(struct db_query *q, const struct retention_person *who)
+{
+    db_bind_i32(q, who->project);
+    db_bind_text(q, person_field_name(who->person.field));
+    db_bind_text(q, who->person.key);
+}
+
+static int no_project(const struct erasing *e)
+{
+    return cmd_fail("there is no project %" PRId32 ": picket project list shows all", e->who.project);
+}
+
+static int preview(const struct config *config, struct cmd_db *d, struct erasing *e)
+{
+    struct db_query q;
+    work(d, config, &e->who, &e->run);
+    db_query_init(&q, STMT_ERASURE_PREVIEW, NULL);
+    bind_person(&q, &e->who);
+    int code = cmd_db_run(d, &q, see_preview, e, NULL);
+    if (code == EXIT_OK && !e->has_project)
+        return no_project(e);
+    return code == EXIT_OK ? explain(&e->run) : code;
+}
+
+static int request(const struct config *config, struct cmd_db *d, struct erasing *e)
+{
+    static const struct retention_person everybody = {.project = 0};
+    struct db_query q;
+    int code;
+    db_query_init(&q, STMT_ERASURE_ADD, NULL);
+    bind_person(&q, &e->who);
+    db_bind_null(&q);
+    code = cmd_db_run(d, &q, see_request, e, NULL);
+    if (code != EXIT_OK)
+        return code;
+    if (!e->has_project)
+        return no_project(e);
+    work(d, config, &everybody, &e->run);
+    db_query_init(&q, STMT_ERASURE_SHOW, NULL);
+    db_bind_i32(&q, e->who.project);
+    db_bind_i64(&q, e->request);
+    code = cmd_db_run(d, &q, see_erased, e, NULL);
+    if (code != EXIT_OK || e->is_done)
+        return code;
+    (void)explain(&e->run);
+    return cmd_fail("request %" PRId64 " is written down and not done yet: the next retention goes on with it", e->request);
+}
+
+static int erase(const struct config *config, int argc, char **argv)
+{
+    struct erasing e = {.run = {.table = {.columns = columns, .n_columns = ARRAY_LEN(columns)}, .began_us = clock_mono_us()},
+                        .table = {.columns = erase_columns, .n_columns = ARRAY_LEN(erase_columns)}};
+    const char *project = NULL, *user = NULL;
+    const struct cmd_option options[] = {{"--json", &e.run.json, NULL},
+                                         {"--dry-run", &e.run.dry_run, NULL},
+                                         {"--project", NULL, &project},
+                                         {"--user", NULL, &user}};
+    const struct cmd_line line = {.command = "retention", .usage = usage, .options = options, .n_options = ARRAY_LEN(options)};
+    struct cmd_db d;
+    int64_t id;
+    int code;
+    if (!cmd_read(&line, argc, argv, &code))
+        return code;
+    if (!project || !str_to_i64(str_from(project), &id) || id < 1 || id > INT32_MAX)
+        return cmd_usage("retention", "--project needs a project's number: picket project list shows it");
+    if (!user || !person_read(str_from(user), &e.who.person))
+        return cmd_usage("retention", "--user needs an id, email, username or IP address");
+    e.who.project = (int32_t)id;
+    code = cmd_db_open_for(&d, config, COPY_MS);
+    if (code != EXIT_OK)
+        return code;
+    code = e.run.dry_run ? preview(config, &d, &e) : request(config, &d, &e);
+    cmd_db_close(&d);
+    buf_done(&e.run.table.cells);
+    if (e.has_project)
+        cmd_table_print(&e.table, e.run.json);
+    return code;
+}
+
 int cmd_retention(const struct config *config, int argc, char **argv)
 {
-    static const struct cmd_verb verbs[] = {{"run", run}};
+    static const struct cmd_verb verbs[] = {{"run", run}, {"erase", erase}};
     return cmd_verbs("retention", usage, verbs, ARRAY_LEN(verbs), config, argc, argv);
 }

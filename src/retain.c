@@ -49,7 +49,12 @@ static void on_done(void *arg, int result, const char *sqlstate, const struct re
     if (result < 0 && result != -ERR_DB_BUSY)
         log_line(LOG_WARN, "retention ended early and will be tried again", "error=%s sqlstate=%s", err_name(result),
                  sqlstate[0] ? sqlstate : "-");
-    else if (total->dropped_rows || total->tidied_rows)
+    if (total->erased.result < 0 && result == 0)
+        log_line(LOG_WARN, "erased persons' data was not looked for everywhere and will be", "error=%s", err_name(total->erased.result));
+    if (total->erased.events || total->erased.dead_letters)
+        log_line(LOG_INFO, "data of erased persons was found", "events=%" PRId64 " dead_letters=%" PRId64 " bytes=%" PRId64,
+                 total->erased.events, total->erased.dead_letters, total->erased.bytes);
+    if (result == 0 && (total->dropped_rows || total->tidied_rows))
         log_line(LOG_INFO, "retention done", "days=%u dropped=%" PRId64 " bytes_freed=%" PRId64 " tidied=%" PRId64, total->days,
                  total->dropped_rows, total->dropped_bytes, total->tidied_rows);
     end_run(r);

@@ -83,4 +83,5 @@ http_handler_fn dead_letter_list, dead_letter_show, dead_letter_payload, dead_le
 http_handler_fn outcome_summary, outcome_cases;                                                               /* outcomes.c */
 http_handler_fn session_health;                                                                               /* sessions.c */
 http_handler_fn feedback_list, feedback_show;                                                                 /* feedback.c */
+http_handler_fn erasure_list, erasure_create, erasure_show;                                                   /* erasures.c */
 http_handler_fn status_show;                                                                                  /* status.c */

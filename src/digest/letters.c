@@ -10,13 +10,17 @@
  * Such a file beside its row, left by a cut here or in `picket dlq retry`, would stand up when the row goes, and be stored again. So before the row
  * of a stored letter is forgotten, its record's files are deleted for good (spill_clean). That is right without a lock: stored is a row's last
  * status, so every file of its record is stale, and none can come: only rows that are dead are spilled, a record has one row, and this thread
- * alone spills. A dead row's file stays: the statement that deletes the row may still be under way on a connection that was lost. */
+ * alone spills. A dead row's file stays: the statement that deletes the row may still be under way on a connection that was lost.
+ *
+ * Files of persons who are to be erased (erasure.c) are deleted here, on the thread that may wait for files, by each server in its own directory:
+ * when a request has come or a letter was spilled since the last time. */
 #include "letters.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 
+#include "erasure.h"
 #include "picket/base/error.h"
 #include "picket/base/log.h"
 #include "picket/digest/retry.h"
@@ -25,7 +29,7 @@
 
 enum { LOOK_MS = 10 * 1000 };
 
-enum state { RESTING, LOOKING, FORGETTING, RETRYING, SPILLING };
+enum state { RESTING, LOOKING, ERASING, FORGETTING, RETRYING, SPILLING };
 
 struct letters {
     struct digest_letters_config config;
@@ -45,6 +49,10 @@ struct letters {
     int64_t n_stored;                /* the same; rows of stored letters */
     int64_t n_clean;                 /* stored letters when files were looked for last; -1: never, or it failed */
     struct db_array forgotten;       /* numbers of rows */
+    struct db_array erased, sizes;   /* requests, and bytes of files */
+    int64_t newest_erasure;          /* this and the next: as of the files' last search for erased persons */
+    uint64_t searched;               /* n_spilled */
+    uint64_t n_spilled;              /* files written */
     int64_t excess;                  /* rows above the bound */
     int64_t number;                  /* this and the next: the letter that is being spilled */
     struct id128 record;
@@ -151,6 +159,7 @@ static void on_oldest(struct db_query *q, int r, const struct db_rows *rows)
         return;
     }
     l->told = 0;
+    l->n_spilled++;
     db_query_init(&l->query, STMT_DEAD_LETTER_SPILLED, on_spilled);
     db_bind_i64(&l->query, l->number);
     db_bind_i32(&l->query, (int32_t)letter.attempts);
@@ -283,6 +292,82 @@ static void on_stored(struct db_query *q, int r, const struct db_rows *rows)
     forget_rows(l);
 }
 
+static void look_at_stored(struct letters *l)
+{
+    if (l->n_stored == 0) {
+        l->n_clean = 0;
+        go_on(l);
+        return;
+    }
+    l->state = FORGETTING;
+    db_query_init(&l->query, STMT_DEAD_LETTER_STORED, on_stored);
+    db_bind_i64(&l->query, (int64_t)l->config.max_rows);
+    db_submit(l->db, &l->query);
+}
+
+/* ---- erased persons */
+
+static void on_accounted(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct letters *l = container_of(q, struct letters, query);
+    (void)rows;
+    if (r < 0)
+        end_look(l); /* the files are gone; only their count is not told */
+    else
+        look_at_stored(l);
+}
+
+static void erase_files(struct letters *l, const struct erasure_requests *requests)
+{
+    db_array_start(&l->erased, DB_I64);
+    db_array_start(&l->sizes, DB_I64);
+    int r = erasure_of_files(requests, l->config.spill_dir, &l->erased, &l->sizes);
+    if (r < 0)
+        tell_failure(l, r);
+    else
+        l->searched = l->n_spilled;
+    spill_refresh(l->spill);
+    if (l->erased.count == 0) {
+        look_at_stored(l);
+        return;
+    }
+    log_line(LOG_INFO, "spilled dead letters of erased persons were deleted", "count=%" PRIu32, l->erased.count);
+    db_query_init(&l->query, STMT_ERASURE_FILES, on_accounted);
+    db_bind_array(&l->query, &l->erased);
+    db_bind_array(&l->query, &l->sizes);
+    db_submit(l->db, &l->query);
+}
+
+static void on_erasures(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct letters *l = container_of(q, struct letters, query);
+    struct erasure_requests requests = {.n = 0};
+    int64_t newest = 0;
+    if (r < 0) {
+        end_look(l);
+        return;
+    }
+    erasure_requests_read(&requests, rows);
+    for (size_t i = 0; i < requests.n; i++)
+        newest = requests.at[i].id > newest ? requests.at[i].id : newest;
+    if (newest > l->newest_erasure || l->searched != l->n_spilled) {
+        l->newest_erasure = newest;
+        erase_files(l, &requests);
+    } else {
+        look_at_stored(l);
+    }
+    erasure_requests_done(&requests);
+}
+
+static void ask_erasures(struct letters *l)
+{
+    static const struct retention_person all = {.project = 0};
+    l->state = ERASING;
+    db_query_init(&l->query, STMT_ERASURE_OPEN, on_erasures);
+    erasure_bind_open(&l->query, &all);
+    db_submit(l->db, &l->query);
+}
+
 /* Columns: rows that are dead, marked, stored. */
 static void on_looked(struct db_query *q, int r, const struct db_rows *rows)
 {
@@ -294,15 +379,12 @@ static void on_looked(struct db_query *q, int r, const struct db_rows *rows)
     l->now = (struct digest_letters_stats){.dead = (uint64_t)db_i64(rows, 0, 0), .marked = (uint64_t)db_i64(rows, 0, 1)};
     l->n_stored = db_i64(rows, 0, 2);
     spill_refresh(l->spill);
-    if (l->n_stored == 0) {
-        l->n_clean = 0;
-        go_on(l);
-        return;
-    }
-    l->state = FORGETTING;
-    db_query_init(&l->query, STMT_DEAD_LETTER_STORED, on_stored);
-    db_bind_i64(&l->query, (int64_t)l->config.max_rows);
-    db_submit(l->db, &l->query);
+    struct spill_stats files;
+    spill_stats(l->spill, &files);
+    if (files.files)
+        ask_erasures(l);
+    else
+        look_at_stored(l);
 }
 
 static void look(struct letters *l)
@@ -361,6 +443,8 @@ static void release(struct letters *l)
     spill_close(l->spill);
     buf_done(&l->payload);
     db_array_done(&l->forgotten);
+    db_array_done(&l->erased);
+    db_array_done(&l->sizes);
     pthread_mutex_destroy(&l->lock);
     free(l);
 }

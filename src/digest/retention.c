@@ -1,6 +1,6 @@
 /* retention.c: drives the steps of sql/migrations' retention, one statement at a time:
  *
- *   lock → due days → for each: begin → (quiet?)* → preview, or copy → (swap)* → day() … → tidy* → unlock → done()
+ *   lock → erasures (erasure.c) → due days → for each: begin → (quiet?)* → preview, or copy → (swap)* → day() … → tidy* → unlock → done()
  *
  * What is decided is decided in SQL; here is only the order, the patience and the account. A swap waits LOCK_MS for the one lock that others feel,
  * and is tried again for as long as SWAP_TRIES allows. Whoever has the table longer has it for every day: the run's days end there, and the
@@ -10,6 +10,7 @@
 
 #include <errno.h>
 
+#include "erasure.h"
 #include "picket/base/error.h"
 
 enum {
@@ -32,6 +33,7 @@ struct retention {
     struct retention_config config;
     struct retention_events events;
     struct db_query query;
+    struct erasure *erasure;
     uv_timer_t timer;
     void (*next)(struct retention *r); /* what the timer goes on with */
     struct due *due;                   /* heap */
@@ -174,8 +176,7 @@ static void on_judged(struct db_query *q, int result, const struct db_rows *rows
     d->dropped_rows = db_i64(rows, 0, 2);
     d->dropped_bytes = db_i64(rows, 0, 3);
     r->tries = 0;
-    bool goes = d->dropped_rows > 0 || (d->rows == 0 && r->due[r->at].drops);
-    if (r->config.dry_run || !goes)
+    if (r->config.dry_run || !db_bool(rows, 0, 4))
         end_day(r, 0, "");
     else
         swap(r);
@@ -294,6 +295,22 @@ static void on_due(struct db_query *q, int result, const struct db_rows *rows)
     begin_day(r);
 }
 
+static void on_erased(void *arg, int result, const char *sqlstate, const struct retention_erased *total)
+{
+    struct retention *r = arg;
+    r->total.erased = *total;
+    r->total.erased.result = result;
+    if (r->config.only.project || (result < 0 && is_fatal(result, str_from(sqlstate)))) {
+        finish(r, result, sqlstate);
+        return;
+    }
+    db_query_init(&r->query, STMT_RETENTION_DUE, on_due);
+    db_bind_time(&r->query, r->config.now_us);
+    db_bind_i32(&r->query, (int32_t)r->config.days);
+    db_bind_i32(&r->query, (int32_t)r->config.per_issue);
+    db_submit(r->config.db, &r->query);
+}
+
 static void on_locked(struct db_query *q, int result, const struct db_rows *rows)
 {
     struct retention *r = container_of(q, struct retention, query);
@@ -302,11 +319,7 @@ static void on_locked(struct db_query *q, int result, const struct db_rows *rows
         return;
     }
     r->locked = true;
-    db_query_init(&r->query, STMT_RETENTION_DUE, on_due);
-    db_bind_time(&r->query, r->config.now_us);
-    db_bind_i32(&r->query, (int32_t)r->config.days);
-    db_bind_i32(&r->query, (int32_t)r->config.per_issue);
-    db_submit(r->config.db, &r->query);
+    r->erasure = erasure_new(&r->config, on_erased, r);
 }
 
 int retention_open(const struct retention_config *config, const struct retention_events *events, struct retention **ret)
@@ -334,10 +347,16 @@ static void on_timer_closed(uv_handle_t *handle)
         closed(arg);
 }
 
+static void on_erasure_closed(void *arg)
+{
+    struct retention *r = arg;
+    uv_close((uv_handle_t *)&r->timer, on_timer_closed);
+}
+
 void retention_close(struct retention *r, void (*closed)(void *arg), void *arg)
 {
     r->closed = closed;
     r->closed_arg = arg;
     db_cancel(&r->query);
-    uv_close((uv_handle_t *)&r->timer, on_timer_closed);
+    erasure_close(TAKE_PTR(r->erasure), on_erasure_closed, r);
 }

@@ -112,6 +112,8 @@ void block_tags(struct block_writer *b, const struct json **ret_environment);
 
 /* user.c, request.c, contexts.c: these are written also when only something else in the event tells what belongs there. */
 void block_user(struct block_writer *b);
+/* The user's address as block_user shows it, or "". Reads view, row and arena only. */
+struct str block_user_address(struct block_writer *b);
 void block_contexts(struct block_writer *b);
 block_put_fn block_request;
 block_put_fn block_cookies, block_headers, block_payload; /* of requests and responses */

@@ -56,9 +56,9 @@ static bool is_users_own(const struct json *platform)
     return json_str_raw(platform, &s) && (str_eq(s, STR("javascript")) || str_eq(s, STR("cocoa")) || str_eq(s, STR("objc")));
 }
 
-/* The address to show, or "". */
-static struct str find_address(struct block_writer *b, const struct json *sent)
+struct str block_user_address(struct block_writer *b)
 {
+    const struct json *sent = json_get(b->view->at[EVENT_KEY_USER], STR("ip_address"));
     const struct json *remote = json_get(json_get(b->view->at[EVENT_KEY_REQUEST], STR("env")), STR("REMOTE_ADDR"));
     struct str address = STR(""), peer = b->row->client_address;
     if (read_address(sent, b->arena, &address))
@@ -131,7 +131,7 @@ static void put_user(struct block_writer *b, const struct json *v, struct str ad
 void block_user(struct block_writer *b)
 {
     const struct json *v = b->view->at[EVENT_KEY_USER];
-    struct str address = find_address(b, json_get(v, STR("ip_address")));
+    struct str address = block_user_address(b);
     if (json_type(v) > JSON_NULL && json_type(v) != JSON_OBJECT)
         block_invalid(b, event_key_name(EVENT_KEY_USER), v, "expected an object");
     if (json_type(v) != JSON_OBJECT && address.n == 0)

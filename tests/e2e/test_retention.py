@@ -170,7 +170,7 @@ def test_what_comes_during_a_copy_is_kept(picket):
     fill(picket, project, 1001, 50, days=45)
     ((day, stage, _),) = picket.sql("SELECT day, stage, drops FROM retention_due(now(), 90, 1000) WHERE day = current_date - 40")
     ((horizon, _),) = picket.sql("SELECT horizon, at FROM retention_begin()")
-    ((rows, _, dropped, _),) = picket.sql(f"SELECT * FROM retention_copy('{day}', {stage}::smallint, false, {horizon}, now(), 90, 1000)")
+    ((rows, _, dropped, _, _),) = picket.sql(f"SELECT * FROM retention_copy('{day}', {stage}::smallint, false, {horizon}, now(), 90, 1000)")
     assert rows == 50 and 0 < dropped < 50
     with pytest.raises(psycopg.errors.RaiseException, match="another run"):  # whose horizon is another: its rows would be missing
         picket.sql(f"SELECT retention_swap('{day}', {stage}::smallint, {horizon} + 1, 200)")

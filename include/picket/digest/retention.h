@@ -1,15 +1,28 @@
-/* retention.h: one run of retention: drops and rewrites the days that are due, then tidies up. Design: src/digest/retention.c and
+/* retention.h: one run of retention: looks for what belongs to erased persons, drops and rewrites the days that are due, then tidies up. Design: src/digest/retention.c and
  * sql/migrations (retention). Everything happens on the loop of `db`, without blocking it. */
 #pragma once
 
 #include "picket/db/db.h"
+#include "picket/event/person.h"
 
+struct retention_person {
+    int32_t project; /* 0: nobody */
+    struct person person;
+};
 struct retention_config {
-    struct db *db;      /* one connection of its own, with a query_ms that a day's copy fits in; outlives the run */
-    unsigned days;      /* how long events are kept where their project says nothing */
-    unsigned per_issue; /* how many events of an issue; 0: all */
-    bool dry_run;       /* only says what would be done */
-    int64_t now_us;     /* wall time that ages are counted from */
+    struct db *db;                /* one connection of its own, with a query_ms that a day's copy fits in; outlives the run */
+    unsigned days;                /* how long events are kept where their project says nothing */
+    unsigned per_issue;           /* how many events of an issue; 0: all */
+    bool dry_run;                 /* only says what would be done */
+    int64_t now_us;               /* wall time that ages are counted from */
+    struct retention_person only; /* in a dry run: says what an erasure of that person would take away, and nothing else. Borrowed */
+};
+
+/* What was found of persons who are to be erased (src/digest/erasure.c); it is gone when its days are. */
+struct retention_erased {
+    int result;        /* <0: not all was looked through, the next run will */
+    int64_t looked_at; /* events */
+    int64_t events, dead_letters, bytes;
 };
 
 /* What became of one day. Bytes are those of the events' rows, about; space is given back to the file system. */
@@ -24,7 +37,8 @@ struct retention_total {
     unsigned days, failed_days; /* told by day(); not had, told or, behind one that others kept busy, not even tried */
     unsigned days_due;          /* known before the first day: for progress */
     int64_t dropped_rows, dropped_bytes;
-    int64_t tidied_rows; /* of hourly counts and batch notes that are too old */
+    int64_t tidied_rows; /* of hourly counts and batch notes that are too old, and what is deleted of erased persons */
+    struct retention_erased erased;
 };
 struct retention;
 struct retention_events {
