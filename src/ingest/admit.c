@@ -12,6 +12,13 @@
 #include "picket/event/items.h"
 #include "picket/protocol/dsn.h"
 
+const struct item_kind *admit_kind(enum admit_form form)
+{
+    static const struct str names[] = {
+        [ADMIT_ENVELOPE] = STR(""), [ADMIT_STORE] = STR("event"), [ADMIT_REPORT] = STR("security"), [ADMIT_WORDS] = STR("user_report")};
+    return item_kind_of(names[form]);
+}
+
 void admit_init(struct admit *a)
 {
     *a = (struct admit){0};
@@ -380,7 +387,7 @@ static int unwrap(struct admit *a, struct str body, size_t max, struct str *ret)
 static int read_store(struct admit *a, struct str body, size_t max_decoded)
 {
     struct envelope e = {.arena = &a->arena, .header.json = STR("{}")};
-    struct envelope_item item = {.kind = item_kind_of(STR("event"))};
+    struct envelope_item item = {.kind = admit_kind(a->form)};
     size_t max = a->limits.event_max_bytes < max_decoded ? a->limits.event_max_bytes : max_decoded;
     int r = unwrap(a, body, max, &item.payload);
     if (r == 0 && max < a->limits.event_max_bytes)
@@ -399,11 +406,11 @@ static int read_store(struct admit *a, struct str body, size_t max_decoded)
     return 0;
 }
 
-/* The same for reports. They have no limit of their own: one that has the size of an event makes an event. */
-static int read_reports(struct admit *a, struct str body)
+/* The same for what is no event. */
+static int read_item(struct admit *a, struct str body)
 {
     struct envelope e = {.arena = &a->arena, .header.json = STR("{}")};
-    struct envelope_item item = {.kind = item_kind_of(STR("security")), .payload = body};
+    struct envelope_item item = {.kind = admit_kind(a->form), .payload = body};
     int r = take(a, &e, &item);
     if (r < 0)
         leave(a, item.kind, r, body.n);
@@ -418,7 +425,8 @@ static int read_body(struct admit *a, struct str body, size_t max_decoded)
     case ADMIT_STORE:
         return read_store(a, body, max_decoded);
     case ADMIT_REPORT:
-        return read_reports(a, body);
+    case ADMIT_WORDS:
+        return read_item(a, body);
     }
     return -ERR_BAD_REQUEST;
 }

@@ -29,6 +29,7 @@ enum admit_form {
     ADMIT_ENVELOPE,
     ADMIT_STORE,  /* one event: JSON, or in one of the wrappings of old SDKs (protocol §1.6) */
     ADMIT_REPORT, /* what a browser reports by itself (§3.9) */
+    ADMIT_WORDS,  /* what somebody wrote about an event (§7.4) */
 };
 
 struct admit {
@@ -58,6 +59,9 @@ struct admit {
     struct buf decoded, unwrapped, scratch;
     struct arena arena;
 };
+
+/* What a body of that form is, as an item of an envelope. An envelope: of no kind. */
+const struct item_kind *admit_kind(enum admit_form form);
 
 void admit_init(struct admit *a);
 void admit_done(struct admit *a);

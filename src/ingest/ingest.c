@@ -22,6 +22,7 @@
 #include "picket/base/clock.h"
 #include "ledger.h"
 #include "tally.h"
+#include "words.h"
 
 enum { INLINE_BODY_BYTES = 128 * 1024, INLINE_DECODED_BYTES = 256 * 1024, TELLING_MS = 10 * 1000, LEDGER_MS = 2000 };
 
@@ -62,8 +63,9 @@ struct ingest_op {
     struct admit_job *job;
     struct key_query key_query;
     bool key_query_running;
-    bool is_pixel; /* a GET: the answer is an image */
-    bool is_known; /* its key was verified: what becomes of it counts for the project */
+    bool is_pixel;  /* a GET: the answer is an image */
+    bool is_dialog; /* the crash-report dialog: a key that is not good is a 404; a GET: the answer is its script */
+    bool is_known;  /* its key was verified: what becomes of it counts for the project */
     struct spool_append append;
     bool append_running;
 };
@@ -140,9 +142,8 @@ static void account(struct ingest_op *op, int r, const struct item_kind *kind, u
 /* A request that is refused as a whole counts as one item: what it holds was not read, or cannot be. */
 static void refuse(struct ingest_op *op, int r, struct str detail)
 {
-    static const struct str kind_names[] = {[ADMIT_ENVELOPE] = STR(""), [ADMIT_STORE] = STR("event"), [ADMIT_REPORT] = STR("security")};
     if (op->is_known)
-        account(op, r, item_kind_of(kind_names[op->admit.form]), 1, op->admit.body.n);
+        account(op, r, admit_kind(op->admit.form), 1, op->admit.body.n);
     uint64_t project = op->admit.project_id == KEY_ANY_PROJECT ? 0 : op->admit.project_id;
     tally_add(op->ingest->tally, r, 1, project, op->admit.credentials.client);
     atomic_fetch_add_explicit(&op->ingest->refused_requests, 1, memory_order_relaxed);
@@ -202,10 +203,20 @@ static void answer_accepted(struct ingest_op *op)
         http_add_header(op->call, STR("x-sentry-rate-limits"), buf_str(&i->unwanted_limits));
     if (op->is_pixel)
         http_answer(op->call, 200, STR("image/gif"), str_of(pixel, sizeof pixel));
-    else if (op->admit.form == ADMIT_REPORT)
+    else if (op->admit.form == ADMIT_REPORT || op->admit.form == ADMIT_WORDS)
         http_answer_empty(op->call, 200);
     else
         answer_id(op);
+}
+
+/* Made from dialog.js. */
+extern const unsigned char dialog_script[];
+extern const size_t dialog_script_bytes;
+
+static void answer_script(struct ingest_op *op)
+{
+    http_add_header(op->call, STR("cache-control"), STR("no-store"));
+    http_answer(op->call, 200, STR("text/javascript; charset=utf-8"), str_of((const char *)dialog_script, dialog_script_bytes));
 }
 
 static void refuse_at(struct ingest_op *op, int r)
@@ -343,7 +354,9 @@ static void decode(struct ingest_op *op, const struct key_info *key)
     op->is_known = true;
     a->key_id = (uint64_t)key->key_id;
     a->project_id = key->project_id;
-    if (a->form == ADMIT_REPORT && !security_is_report_type(http_header(op->call, "content-type")))
+    if (op->is_dialog && a->body.n == 0)
+        answer_script(op);
+    else if (a->form == ADMIT_REPORT && !security_is_report_type(http_header(op->call, "content-type")))
         refuse(op, -ERR_REPORT_MEDIA, STR(""));
     else if (spool_turns_away(op->ingest->config.spool, a->project_id, a->body.n) < 0)
         refuse(op, -ERR_SPOOL_SHARE, STR(""));
@@ -362,7 +375,7 @@ static void on_key(struct key_query *q, int r, enum key_verdict verdict)
     if (r < 0)
         refuse(op, -ERR_KEY_UNVERIFIED, str_from(err_text(r)));
     else if (verdict != KEY_OK)
-        refuse(op, -ERR_KEY_REJECTED, STR(""));
+        refuse(op, op->is_dialog ? -ERR_NOT_FOUND : -ERR_KEY_REJECTED, STR(""));
     else
         decode(op, &q->info);
 }
@@ -376,7 +389,7 @@ static void check_key(struct ingest_op *op)
         decode(op, &info);
         return;
     case KEY_REJECTED:
-        refuse(op, -ERR_KEY_REJECTED, STR(""));
+        refuse(op, op->is_dialog ? -ERR_NOT_FOUND : -ERR_KEY_REJECTED, STR(""));
         return;
     case KEY_MISS:
         op->key_query_running = true;
@@ -535,6 +548,27 @@ static void handle_security(struct http_call *call)
         read_head(op);
 }
 
+/* ---- what comes in a form of its own (words.c) */
+
+void ingest_take(struct http_call *call, const struct ingest_request *request)
+{
+    struct ingest_op *op = begin(call, request->form);
+    struct admit *a = &op->admit;
+    int r = request->error;
+    op->is_dialog = request->is_dialog;
+    a->body = request->body;
+    a->project_id = request->project_id;
+    a->credentials = request->credentials;
+    if (r == 0 && !a->credentials.present)
+        r = read_credentials(call, &a->credentials);
+    if (r == 0 && !a->credentials.present)
+        r = -ERR_NO_CREDENTIALS;
+    if (r < 0)
+        refuse(op, r, STR(""));
+    else
+        check_key(op);
+}
+
 /* ---- the module */
 
 static const struct http_route routes[] = {
@@ -545,6 +579,10 @@ static const struct http_route routes[] = {
     {HTTP_POST, "/api/{project}/csp-report/", HTTP_INGEST, HTTP_NO_BODY, handle_security},
     {HTTP_POST, "/api/store/", HTTP_INGEST, HTTP_NO_BODY, handle_store_by_key},
     {HTTP_GET, "/api/store/", HTTP_INGEST, HTTP_NO_BODY, handle_pixel_by_key},
+    {HTTP_POST, "/api/0/projects/{organization}/{project}/user-feedback/", HTTP_INGEST, HTTP_NO_BODY, words_post},
+    {HTTP_GET, "/api/0/projects/{organization}/{project}/user-feedback/", HTTP_INGEST, HTTP_NO_BODY, words_list},
+    {HTTP_GET, "/api/embed/error-page/", HTTP_INGEST, HTTP_NO_BODY, words_dialog},
+    {HTTP_POST, "/api/embed/error-page/", HTTP_INGEST, HTTP_NO_BODY, words_dialog_post},
     {HTTP_POST, "/tunnel/", HTTP_INGEST, HTTP_NO_BODY, handle_tunnel},
 };
 

@@ -1,4 +1,4 @@
-/* fuzz_text.c: the small readers of text: times, numbers, ids, base64, hex, percent escapes, UTF-8, queries, cookies, tokens, e-mail addresses; and
+/* fuzz_text.c: the small readers of text: times, numbers, ids, base64, hex, percent escapes, UTF-8, queries, forms, cookies, tokens, e-mail addresses; and
  * what foreign text looks like in a log line. Each result is checked against another way to say the same. */
 #include "fuzz.h"
 
@@ -7,6 +7,8 @@
 #include "picket/base/clock.h"
 #include "picket/base/id.h"
 #include "picket/base/log.h"
+#include "picket/event/items.h"
+#include "picket/event/user_form.h"
 #include "picket/http/http.h"
 
 static bool inside(struct str outer, struct str s)
@@ -104,6 +106,20 @@ static void check_query(struct str in)
     arena_done(&call.arena);
 }
 
+/* What the dialog's form says is a user report that can be stored. */
+static void check_user_form(struct str in)
+{
+    AUTO_BUF struct buf report = {0}, errors = {0}, stored = {0};
+    struct id128 event_id = {{1}};
+    struct item_origin origin = {.received_us = 1};
+    int r = user_form_read(in, &event_id, &report, &errors);
+    assert(r == 0 ? errors.n == 0 && report.n > 0 : r == -ERR_INVALID && report.n == 0 && errors.n > 0);
+    if (r == 0) {
+        r = user_report_read(buf_str(&report), &origin, &stored);
+        assert(r == 0 && report.n <= 6 * in.n + 128);
+    }
+}
+
 static void check_log(struct str in)
 {
     char small[16], large[512];
@@ -124,6 +140,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_utf8(in);
     check_headers(in);
     check_query(in);
+    check_user_form(in);
     check_log(in);
     return 0;
 }

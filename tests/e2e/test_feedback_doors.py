@@ -1,0 +1,107 @@
+"""What people write without an SDK (protocol §1.2, §7.4): the web application's user-feedback address with a DSN, and the crash-report dialog."""
+import uuid
+from urllib.parse import quote
+
+import pytest
+
+import wire
+from test_cors import PAGE
+from test_feedback import wait_feedback
+from test_outcomes import totals, wait_totals
+
+FORM = {"name": "Ada", "email": "ada@example.com", "comments": "It broke"}
+NOBODY = {"Authorization": None}
+
+
+def report(event_id=None, **fields):
+    return {"event_id": event_id or uuid.uuid4().hex, **FORM, **fields}
+
+
+def post_report(project, body, name=None, slash="/", **headers):
+    return project.api.post(f"/api/0/projects/sentry/{name or project.slug}/user-feedback{slash}", json=body,
+                            headers={"Authorization": f"DSN {project.dsn}", **headers})
+
+
+@pytest.mark.parametrize("slash", ["/", ""])
+def test_user_feedback_endpoint(project, slash):
+    """200 and no body; linked to its event; the project by name, by number, or by the key alone."""
+    event = wire.error_event()
+    project.send(event)
+    found = project.find(event["event_id"])
+    answer = post_report(project, report(event["event_id"]), slash=slash, Origin=PAGE)
+    assert (answer.status_code, answer.content, answer.headers["Access-Control-Allow-Origin"]) == (200, b"", "*")
+    item, = wait_feedback(project)
+    assert (item["name"], item["email"], item["message"], item["issue_id"]) == ("Ada", "ada@example.com", "It broke", found["issue_id"])
+    assert post_report(project, report(), name=project.id).status_code == 200
+    assert post_report(project, report(), Authorization=None, **project.auth).status_code == 200
+    wait_feedback(project, 3)
+    wait_totals(project, {("error", "accepted", ""): 1, ("feedback", "accepted", ""): 3})
+
+
+def test_user_feedback_is_refused(project, picket):
+    """§7.4: 400 validation, 401 for reading with a DSN; no key, a wrong one, another project's."""
+    for body in ({**FORM}, report("nonsense"), report(comments=" "), report(comments=None), [], "x"):
+        assert post_report(project, body).status_code == 400, body
+    path = f"/api/0/projects/sentry/{project.slug}/user-feedback/"
+    assert project.api.post(path, data=b"{", headers={"Authorization": f"DSN {project.dsn}"}).status_code == 400
+    assert post_report(project, report(comments="x" * (64 << 10))).status_code == 413
+    assert project.api.post(path, json=report(), headers=NOBODY).status_code == 401
+    assert post_report(project, report(), Authorization="DSN nonsense").status_code == 401
+    assert post_report(project, report(), Authorization=f"DSN {project.dsn.replace(project.key, uuid.uuid4().hex)}").status_code == 403
+    other = picket.new_project()
+    assert post_report(project, report(), name=other.id).status_code == 400
+    assert post_report(project, report(), name=other.id, Authorization=None, **project.auth).status_code == 403
+    for headers in ({"Authorization": f"DSN {project.dsn}"}, NOBODY):
+        assert project.api.get(path, headers=headers).status_code == 401
+    wait_totals(project, {("feedback", "invalid", "no_message"): 2})
+    assert totals(other) == {}
+
+
+# ---- the crash-report dialog
+
+def dialog(project, method="get", event_id=None, dsn=None, prefix="", **more):
+    query = f"?dsn={quote(dsn or project.dsn, safe='')}&eventId={event_id or uuid.uuid4().hex}"
+    return getattr(project.api, method)(f"{prefix}/api/embed/error-page/{query}", headers={**NOBODY, "Origin": PAGE, **more.pop("headers", {})}, **more)
+
+
+def test_dialog_script(project):
+    """A script for any page, which knows nothing of who asks: the address says it all."""
+    answer = dialog(project)
+    assert answer.status_code == 200 and answer.headers["Content-Type"].startswith("text/javascript")
+    assert answer.headers["Access-Control-Allow-Origin"] == "*" and answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    assert "__sentry_reportdialog_closed__" in answer.text and project.key not in answer.text
+    named = project.api.get(f"/api/embed/error-page?eventId={'a' * 32}&title=%3Cscript%3E&dsn={quote(project.dsn, safe='')}", headers=NOBODY)
+    assert named.text == answer.text
+
+
+def test_dialog_preflight(project):
+    answer = dialog(project, "options", headers={"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"})
+    assert answer.status_code == 200 and {"GET", "POST", "OPTIONS"} <= set(answer.headers["Access-Control-Allow-Methods"].split(", "))
+
+
+def test_dialog_form(project):
+    event = wire.error_event()
+    project.send(event)
+    found = project.find(event["event_id"])
+    answer = dialog(project, "post", event["event_id"], data={**FORM, "comments": 'It "broke" é'})
+    assert (answer.status_code, answer.content, answer.headers["Access-Control-Allow-Origin"]) == (200, b"", "*")
+    item, = wait_feedback(project)
+    assert (item["name"], item["email"], item["message"], item["issue_id"]) == ("Ada", "ada@example.com", 'It "broke" é', found["issue_id"])
+    assert totals(project)[("feedback", "accepted", "")] == 1
+
+
+def test_dialog_form_with_faults(project):
+    answer = dialog(project, "post", data={**FORM, "email": "nonsense", "comments": " "})
+    assert answer.status_code == 400 and set(answer.json()["errors"]) == {"email", "comments"}
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert set(dialog(project, "post").json()["errors"]) == {"name", "email", "comments"}
+    assert dialog(project, "post", data={**FORM, "comments": "x" * (64 << 10)}).status_code == 413
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_dialog_of_nothing(project, method):
+    """§7.4: a DSN that leads nowhere 404, no event 400."""
+    for dsn in ("nonsense", project.dsn.replace(project.key, uuid.uuid4().hex), project.dsn.rsplit("/", 1)[0] + "/99999999"):
+        assert dialog(project, method, dsn=dsn, data=FORM).status_code == 404, dsn
+    assert getattr(project.api, method)("/api/embed/error-page/", headers=NOBODY).status_code == 404
+    assert dialog(project, method, event_id="nonsense", data=FORM).status_code == 400
