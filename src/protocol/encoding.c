@@ -1,6 +1,6 @@
 /* encoding.c: undoing content encodings with bounded output.
  *
- * Four libraries, one loop. Each decoder is a step: consume some input, fill some room, say whether there is more, it is over, or it is
+ * Six libraries, one loop. Each decoder is a step: consume some input, fill some room, say whether there is more, it is over, or it is
  * damaged. The loop owns the limit: room never exceeds what may still come out, and when all of it has come out the decoder gets one
  * last byte of room of its own – if it fills that, the output is too large. So a bomb costs max_bytes at most, and sizes that the
  * input claims for itself are never believed. Room grows with what has really come out.
@@ -9,6 +9,8 @@
 #include "picket/protocol/encoding.h"
 
 #include <brotli/decode.h>
+#include <bzlib.h>
+#include <lzma.h>
 #include <zlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
@@ -20,6 +22,7 @@ enum {
     FIRST_ROOM = 4096,
     ZSTD_WINDOW_LOG_MAX = 23, /* 8 MiB, what RFC 8878 §3.1.1.1.2 asks every decoder to take; `zstd -19` uses no more */
     ZSTD_LEVEL = 1,
+    XZ_MEMORY_MAX = 72 << 20, /* for a dictionary of 64 MiB, that of `xz -9` */
 };
 
 enum step { STEP_MORE, STEP_END, STEP_CORRUPT, STEP_TOO_LARGE };
@@ -32,6 +35,8 @@ struct decoder {
     bool members; /* gzip: another member may follow the first */
     BrotliDecoderState *br;
     ZSTD_DCtx *zstd;
+    lzma_stream xz;
+    bz_stream bz;
 };
 
 static size_t smaller(size_t a, size_t b)
@@ -57,6 +62,18 @@ int encoding_parse(struct str header, enum content_encoding *ret)
         }
     }
     return -ERR_BAD_ENCODING;
+}
+
+enum content_encoding encoding_of_file(struct str bytes)
+{
+    if (str_starts(bytes, STR("\x1F\x8B")))
+        return ENCODING_GZIP;
+    if (str_starts(bytes, STR("\xFD"
+                              "7zXZ\0")))
+        return ENCODING_XZ;
+    if (str_starts(bytes, STR("BZh")))
+        return ENCODING_BZIP2;
+    return str_starts(bytes, STR("\x28\xB5\x2F\xFD")) ? ENCODING_ZSTD : ENCODING_IDENTITY;
 }
 
 /* ---- zlib: gzip and deflate */
@@ -168,6 +185,83 @@ static void zstd_open(struct decoder *d)
     assert(!ZSTD_isError(r));
 }
 
+/* ---- xz */
+
+static enum step xz_step(struct decoder *d, char *dst, size_t room, size_t *ret_made)
+{
+    d->xz.next_in = (const uint8_t *)d->in.p;
+    d->xz.avail_in = d->in.n;
+    d->xz.next_out = (uint8_t *)dst;
+    d->xz.avail_out = room;
+    lzma_ret r = lzma_code(&d->xz, LZMA_FINISH);
+    if (r == LZMA_MEM_ERROR)
+        abort();
+    d->in = str_drop(d->in, d->in.n - d->xz.avail_in);
+    *ret_made = room - d->xz.avail_out;
+    if (r == LZMA_OK)
+        return STEP_MORE;
+    if (r == LZMA_MEMLIMIT_ERROR)
+        return STEP_TOO_LARGE;
+    return r == LZMA_STREAM_END && d->in.n == 0 ? STEP_END : STEP_CORRUPT;
+}
+
+static void xz_close(struct decoder *d)
+{
+    lzma_end(&d->xz);
+}
+
+static void xz_open(struct decoder *d)
+{
+    d->step = xz_step;
+    d->close = xz_close;
+    if (lzma_stream_decoder(&d->xz, XZ_MEMORY_MAX, LZMA_CONCATENATED) != LZMA_OK)
+        abort(); /* out of memory: the parameters are ours */
+}
+
+/* ---- bzip2 */
+
+static void bzip2_close(struct decoder *d)
+{
+    (void)BZ2_bzDecompressEnd(&d->bz); /* fails only for a stream that is none */
+}
+
+static void bzip2_start(struct decoder *d)
+{
+    if (BZ2_bzDecompressInit(&d->bz, 0, 0) != BZ_OK)
+        abort(); /* out of memory: the parameters are ours */
+}
+
+static enum step bzip2_step(struct decoder *d, char *dst, size_t room, size_t *ret_made)
+{
+    size_t given = smaller(d->in.n, STEP_BYTES_MAX);
+    room = smaller(room, STEP_BYTES_MAX);
+    d->bz.next_in = (char *)d->in.p;
+    d->bz.avail_in = (unsigned)given;
+    d->bz.next_out = dst;
+    d->bz.avail_out = (unsigned)room;
+    int r = BZ2_bzDecompress(&d->bz);
+    if (r == BZ_MEM_ERROR)
+        abort();
+    d->in = str_drop(d->in, given - d->bz.avail_in);
+    *ret_made = room - d->bz.avail_out;
+    if (r == BZ_OK) /* it does not say when it wants more input than there is */
+        return d->in.n == 0 && *ret_made < room ? STEP_CORRUPT : STEP_MORE;
+    if (r != BZ_STREAM_END)
+        return STEP_CORRUPT;
+    if (d->in.n == 0)
+        return STEP_END;
+    bzip2_close(d); /* another stream follows */
+    bzip2_start(d);
+    return STEP_MORE;
+}
+
+static void bzip2_open(struct decoder *d)
+{
+    d->step = bzip2_step;
+    d->close = bzip2_close;
+    bzip2_start(d);
+}
+
 /* ---- the loop */
 
 static int drain(struct decoder *d, size_t max_bytes, struct buf *out)
@@ -209,6 +303,12 @@ static int decode(enum content_encoding enc, struct str in, size_t max_bytes, st
         break;
     case ENCODING_ZSTD:
         zstd_open(&d);
+        break;
+    case ENCODING_XZ:
+        xz_open(&d);
+        break;
+    case ENCODING_BZIP2:
+        bzip2_open(&d);
         break;
     }
     buf_reserve(out, smaller(max_bytes, in.n > FIRST_ROOM ? in.n * 2 : FIRST_ROOM)); /* what one decode usually needs, in one piece */

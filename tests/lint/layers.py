@@ -8,11 +8,13 @@ from source import Problem, Source, c_files
 LIBRARIES = {  # headers that belong to a library
     "argon2": r"argon2\.h",
     "brotli": r"brotli/.*",
+    "bzip2": r"bzlib\.h",
     "curl": r"curl/.*",
     "h2o": r"h2o(\.h|/.*)",
     "libpq": r"(libpq-.*|libpq/.*|postgres_ext|pg_config.*)\.h",
     "openssl": r"openssl/.*",
     "uv": r"uv(\.h|/.*)",
+    "xz": r"lzma(\.h|/.*)",
     "xxhash": r"xxh(ash|3)\.h",
     "yyjson": r"yyjson\.h",
     "zlib": r"z(lib|conf)\.h",
@@ -21,7 +23,7 @@ LIBRARIES = {  # headers that belong to a library
 LAYERS = {  # in order: each may include those before it; its libraries
     "base": ["xxhash"],
     "json": ["yyjson"],
-    "protocol": ["zlib", "brotli", "zstd"],
+    "protocol": ["zlib", "brotli", "zstd", "xz", "bzip2"],
     "event": ["openssl"],
     "spool": ["uv", "xxhash"],
     "blob": ["openssl"],

@@ -1,5 +1,5 @@
 /* test_encoding.c: content encodings (protocol §2.4, §10.1). A row of data/encoding.jsonl is a body ("hex") that some other program made and
- * the text in it. data/zeros_256m.br is a brotli stream of 405 bytes that unfolds to 256 MiB; the other bombs are made here. */
+ * the text in it; "file" has to be recognised by its first bytes. data/zeros_256m.br is a brotli stream of 405 bytes that unfolds to 256 MiB; the other bombs are made here. */
 #include "byte_cases.h"
 
 #include <sys/resource.h>
@@ -18,7 +18,9 @@ static bool row_body(const struct byte_case *c, enum content_encoding *ret_encod
     if (!str_hex_decode(hex, bytes, hex.n / 2))
         return false;
     *ret_body = str_of((const char *)bytes, hex.n / 2);
-    return encoding_parse(case_bytes(c, STR("encoding")), ret_encoding) == 0;
+    if (str_eq(case_bytes(c, STR("encoding")), STR("file")))
+        *ret_encoding = encoding_of_file(*ret_body);
+    return str_eq(case_bytes(c, STR("encoding")), STR("file")) || encoding_parse(case_bytes(c, STR("encoding")), ret_encoding) == 0;
 }
 
 static struct str row_text(const struct byte_case *c)
@@ -81,7 +83,7 @@ static void refuses_cut_and_lengthened_bodies(void **state)
 static void refuses_garbage(void **state)
 {
     (void)state;
-    static const enum content_encoding all[] = {ENCODING_GZIP, ENCODING_DEFLATE, ENCODING_BR, ENCODING_ZSTD};
+    static const enum content_encoding all[] = {ENCODING_GZIP, ENCODING_DEFLATE, ENCODING_BR, ENCODING_ZSTD, ENCODING_XZ, ENCODING_BZIP2};
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         AUTO_BUF struct buf out = {0};
         assert_int_equal(encoding_decode(all[i], STR("{\"message\":\"not compressed at all\"}"), LIMIT, &out), -ERR_CORRUPT_BODY);
@@ -111,6 +113,8 @@ static void parses_header_values(void **state)
         {"gzip,gzip", -1},
         {"identity, gzip", -1},
         {"compress", -1},
+        {"xz", -1},
+        {"bzip2", -1},
         {"gzi", -1},
         {"gzipp", -1},
         {"*", -1},
@@ -121,6 +125,40 @@ static void parses_header_values(void **state)
         if (cases[i].encoding < 0 ? r != -ERR_BAD_ENCODING : r != 0 || (int)enc != cases[i].encoding)
             fail_msg("<%s>: result %d, encoding %d", cases[i].value, r, (int)enc);
     }
+}
+
+/* Tools put compressed files one behind the other. */
+static bool check_twice(const struct byte_case *c)
+{
+    AUTO_BUF struct buf body = {0};
+    AUTO_BUF struct buf out = {0};
+    enum content_encoding enc;
+    struct str once, text = row_text(c);
+    if (!str_eq(case_bytes(c, STR("encoding")), STR("file")))
+        return true;
+    assert_true(row_body(c, &enc, &once));
+    buf_append_str(&body, once);
+    buf_append_str(&body, once);
+    return case_int(c, "result", encoding_decode(enc, buf_str(&body), LIMIT, &out), 0) &&
+           case_int(c, "size", (int64_t)out.n, (int64_t)(2 * text.n));
+}
+
+static void decodes_files_behind_files(void **state)
+{
+    (void)state;
+    run_byte_cases("encoding.jsonl", check_twice);
+}
+
+static void recognises_files(void **state)
+{
+    (void)state;
+    assert_int_equal(encoding_of_file(STR("MDMP")), ENCODING_IDENTITY);
+    assert_int_equal(encoding_of_file(STR("")), ENCODING_IDENTITY);
+    assert_int_equal(encoding_of_file(STR("BZ")), ENCODING_IDENTITY);
+    assert_int_equal(encoding_of_file(STR("BZh9")), ENCODING_BZIP2);
+    assert_int_equal(encoding_of_file(STR("\xFD\x37\x7A\x58\x5A\x00")), ENCODING_XZ);
+    assert_int_equal(encoding_of_file(STR("\x1F\x8B")), ENCODING_GZIP);
+    assert_int_equal(encoding_of_file(STR("\x28\xB5\x2F\xFD")), ENCODING_ZSTD);
 }
 
 /* ---- gzip members */
@@ -291,6 +329,8 @@ int main(void)
         cmocka_unit_test(refuses_cut_and_lengthened_bodies),
         cmocka_unit_test(refuses_garbage),
         cmocka_unit_test(parses_header_values),
+        cmocka_unit_test(recognises_files),
+        cmocka_unit_test(decodes_files_behind_files),
         cmocka_unit_test(gzip_members_are_one_body),
         cmocka_unit_test(a_wrong_checksum_is_damage),
         cmocka_unit_test(bombs_cost_no_more_than_the_limit),

@@ -3,11 +3,22 @@
 
 #include "picket/base/buf.h"
 
-enum content_encoding { ENCODING_IDENTITY, ENCODING_GZIP, ENCODING_DEFLATE, ENCODING_BR, ENCODING_ZSTD };
+enum content_encoding {
+    ENCODING_IDENTITY,
+    ENCODING_GZIP,
+    ENCODING_DEFLATE,
+    ENCODING_BR,
+    ENCODING_ZSTD,
+    ENCODING_XZ, /* these two only of files, not of requests */
+    ENCODING_BZIP2,
+};
 
 /* Header value in any case, blanks around; empty, identity and the nonsense value UTF-8 are identity. -ERR_BAD_ENCODING otherwise,
  * and for stacked encodings. */
 MUST_CHECK int encoding_parse(struct str header, enum content_encoding *ret);
+
+/* What a file was compressed with, by its first bytes: gzip, xz, bzip2, zstd, else identity (protocol §1.6 "Minidump"). */
+enum content_encoding encoding_of_file(struct str bytes);
 
 /* Decodes into `out` (appended). At most max_bytes come out: beyond that -ERR_TOO_LARGE, checked while inflating, so a bomb costs no
  * more than max_bytes. -ERR_CORRUPT_BODY: damaged, cut short, or trailing garbage. ENCODING_DEFLATE accepts zlib framing and raw
