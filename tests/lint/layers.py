@@ -10,6 +10,7 @@ LIBRARIES = {  # headers that belong to a library
     "brotli": r"brotli/.*",
     "bzip2": r"bzlib\.h",
     "curl": r"curl/.*",
+    "expat": r"expat(_external)?\.h",
     "h2o": r"h2o(\.h|/.*)",
     "libpq": r"(libpq-.*|libpq/.*|postgres_ext|pg_config.*)\.h",
     "openssl": r"openssl/.*",
@@ -23,7 +24,7 @@ LIBRARIES = {  # headers that belong to a library
 LAYERS = {  # in order: each may include those before it; its libraries
     "base": ["xxhash"],
     "json": ["yyjson"],
-    "protocol": ["zlib", "brotli", "zstd", "xz", "bzip2"],
+    "protocol": ["zlib", "brotli", "zstd", "xz", "bzip2", "expat"],
     "event": ["openssl"],
     "spool": ["uv", "xxhash"],
     "blob": ["openssl"],

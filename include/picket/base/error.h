@@ -48,6 +48,10 @@ enum error_fate {
     X(BAD_EVENT_ID,         2208, 400, FATE_NONE,  "ValidationError", "invalid event_id: 32 hexadecimal digits are expected, with or without hyphens") \
     /* payloads */                                                                                                               \
     X(BAD_JSON,             2301, 400, FATE_DEAD,  "ValidationError", "invalid JSON data")                                        \
+    X(BAD_MSGPACK,          2305, 400, FATE_NONE,  "ValidationError", "invalid MessagePack data")                                  \
+    X(BAD_MINIDUMP,         2306, 400, FATE_NONE,  "ValidationError", "invalid minidump: it does not begin with MDMP")            \
+    X(NO_MINIDUMP,          2307, 400, FATE_NONE,  "ValidationError", "missing minidump: the form has no file upload_file_minidump") \
+    X(BAD_UNREAL,           2308, 400, FATE_NONE,  "ValidationError", "invalid unreal crash report: the archive is damaged or cut short") \
     X(NO_MESSAGE,           2303, 400, FATE_DEAD,  "ValidationError", "invalid feedback: it has no message")                     \
     X(BAD_KIND,             2304, 500, FATE_DEAD,  "InternalError",   "the spool holds a kind of record that this release does not know") \
     X(NOT_AN_OBJECT,        2302, 400, FATE_DEAD,  "ValidationError", "invalid event: a JSON object is expected")                  \
