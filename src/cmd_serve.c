@@ -163,7 +163,8 @@ static int open_digest(struct serve *s)
                                    .batch_bytes = BATCH_BYTES,
                                    .letters = {.spill_dir = s->config->dead_letters_dir,
                                                .spill_max_bytes = s->config->dead_letters_max_bytes,
-                                               .max_rows = s->config->dead_letters_max}};
+                                               .max_rows = s->config->dead_letters_max,
+                                               .look_s = (unsigned)s->config->dead_letters_look_s}};
     int r = digest_open(&digest, &s->digest);
     if (r == 0)
         figures_set_digest(&s->figures, s->digest);

@@ -66,6 +66,8 @@ static const struct row rows[] = {
      "events that cannot be stored and are kept in the database; beyond it the oldest go to files in DATA_DIR/dead-letters"},
     {"DEAD_LETTERS_MAX_BYTES", BYTES, FIELD(dead_letters_max_bytes), "1G", 16 * M, 1024 * G,
      "those files together; beyond it the oldest are removed"},
+    {"DEAD_LETTERS_LOOK_SECS", NUMBER, FIELD(dead_letters_look_s), "10", 1, 3600,
+     "how often this server looks for dead letters that another one or a command left to it"},
     {"MAX_CONNECTIONS", NUMBER, FIELD(max_connections), "10000", 16, 1000000, "open HTTP connections"},
     {"MAX_BODY_BYTES", BYTES, FIELD(max_body_bytes), "20M", 64 * K, G, "one request's body as sent; beyond it 413"},
     {"MAX_ENVELOPE_BYTES", BYTES, FIELD(max_envelope_bytes), "100M", 64 * K, G, "an envelope when decompressed; beyond it 413"},

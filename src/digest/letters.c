@@ -1,6 +1,6 @@
 /* letters.c: a thread with a loop and one connection that goes round: look → retry what is marked → spill what is too much → rest. It looks
- * every LOOK_MS, because a command or another server may have set marks, and at once when it is woken: by a worker that kept a letter, or by
- * the API. Own thread and own connection: a batch never waits for a retry or for a file to be synced.
+ * every few seconds (look_s), because a command or another server may have set marks, and at once when it is woken: by a worker that kept a
+ * letter, or by the API. Own thread and own connection: a batch never waits for a retry or for a file to be synced.
  *
  * The bound: at most `max` rows. What is above it leaves, the oldest first: letters that a retry has stored are forgotten, dead ones go to
  * files (spill.c), those that are to be tried again stay. A letter's file is durable before its row goes. If the row was changed meanwhile
@@ -26,8 +26,6 @@
 #include "picket/digest/retry.h"
 #include "picket/digest/spill.h"
 #include "picket/protocol/encoding.h"
-
-enum { LOOK_MS = 10 * 1000 };
 
 enum state { RESTING, LOOKING, ERASING, FORGETTING, RETRYING, SPILLING };
 
@@ -92,7 +90,7 @@ static void rest(struct letters *l)
     l->again = false;
     l->state = RESTING;
     if (!l->closing)
-        uv_timer_start(&l->timer, on_timer, again ? 0 : LOOK_MS, 0);
+        uv_timer_start(&l->timer, on_timer, again ? 0 : 1000 * (uint64_t)l->config.look_s, 0);
 }
 
 /* ---- spilling */
@@ -458,6 +456,7 @@ int letters_open(const struct digest_letters_config *config, const struct db_con
     struct spill_config spill = {.dir = config->spill_dir, .max_bytes = config->spill_max_bytes};
     struct db_config own = *db;
     l->config = *config;
+    l->config.look_s = config->look_s ? config->look_s : 1;
     l->n_clean = -1;
     own.application = "picket dead letters";
     own.connections = 1;
