@@ -561,6 +561,11 @@ void db_cancel(struct db_query *q)
     arm(db);
 }
 
+bool db_is_sent(const struct db_query *q)
+{
+    return q->conn != NULL;
+}
+
 /* ---- for commands: the query's own done() is replaced while db_wait runs, so the caller needs none */
 
 struct wait {

@@ -615,10 +615,11 @@ static void on_stop(uv_async_t *async)
     uv_timer_stop(&w->linger);
     bool has_turn = w->holding == HOLDS_TURN, pauses = uv_is_active((uv_handle_t *)&w->backoff);
     uv_timer_stop(&w->backoff);
-    if (has_turn && !pauses) {
+    if (has_turn && !pauses && db_is_sent(&w->query)) {
         uv_timer_start(&w->grace, on_grace, w->digest->grace_ms, 0);
         return;
     }
+    db_cancel(&w->query); /* with the database away it waits for a connection: nobody should wait for that */
     if (has_turn || w->holding == HOLDS_WAITING)
         give_back(w);
     close_worker(w);

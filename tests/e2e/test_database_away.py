@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 import signal
+import uuid
 
 import pytest
 
@@ -65,8 +66,8 @@ def test_restart_while_the_database_is_away(picket, own_cluster):
 
     own_cluster.start()
     until(picket.is_ready, picket.said, 30)
-    for event in (before, *during):
-        assert project.find(event["event_id"])
+    project.wait_count(len(during) + 1)
+    assert {uuid.UUID(event["event_id"]).hex for event in project.all_events()} == {event["event_id"] for event in (before, *during)}
     assert sum(issue["event_count"] for issue in project.issues()) == len(during) + 1
     later = picket.new_project()
     event = wire.error_event(value="later")

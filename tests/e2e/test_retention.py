@@ -109,6 +109,7 @@ class Bystander:
         if self.failure:
             raise self.failure
 
+
 def test_a_hundred_days(picket):
     plain, short, deleted, bounded = (picket.new_project() for _ in range(4))
     fill(picket, plain, 1001, 60)  # noisy: 6,000

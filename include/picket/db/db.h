@@ -95,6 +95,7 @@ void db_submit(struct db *db, struct db_query *q);
 /* done() will not run any more and q may be freed; a statement already sent runs on and its result is dropped. Idempotent, fine on a
  * query that was never submitted (after db_query_init) or is done. */
 void db_cancel(struct db_query *q);
+bool db_is_sent(const struct db_query *q); /* to the server; before that it waits for a connection */
 /* Runs the loop until the query is done and returns its result; for commands and start-up, never inside a callback. `seen` may be NULL. */
 MUST_CHECK int db_wait(struct db *db, struct db_query *q, void (*seen)(void *arg, const struct db_rows *rows), void *arg);
 
