@@ -45,6 +45,9 @@ enum error_fate {
     X(TOO_MANY_ITEMS,       2206, 413, FATE_NONE,  "PayloadTooLarge", "the envelope has too many items")                           \
     X(ITEM_TOO_LARGE,       2207, 413, FATE_NONE,  "PayloadTooLarge", "envelope exceeded size limits for type 'event'")            \
     X(SURPLUS_EVENT,        2209, 400, FATE_NONE,  "ValidationError", "the envelope has this event already, or too many: further ones are left out") \
+    X(TOO_MANY_ATTACHMENTS, 2210, 413, FATE_NONE,  "PayloadTooLarge", "envelope exceeded size limits for type 'attachment'")       \
+    X(ATTACHMENT_REF,       2211, 200, FATE_NONE,  "ValidationError", "the attachment refers to an upload that does not exist")    \
+    X(TRANSACTION_ATTACHMENT, 2212, 200, FATE_NONE, "ValidationError", "an attachment of a transaction: these are not stored")     \
     X(BAD_EVENT_ID,         2208, 400, FATE_NONE,  "ValidationError", "invalid event_id: 32 hexadecimal digits are expected, with or without hyphens") \
     /* payloads */                                                                                                               \
     X(BAD_JSON,             2301, 400, FATE_DEAD,  "ValidationError", "invalid JSON data")                                        \
@@ -67,6 +70,10 @@ enum error_fate {
     X(SPOOL_LOCKED,         2405, 500, FATE_NONE,  "InternalError",   "another Picket uses this data directory")                  \
     X(SPOOL_SHARE,          2406, 429, FATE_NONE,  "RateLimited",     "the project sends more than its share of what can be digested now: try again later") \
     X(SPOOL_VERSION,        2407, 500, FATE_NONE,  "InternalError",   "the spool was written by another release of Picket: start that release until it has digested everything, then this one") \
+    /* attachments' bytes */                                                                                                     \
+    X(BLOB_FULL,            2411, 503, FATE_NONE,  "Unavailable",     "the disk has no room for attachments: try again later")     \
+    X(BLOB_FAILED,          2412, 503, FATE_NONE,  "Unavailable",     "the attachment could not be made durable: try again later") \
+    X(BLOB_QUOTA,           2413, 429, FATE_NONE,  "RateLimited",     "the quota of bytes for attachments is used up")             \
     /* database */                                                                                                               \
     X(DB_AWAY,              2501, 503, FATE_RETRY, "Unavailable",     "the database is not reachable: try again later")           \
     X(DB_BUSY,              2502, 503, FATE_RETRY, "Unavailable",     "too many queries are waiting for the database: try again later") \
