@@ -69,13 +69,27 @@ void answer_common_headers(h2o_req_t *req, enum http_access access)
 }
 
 /* Whoever asks and does not read must not fill the memory with answers: beyond their share large ones become a 503. */
-static bool answer_fits(struct call *c, size_t bytes)
+bool answer_fits(struct call *c, size_t bytes)
 {
     struct http_server *s = c->pub.worker->server;
     if (bytes <= SMALL_ANSWER)
         return true;
     c->answer_bytes = bytes;
     return atomic_fetch_add(&s->answer_bytes, bytes) + bytes <= s->config.bodies_max_bytes / ANSWERS_SHARE;
+}
+
+void answer_begin(struct http_call *call, int status, struct str content_type, size_t bytes)
+{
+    h2o_req_t *req = call->req;
+    call_of(call)->answered = true;
+    if (worker_of(call)->state != WORKER_SERVING)
+        req->http1_is_persistent = 0;
+    req->res.status = status;
+    req->res.reason = answer_reason(status);
+    req->res.content_length = status == 204 ? SIZE_MAX : bytes;
+    if (content_type.n)
+        http_add_header(call, STR("content-type"), content_type);
+    answer_common_headers(req, access_of(call));
 }
 
 void http_answer(struct http_call *call, int status, struct str content_type, struct str body)
@@ -88,15 +102,7 @@ void http_answer(struct http_call *call, int status, struct str content_type, st
         http_answer_error(call, -ERR_BUSY, STR("too many answers wait to be read"));
         return;
     }
-    c->answered = true;
-    if (worker_of(call)->state != WORKER_SERVING)
-        req->http1_is_persistent = 0;
-    req->res.status = status;
-    req->res.reason = answer_reason(status);
-    req->res.content_length = status == 204 ? SIZE_MAX : body.n;
-    if (content_type.n)
-        http_add_header(call, STR("content-type"), content_type);
-    answer_common_headers(req, access_of(call));
+    answer_begin(call, status, content_type, body.n);
     h2o_send_inline(req, body.p, c->is_head ? 0 : body.n);
 }
 

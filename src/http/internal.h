@@ -144,3 +144,5 @@ void cors_preflight(struct http_call *call, enum http_access access, unsigned al
 void answer_error_body(struct buf *out, enum http_access access, int r, struct str detail, unsigned retry_after_s);
 void answer_common_headers(h2o_req_t *req, enum http_access access);
 const char *answer_reason(int status);
+void answer_begin(struct http_call *call, int status, struct str content_type, size_t bytes); /* status and headers; once */
+bool answer_fits(struct call *c, size_t bytes); /* charges what an answer holds in memory; false: too many wait to be read */

@@ -68,6 +68,7 @@ struct http_config {
     int64_t session_idle_us, session_absolute_us;
     struct db_config db;
     struct work_pool *work;
+    struct work_pool *files; /* that reads files for answers; as many jobs may wait in it as there are connections */
 };
 
 /* 0, or -errno: why `host` and `port` cannot be listened on. For asking before anything else is done; another may still be faster. */
@@ -117,6 +118,8 @@ void *http_on_dispose(struct http_call *call, size_t size, void (*dispose)(void 
 void http_add_header(struct http_call *call, struct str name, struct str value);                /* copied */
 void http_answer(struct http_call *call, int status, struct str content_type, struct str body); /* copied */
 void http_answer_json(struct http_call *call, int status, const struct buf *json);
+/* 200 with the bytes of a file, which are read on http_config.files a part at a time, as the client takes them. The descriptor is ours from now on. */
+void http_answer_file(struct http_call *call, struct str content_type, int fd, uint64_t bytes);
 void http_answer_empty(struct http_call *call, int status);
 /* Status, type and text from the error table; `detail` (may be empty) says it more precisely. Shape by the route's access (decisions.md "error
  * bodies"). 503 and 429 get Retry-After. Logs 5xx once. */
