@@ -7,6 +7,7 @@
 #include "picket/base/clock.h"
 #include "picket/base/error.h"
 #include "picket/digest/retention.h"
+#include "picket/digest/sweep.h"
 
 enum { COPY_MS = 3600 * 1000 };
 
@@ -15,7 +16,8 @@ static const char usage[] =
     "       picket retention erase --project ID --user USER [--dry-run] [--json]\n\n"
     "Drops the days that nobody keeps any more and rewrites those that have cooled (a day, a week and a month "
     "after their end), so that only\n"
-    "what is to be kept stays; the space goes back to the file system. The server does the same every hour.\n\n"
+    "what is to be kept stays; the space goes back to the file system. Attachments go with the events of their day, and "
+    "files that none of\nthem names any more are removed. The server does the same every hour, the files once a day.\n\n"
     "  --dry-run   only says what would be done\n\n"
     "RETENTION_DAYS and RETENTION_EVENTS_PER_ISSUE are the installation's rules; `picket project set` gives a "
     "project its own. Issues, their\n"
@@ -34,6 +36,9 @@ struct run {
     int result;
     char sqlstate[DB_SQLSTATE];
     struct retention_total total;
+    bool swept;
+    int sweep_result;
+    struct sweep_total files;
 };
 
 static const char *const columns[] = {"day", "rows", "bytes", "dropped_rows", "dropped_bytes", "result"};
@@ -62,9 +67,54 @@ static void on_done(void *arg, int r, const char *sqlstate, const struct retenti
     (void)snprintf(run->sqlstate, sizeof run->sqlstate, "%s", sqlstate);
 }
 
+static void on_swept(void *arg, int r, const struct sweep_total *total)
+{
+    struct run *run = arg;
+    run->swept = true;
+    run->sweep_result = r;
+    run->files = *total;
+}
+
 static void on_closed(void *arg)
 {
     *(bool *)arg = true;
+}
+
+/* Files that no row names; of a dry run those that none names now, before anything is dropped. */
+static int sweep(struct run *run, const struct config *config, struct db *db)
+{
+    struct blob_store *blobs;
+    struct sweep *s;
+    struct blob_config blob = {.dir = config->attachments_dir};
+    bool closed = false;
+    int r = blob_open(&blob, &blobs);
+    if (r < 0)
+        return r;
+    struct sweep_config sweep = {.db = db, .blobs = blobs, .dry_run = run->dry_run};
+    struct sweep_events events = {.done = on_swept, .arg = run};
+    r = sweep_open(&sweep, &events, &s);
+    if (r == 0) {
+        while (!run->swept)
+            uv_run(db_loop(db), UV_RUN_ONCE);
+        sweep_close(s, on_closed, &closed);
+        while (!closed)
+            uv_run(db_loop(db), UV_RUN_ONCE);
+        r = run->sweep_result;
+    }
+    blob_close(blobs);
+    return r;
+}
+
+static int tell_files(const struct run *run)
+{
+    const struct retention_total *t = &run->total;
+    if (!run->json && (t->attachments || run->files.files))
+        printf("%s %" PRId64 " attachments of %" PRId64 " bytes; %s %" PRIu64 " files of %" PRIu64 " bytes\n",
+               run->dry_run ? "would drop" : "dropped", t->attachments, t->attachment_bytes, run->dry_run ? "would free" : "freed",
+               run->files.files, run->files.bytes);
+    if (run->sweep_result < 0)
+        return cmd_fail("files of attachments could not be swept: %s", err_text(run->sweep_result));
+    return run->files.failed ? cmd_fail("%" PRIu64 " files of attachments could not be removed", run->files.failed) : EXIT_OK;
 }
 
 static int explain(const struct run *run)
@@ -79,7 +129,7 @@ static int explain(const struct run *run)
         return cmd_fail(
             "%u days could not be had and are left as they were: run it again when nothing (a dump, an open session) keeps the table",
             run->total.failed_days);
-    return EXIT_OK;
+    return tell_files(run);
 }
 
 static int conclude(struct run *run)
@@ -128,6 +178,8 @@ static int run(const struct config *config, int argc, char **argv)
     if (code != EXIT_OK)
         return code;
     work(&d, config, &everybody, &run);
+    if (run.result == 0)
+        run.sweep_result = sweep(&run, config, d.db);
     cmd_db_close(&d);
     return conclude(&run);
 }

@@ -29,6 +29,7 @@
 #include "picket/base/clock.h"
 #include "picket/base/error.h"
 #include "picket/base/log.h"
+#include "picket/blob/blob.h"
 #include "picket/digest/digest.h"
 #include "picket/ingest/ingest.h"
 #include "privileges.h"
@@ -44,6 +45,7 @@ enum {
     WAITING_MAX = 512,
     WORK_THREADS = 2,
     WORK_QUEUE = 256,
+    FILE_THREADS = 2, /* that read what is downloaded; a connection has one job at most */
     PASSWORD_QUEUE = 64,
     REQUEST_MS = 30000,
     KEEP_ALIVE_MS = 75000,
@@ -65,9 +67,11 @@ struct serve {
     struct db *db;
     struct db_query note; /* of PUBLIC_URL */
     struct spool *spool;
+    struct blob_store *blobs;
+    struct work_job count; /* of the blobs */
     struct key_cache *keys;
     struct key_watch *key_watch;
-    struct work_pool *work, *passwords;
+    struct work_pool *work, *passwords, *files;
     struct throttle *throttle;
     struct ingest *ingest;
     struct api *api;
@@ -143,6 +147,34 @@ static int open_spool(struct serve *s)
     return EXIT_OK;
 }
 
+static void count_blobs(struct work_job *job)
+{
+    int r = blob_count(container_of(job, struct serve, count)->blobs);
+    if (r < 0)
+        log_line(LOG_WARN, "attachments could not be counted: their bounds hold from the next sweep on", "error=%s", err_name(r));
+}
+
+static void blobs_counted(struct work_job *job)
+{
+    (void)job; /* nobody waits for it */
+}
+
+static int open_blobs(struct serve *s)
+{
+    const struct config *c = s->config;
+    struct blob_config blobs = {.dir = c->attachments_dir,
+                                .max_bytes = c->attachments_max_bytes,
+                                .project_max_bytes = c->attachments_project_max_bytes,
+                                .free_floor_bytes = c->attachments_free_floor_bytes,
+                                .node = spool_node(s->spool),
+                                .oldest_us = retain_oldest_us(s->spool)};
+    int r = blob_open(&blobs, &s->blobs);
+    s->count = (struct work_job){.run = count_blobs, .finished = blobs_counted};
+    if (r == 0)
+        r = work_submit(s->work, &s->count);
+    return r < 0 ? cmd_fail("the server cannot be started: %s", err_text(r)) : EXIT_OK;
+}
+
 static int open_keys(struct serve *s)
 {
     struct db_config db = database_config(s, "picket main", 1, QUERY_MS);
@@ -168,9 +200,12 @@ static int open_digest(struct serve *s)
     int r = digest_open(&digest, &s->digest);
     if (r == 0)
         figures_set_digest(&s->figures, s->digest);
+    struct retain_config retain = {.days = (unsigned)s->config->retention_days,
+                                   .per_issue = (unsigned)s->config->retention_events_per_issue,
+                                   .spool = s->spool,
+                                   .blobs = s->blobs};
     if (r == 0)
-        r = retain_open(&s->retain, &s->loop, &digest.db, (unsigned)s->config->retention_days,
-                        (unsigned)s->config->retention_events_per_issue);
+        r = retain_open(&s->retain, &s->loop, &digest.db, &retain);
     return r < 0 ? cmd_fail("the digest cannot be started: %s", err_text(r)) : EXIT_OK;
 }
 
@@ -192,10 +227,16 @@ static int open_http(struct serve *s)
                                    .keys = s->keys,
                                    .threads = (unsigned)c->http_threads,
                                    .envelope_max_bytes = c->max_envelope_bytes,
-                                   .event_max_bytes = c->max_event_bytes};
+                                   .event_max_bytes = c->max_event_bytes,
+                                   .blobs = s->blobs,
+                                   .attachment_max_bytes = c->max_attachment_bytes,
+                                   .attachments_max_bytes = c->max_attachments_bytes,
+                                   .attachments_max = (unsigned)c->max_attachments};
     struct api_config api = {.public_url = c->public_url,
                              .allow_registration = c->allow_registration,
                              .passwords = s->passwords,
+                             .blobs = s->blobs,
+                             .files = s->files,
                              .throttle = s->throttle,
                              .insight = figures_insight(&s->figures)};
     struct http_config http = {.host = c->host,
@@ -215,7 +256,8 @@ static int open_http(struct serve *s)
                                .session_idle_us = (int64_t)c->session_idle_hours * CLOCK_US_PER_HOUR,
                                .session_absolute_us = (int64_t)c->session_max_hours * CLOCK_US_PER_HOUR,
                                .db = database_config(s, "picket http", (unsigned)(c->database_max_connections / c->http_threads), QUERY_MS),
-                               .work = s->work};
+                               .work = s->work,
+                               .files = s->files};
     s->throttle = api.throttle = throttle_new();
     int r = ingest_open(&ingest, &s->ingest);
     if (r == 0)
@@ -310,6 +352,9 @@ static int open_all(struct serve *s)
     int r = privileges_prepare_dir(s->config->data_dir, s->started, &why);
     if (r < 0)
         return cmd_fail("%s: %s (%s)", s->config->data_dir, why, err_text(r));
+    r = privileges_prepare_dir(s->config->attachments_dir, s->started, &why);
+    if (r < 0)
+        return cmd_fail("%s: %s (%s)", s->config->attachments_dir, why, err_text(r));
     r = privileges_prepare_dir(s->config->spool_dir, s->started, &why);
     if (r == 0)
         r = privileges_drop(s->config->core_dumps ? CORES_ALLOWED : CORES_NEVER, &why);
@@ -323,6 +368,8 @@ static int open_all(struct serve *s)
     r = work_pool_open(WORK_THREADS, WORK_QUEUE, &s->work);
     if (r == 0)
         r = work_pool_open(1, PASSWORD_QUEUE, &s->passwords);
+    if (r == 0)
+        r = work_pool_open(FILE_THREADS, (unsigned)s->config->max_connections, &s->files);
     if (r == 0)
         r = key_cache_open(&s->keys);
     if (r < 0)
@@ -343,6 +390,8 @@ static int open_all(struct serve *s)
     config_forget(s->config->create_superuser);
     if (code == EXIT_OK)
         code = open_spool(s);
+    if (code == EXIT_OK)
+        code = open_blobs(s);
     if (code == EXIT_OK)
         code = away ? open_later(s) : open_digest(s);
     if (code == EXIT_OK)
@@ -400,17 +449,21 @@ static void close_all(struct serve *s)
     http_server_close(s->http, REQUEST_GRACE_MS);
     if (s->ingest && s->spool)
         ingest_settle(s->ingest);
+    if (s->blobs)
+        blob_stop(s->blobs);
     work_pool_close(s->work);
     work_pool_close(s->passwords);
+    work_pool_close(s->files);
     first_start_done(&s->first);
     bool caught_up = catch_up_stop(&s->catch_up, CATCH_UP_GRACE_MS);
     figures_close(&s->figures);
     digest_close(s->digest, DIGEST_GRACE_MS);
-    spool_close(s->spool);
     ingest_free(s->ingest);
     api_free(s->api);
     throttle_free(s->throttle);
-    close_database(s);
+    close_database(s); /* its retention asks the spool and the blobs */
+    spool_close(s->spool);
+    blob_close(s->blobs);
     close_signals(s);
     if (!caught_up) /* a migration that takes long: its connection ends with the process, and the server rolls it back */
         _exit(EXIT_OK);

@@ -72,7 +72,19 @@ static const struct row rows[] = {
     {"MAX_BODY_BYTES", BYTES, FIELD(max_body_bytes), "20M", 64 * K, G, "one request's body as sent; beyond it 413"},
     {"MAX_ENVELOPE_BYTES", BYTES, FIELD(max_envelope_bytes), "100M", 64 * K, G, "an envelope when decompressed; beyond it 413"},
     {"MAX_EVENT_BYTES", BYTES, FIELD(max_event_bytes), "1M", 16 * K, 7 * M, "one event's JSON; beyond it the event is dropped"},
+    {"MAX_ATTACHMENT_BYTES", BYTES, FIELD(max_attachment_bytes), "200M", 0, G, "one attachment; beyond it the attachment is dropped"},
+    {"MAX_ATTACHMENTS_BYTES", BYTES, FIELD(max_attachments_bytes), "200M", 0, G,
+     "all attachments of an envelope; those that go beyond it are dropped"},
+    {"MAX_ATTACHMENTS", NUMBER, FIELD(max_attachments), "30", 0, 90, "attachments of an envelope; further ones are dropped"},
     {"MAX_BODIES_BYTES", BYTES, FIELD(max_bodies_bytes), "256M", M, 64 * G, "all bodies in flight together; beyond it 503"},
+    {"ATTACHMENTS_DIR", TEXT, FIELD(attachments_dir), NULL, 0, 0,
+     "where attachments lie, shared by all servers of one database; unset: DATA_DIR/attachments"},
+    {"ATTACHMENTS_MAX_BYTES", BYTES, FIELD(attachments_max_bytes), "16G", 0, 1024 * 1024 * G,
+     "all attachments together; beyond it new ones get 429; 0: no bound"},
+    {"ATTACHMENTS_PROJECT_MAX_BYTES", BYTES, FIELD(attachments_project_max_bytes), "0", 0, 1024 * 1024 * G,
+     "attachments of one project; beyond it new ones get 429; 0: no bound of its own"},
+    {"ATTACHMENTS_FREE_FLOOR_BYTES", BYTES, FIELD(attachments_free_floor_bytes), "1G", 0, 1024 * G,
+     "free disk space that attachments leave alone; below it new ones get 503"},
     {"RETENTION_DAYS", NUMBER, FIELD(retention_days), "90", 1, 36500, "how long events are kept where their project says nothing"},
     {"RETENTION_EVENTS_PER_ISSUE", NUMBER, FIELD(retention_events_per_issue), "10000", 0, 1000000000,
      "events kept of an issue, its oldest and newest among them, where its project says nothing; 0: all"},
@@ -298,6 +310,10 @@ static void find_dirs(struct config *c, char *(*getenv_fn)(const char *), struct
     else if (c->spool_dir[0] != '/')
         complain(w, "INGEST_DIR=%s: an absolute path is allowed", c->spool_dir);
     c->dead_letters_dir = arena_printf(&c->arena, "%s/dead-letters", c->data_dir).p;
+    if (!c->attachments_dir)
+        c->attachments_dir = arena_printf(&c->arena, "%s/attachments", c->data_dir).p;
+    else if (c->attachments_dir[0] != '/')
+        complain(w, "ATTACHMENTS_DIR=%s: an absolute path is allowed", c->attachments_dir);
     c->cluster_dir = arena_printf(&c->arena, "%s/postgres", c->data_dir).p;
 }
 

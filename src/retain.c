@@ -6,8 +6,10 @@
 #include "picket/base/clock.h"
 #include "picket/base/error.h"
 #include "picket/base/log.h"
+#include "picket/blob/blob.h"
 
 enum { FIRST_MS = 60 * 1000, EVERY_MS = 3600 * 1000, COPY_MS = 3600 * 1000 };
+#define SWEEP_EVERY_US (24 * CLOCK_US_PER_HOUR)
 
 static void on_timer(uv_timer_t *timer);
 
@@ -27,20 +29,68 @@ static void close_db(struct retain *r)
     db_close(r->db, r->closed, r->closed_arg);
 }
 
-static void on_run_closed(void *arg)
+static void sweep(struct retain *r);
+
+static void on_part_closed(void *arg)
 {
     struct retain *r = arg;
     r->ending = false;
     if (r->closing)
         close_db(r);
+    else if (r->sweeps)
+        sweep(r);
     else
         uv_timer_start(&r->timer, on_timer, EVERY_MS, 0);
 }
 
+/* ---- files */
+
+int64_t retain_oldest_us(struct spool *spool)
+{
+    struct spool_stats stats;
+    int64_t now_us = clock_wall_us();
+    spool_stats(spool, &stats);
+    bool holds = stats.bytes > 0 && stats.cursor.segment > 0 && stats.cursor.segment < (uint64_t)now_us;
+    return holds ? (int64_t)stats.cursor.segment : now_us; /* numbers of segments are the microseconds when they were begun */
+}
+
+static void end_sweep(struct retain *r)
+{
+    r->ending = true;
+    sweep_close(TAKE_PTR(r->sweep), on_part_closed, r);
+}
+
+static void on_swept(void *arg, int result, const struct sweep_total *total)
+{
+    struct retain *r = arg;
+    if (result < 0)
+        log_line(LOG_WARN, "files of attachments could not be swept and will be tried again", "error=%s", err_name(result));
+    else
+        r->swept_mono_us = clock_mono_us();
+    if (total->files || total->failed)
+        log_line(total->failed ? LOG_WARN : LOG_INFO, "attachments swept", "files=%" PRIu64 " bytes_freed=%" PRIu64 " failed=%" PRIu64,
+                 total->files, total->bytes, total->failed);
+    end_sweep(r);
+}
+
+static void sweep(struct retain *r)
+{
+    r->sweeps = false;
+    struct sweep_config config = {.db = r->db,
+                                  .blobs = r->config.blobs,
+                                  .node = spool_node(r->config.spool),
+                                  .hold_us = retain_oldest_us(r->config.spool)};
+    struct sweep_events events = {.done = on_swept, .arg = r};
+    if (sweep_open(&config, &events, &r->sweep) < 0)
+        abort(); /* out of memory or threads */
+}
+
+/* ---- rows */
+
 static void end_run(struct retain *r)
 {
     r->ending = true;
-    retention_close(TAKE_PTR(r->run), on_run_closed, r);
+    retention_close(TAKE_PTR(r->run), on_part_closed, r);
 }
 
 static void on_done(void *arg, int result, const char *sqlstate, const struct retention_total *total)
@@ -57,22 +107,26 @@ static void on_done(void *arg, int result, const char *sqlstate, const struct re
     if (result == 0 && (total->dropped_rows || total->tidied_rows))
         log_line(LOG_INFO, "retention done", "days=%u dropped=%" PRId64 " bytes_freed=%" PRId64 " tidied=%" PRId64, total->days,
                  total->dropped_rows, total->dropped_bytes, total->tidied_rows);
+    bool is_time = r->swept_mono_us == 0 || clock_mono_us() - r->swept_mono_us > SWEEP_EVERY_US;
+    r->sweeps = result == 0 && (total->attachments > 0 || is_time);
+    if (total->attachments)
+        log_line(LOG_INFO, "attachments dropped", "rows=%" PRId64 " bytes=%" PRId64, total->attachments, total->attachment_bytes);
     end_run(r);
 }
 
 static void on_timer(uv_timer_t *timer)
 {
     struct retain *r = container_of(timer, struct retain, timer);
-    struct retention_config config = {.db = r->db, .days = r->days, .per_issue = r->per_issue, .now_us = clock_wall_us()};
+    struct retention_config config = {.db = r->db, .days = r->config.days, .per_issue = r->config.per_issue, .now_us = clock_wall_us()};
     struct retention_events events = {.day = on_day, .done = on_done, .arg = r};
     if (retention_open(&config, &events, &r->run) < 0)
         abort(); /* out of memory */
 }
 
-int retain_open(struct retain *r, uv_loop_t *loop, const struct db_config *db, unsigned days, unsigned per_issue)
+int retain_open(struct retain *r, uv_loop_t *loop, const struct db_config *db, const struct retain_config *config)
 {
     struct db_config own = *db;
-    *r = (struct retain){.days = days, .per_issue = per_issue};
+    *r = (struct retain){.config = *config};
     own.application = "picket retention";
     own.connections = 1;
     own.query_ms = COPY_MS;
@@ -96,6 +150,8 @@ void retain_close(struct retain *r, void (*closed)(void *arg), void *arg)
     uv_close((uv_handle_t *)&r->timer, NULL);
     if (r->run)
         end_run(r);
+    else if (r->sweep)
+        end_sweep(r);
     else if (!r->ending)
         close_db(r);
 }

@@ -1,19 +1,32 @@
-/* retain.h: retention in the server: a run soon after the start and every hour, on the main thread's loop, over a connection of its own. */
+/* retain.h: retention in the server: a run soon after the start and every hour, on the main thread's loop, over a connection of its own. Behind it
+ * files of attachments that no row names are swept: daily, and when it dropped some. */
 #pragma once
 
 #include "picket/digest/retention.h"
+#include "picket/digest/sweep.h"
+#include "picket/spool/spool.h"
 
+struct retain_config {
+    unsigned days, per_issue;
+    struct spool *spool; /* these two outlive it */
+    struct blob_store *blobs;
+};
 struct retain { /* zeroed: never opened */
     uv_timer_t timer;
     struct db *db;
     struct retention *run; /* under way */
-    bool ending;           /* it is over and being closed */
-    unsigned days, per_issue;
+    struct sweep *sweep;   /* likewise, after it */
+    bool ending;           /* one of them is over and being closed */
+    bool sweeps;           /* when that one is closed, files are swept */
+    int64_t swept_mono_us; /* 0: never */
+    struct retain_config config;
     bool closing;
     void (*closed)(void *arg);
     void *closed_arg;
 };
 /* `db` is copied; its connections and query_ms are chosen here. */
-MUST_CHECK int retain_open(struct retain *r, uv_loop_t *loop, const struct db_config *db, unsigned days, unsigned per_issue);
+MUST_CHECK int retain_open(struct retain *r, uv_loop_t *loop, const struct db_config *db, const struct retain_config *config);
 /* A day under way is left as it was. closed() runs on the loop, also for one that was never opened (then at once). */
 void retain_close(struct retain *r, void (*closed)(void *arg), void *arg);
+/* No record that the spool may still tell the database of is older: what sweeping is held back by. */
+int64_t retain_oldest_us(struct spool *spool);

@@ -79,9 +79,10 @@ http_handler_fn project_list, project_create, project_show;          /* projects
 http_handler_fn issue_list, issue_show, issue_change;                /* issues.c: R12 – R14 */
 http_handler_fn event_list, event_show, event_raw;                   /* events.c: R16, R17, the raw payload */
 http_handler_fn token_list, token_create, token_delete;              /* tokens.c: R18 – R20 */
-http_handler_fn dead_letter_list, dead_letter_show, dead_letter_payload, dead_letter_retry, dead_letter_drop; /* dead_letters.c */
-http_handler_fn outcome_summary, outcome_cases;                                                               /* outcomes.c */
-http_handler_fn session_health;                                                                               /* sessions.c */
-http_handler_fn feedback_list, feedback_show;                                                                 /* feedback.c */
-http_handler_fn erasure_list, erasure_create, erasure_show;                                                   /* erasures.c */
-http_handler_fn status_show;                                                                                  /* status.c */
+http_handler_fn dead_letter_list, dead_letter_show, dead_letter_payload, dead_letter_retry, dead_letter_drop;       /* dead_letters.c */
+http_handler_fn outcome_summary, outcome_cases;                                                                     /* outcomes.c */
+http_handler_fn session_health;                                                                                     /* sessions.c */
+http_handler_fn feedback_list, feedback_show;                                                                       /* feedback.c */
+http_handler_fn erasure_list, erasure_create, erasure_show;                                                         /* erasures.c */
+http_handler_fn attachment_list, attachment_list_of_event, attachment_show, attachment_download, attachment_delete; /* attachments.c */
+http_handler_fn status_show;                                                                                        /* status.c */

@@ -123,6 +123,8 @@ static int (*reader_of(enum spool_kind kind))(struct str payload, const struct i
         return feedback_read;
     case SPOOL_USER_REPORT:
         return user_report_read;
+    case SPOOL_ATTACHMENT:
+        return attachment_read;
     case SPOOL_EVENT:
     case SPOOL_OUTCOMES:
         break;

@@ -93,7 +93,8 @@ static int find_in(const struct person *persons, size_t n, const struct erasure_
         return person_in_feedback(persons, n, r->payload);
     case SPOOL_CLIENT_REPORT:
     case SPOOL_OUTCOMES:
-        return -1; /* counts only */
+    case SPOOL_ATTACHMENT:
+        return -1; /* counts only; and what goes with its event */
     }
     return person_in_text(persons, n, r->payload); /* of a newer release */
 }

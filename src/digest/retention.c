@@ -1,6 +1,6 @@
 /* retention.c: drives the steps of sql/migrations' retention, one statement at a time:
  *
- *   lock → erasures (erasure.c) → due days → for each: begin → (quiet?)* → preview, or copy → (swap)* → day() … → tidy* → unlock → done()
+ *   lock → erasures (erasure.c) → attachments* → due days → for each: begin → (quiet?)* → preview, or copy → (swap)* → day() … → tidy* → unlock → done()
  *
  * What is decided is decided in SQL; here is only the order, the patience and the account. A swap waits LOCK_MS for the one lock that others feel,
  * and is tried again for as long as SWAP_TRIES allows. Whoever has the table longer has it for every day: the run's days end there, and the
@@ -50,6 +50,7 @@ struct retention {
 };
 
 static void begin_day(struct retention *r);
+static void drop_attachments(struct retention *r);
 static void tidy(struct retention *r);
 static void swap(struct retention *r);
 static void ask_quiet(struct retention *r);
@@ -295,6 +296,41 @@ static void on_due(struct db_query *q, int result, const struct db_rows *rows)
     begin_day(r);
 }
 
+static void ask_due(struct retention *r)
+{
+    db_query_init(&r->query, STMT_RETENTION_DUE, on_due);
+    db_bind_time(&r->query, r->config.now_us);
+    db_bind_i32(&r->query, (int32_t)r->config.days);
+    db_bind_i32(&r->query, (int32_t)r->config.per_issue);
+    db_submit(r->config.db, &r->query);
+}
+
+static void on_attachments(struct db_query *q, int result, const struct db_rows *rows)
+{
+    struct retention *r = container_of(q, struct retention, query);
+    if (result < 0) {
+        finish(r, result, q->sqlstate);
+        return;
+    }
+    int64_t gone = db_i64(rows, 0, 0);
+    r->total.attachments += gone;
+    r->total.attachment_bytes += db_i64(rows, 0, 1);
+    if (gone > 0 && !r->config.dry_run)
+        drop_attachments(r);
+    else
+        ask_due(r);
+}
+
+static void drop_attachments(struct retention *r)
+{
+    db_query_init(&r->query, r->config.dry_run ? STMT_RETENTION_ATTACHMENTS_PREVIEW : STMT_RETENTION_ATTACHMENTS, on_attachments);
+    db_bind_time(&r->query, r->config.now_us);
+    db_bind_i32(&r->query, (int32_t)r->config.days);
+    if (!r->config.dry_run)
+        db_bind_i32(&r->query, TIDY_ROWS);
+    db_submit(r->config.db, &r->query);
+}
+
 static void on_erased(void *arg, int result, const char *sqlstate, const struct retention_erased *total)
 {
     struct retention *r = arg;
@@ -304,11 +340,7 @@ static void on_erased(void *arg, int result, const char *sqlstate, const struct 
         finish(r, result, sqlstate);
         return;
     }
-    db_query_init(&r->query, STMT_RETENTION_DUE, on_due);
-    db_bind_time(&r->query, r->config.now_us);
-    db_bind_i32(&r->query, (int32_t)r->config.days);
-    db_bind_i32(&r->query, (int32_t)r->config.per_issue);
-    db_submit(r->config.db, &r->query);
+    drop_attachments(r);
 }
 
 static void on_locked(struct db_query *q, int result, const struct db_rows *rows)

@@ -5,11 +5,10 @@
  *
  * SDKs put one event into an envelope (§2.6); several are all taken. The first one's id, which is also the answer's, is the envelope header's, else its
  * own, else one that is made here. A further one's is its own; without one it follows from the first one's and its place, so that an envelope that is
- * sent again is stored once. An id that the envelope has had already is a second copy. */
+ * sent again is stored once. An id that the envelope has had already is a second copy. Attachments (attach.c) belong to the first one's id. */
 #include "admit.h"
 
 #include "picket/base/error.h"
-#include "picket/event/items.h"
 #include "picket/protocol/dsn.h"
 
 const struct item_kind *admit_kind(enum admit_form form)
@@ -52,12 +51,12 @@ static void leave(struct admit *a, const struct item_kind *kind, int reason, siz
 
 /* ---- what is taken */
 
-static bool has_room(const struct admit *a, size_t bytes)
+bool admit_has_room(const struct admit *a, size_t bytes)
 {
     return a->n_records == 0 || (a->n_records < ADMIT_MAX_RECORDS && a->record_bytes + bytes <= ADMIT_MAX_BYTES);
 }
 
-static void add_record(struct admit *a, const struct envelope *e, enum spool_kind kind, struct str payload, struct id128 event_id)
+void admit_add_record(struct admit *a, const struct envelope *e, enum spool_kind kind, struct str payload, struct id128 event_id)
 {
     if (a->n_records <= 1) { /* most have one: room for the others is made when the second comes */
         struct spool_record *more = arena_array(&a->arena, struct spool_record, a->n_records == 0 ? 1 : ADMIT_MAX_RECORDS);
@@ -115,9 +114,9 @@ static bool is_taken(const struct admit *a, const struct id128 *id)
 
 static int add_event(struct admit *a, const struct envelope *e, struct str payload, struct id128 id)
 {
-    if (is_taken(a, &id) || !has_room(a, payload.n + e->header.json.n))
+    if (is_taken(a, &id) || !admit_has_room(a, payload.n + e->header.json.n))
         return -ERR_SURPLUS_EVENT;
-    add_record(a, e, SPOOL_EVENT, payload, id);
+    admit_add_record(a, e, SPOOL_EVENT, payload, id);
     a->n_events++;
     return 1;
 }
@@ -130,9 +129,9 @@ static int add_feedback(struct admit *a, const struct envelope *e, struct str pa
     int r = feedback_read(payload, &origin, &a->scratch);
     if (r < 0)
         return r;
-    if (!has_room(a, payload.n + e->header.json.n))
+    if (!admit_has_room(a, payload.n + e->header.json.n))
         return -ERR_SURPLUS_EVENT;
-    add_record(a, e, SPOOL_FEEDBACK, payload, id);
+    admit_add_record(a, e, SPOOL_FEEDBACK, payload, id);
     return 1;
 }
 
@@ -231,17 +230,19 @@ static int take_item(struct admit *a, const struct envelope *e, const struct env
     int r = read(item->payload, &origin, &a->scratch);
     if (r < 0)
         return r;
-    if (!has_room(a, item->payload.n + e->header.json.n))
+    if (!admit_has_room(a, item->payload.n + e->header.json.n))
         return -ERR_SURPLUS_EVENT;
-    add_record(a, e, uses[item->kind->use].kind, item->payload, origin.event_id);
+    admit_add_record(a, e, uses[item->kind->use].kind, item->payload, origin.event_id);
     return 1;
 }
 
 static int take(struct admit *a, const struct envelope *e, const struct envelope_item *item)
 {
+    a->has_transaction |= str_eq(item->kind->name, STR("transaction"));
     if (item->kind->fate != ITEM_STORED)
         return 0;
-    if (item->payload.n > a->limits.event_max_bytes)
+    bool is_attached = item->kind->use == ITEM_USE_ATTACHMENT || item->kind->use == ITEM_USE_FORM_DATA;
+    if (item->payload.n > a->limits.event_max_bytes && !is_attached)
         return -ERR_ITEM_TOO_LARGE;
     switch (item->kind->use) {
     case ITEM_USE_EVENT:
@@ -254,6 +255,9 @@ static int take(struct admit *a, const struct envelope *e, const struct envelope
     case ITEM_USE_FEEDBACK:
     case ITEM_USE_USER_REPORT:
         return take_item(a, e, item);
+    case ITEM_USE_ATTACHMENT:
+    case ITEM_USE_FORM_DATA:
+        return admit_attach_item(a, e, item);
     case ITEM_USE_NONE:
         break;
     }
@@ -269,7 +273,10 @@ static int read_items(struct admit *a, struct envelope *e)
         needs_id = needs_id || item.kind->needs_event_id;
         a->unwanted = a->unwanted || item.kind->fate == ITEM_UNWANTED;
         int taken = take(a, e, &item);
+        if (a->elsewhere)
+            return 1;
         any_sound = any_sound || taken >= 0 || err_status(taken) == 200; /* 200: the sender has done nothing wrong */
+        a->over_quota = a->over_quota || taken == -ERR_BLOB_QUOTA;
         if (taken < 0 && first_reason == 0) {
             first_reason = taken;
             a->at = item.at;
@@ -286,6 +293,7 @@ static int read_items(struct admit *a, struct envelope *e)
     const struct spool_record *first = first_event(a);
     a->has_id = e->header.has_event_id || needs_id;
     a->id = first ? first->event_id : e->header.has_event_id ? e->header.event_id : id_random();
+    admit_attach_settle(a);
     return 0;
 }
 

@@ -1,6 +1,9 @@
-/* admit.h: from the bytes of a request to spool records: decoding, framing, event ids. Pure: no loop, no request, any thread. Private to ingest. */
+/* admit.h: from the bytes of a request to spool records: decoding, framing, event ids. No loop, no request, any thread; pure, but for attachments,
+ * whose bytes go to the disk before their records are made: then it blocks. Private to ingest. */
 #pragma once
 
+#include "picket/blob/blob.h"
+#include "picket/event/items.h"
 #include "picket/event/security.h"
 #include "picket/protocol/credentials.h"
 #include "picket/protocol/encoding.h"
@@ -15,6 +18,8 @@ enum {
 
 struct admit_limits {
     size_t envelope_max_bytes, event_max_bytes;
+    size_t attachment_max_bytes, attachments_max_bytes; /* one; all of an envelope (protocol §2.5) */
+    unsigned attachments_max;
 };
 
 /* Items that are not taken: alike ones are one entry. */
@@ -36,6 +41,7 @@ struct admit {
     /* in */
     struct admit_limits limits;
     enum admit_form form;
+    struct blob_store *blobs; /* where attachments go; NULL: this thread must not block, see admit_run */
     struct str own_authority; /* of this server's DSNs, where the envelope's dsn names the project (a tunnel); else empty. Borrowed */
     enum content_encoding encoding;
     struct str body; /* borrowed, as sent */
@@ -53,9 +59,13 @@ struct admit {
     struct spool_record *records; /* in the arena; slices borrow `decoded` or `body` */
     unsigned n_left;
     struct admit_left left[ADMIT_MAX_LEFT];
-    bool unwanted; /* an item of a kind that is ITEM_UNWANTED was there */
+    bool unwanted;   /* an item of a kind that is ITEM_UNWANTED was there */
+    bool over_quota; /* an attachment was left out because its project, or all of them, have stored as much as they may */
     /* own */
     size_t record_bytes; /* of `records` */
+    unsigned n_attachments;
+    size_t attachment_bytes;
+    bool has_transaction, elsewhere; /* elsewhere: it must be run where it may block */
     struct buf decoded, unwrapped, scratch;
     struct arena arena;
 };
@@ -68,5 +78,19 @@ void admit_done(struct admit *a);
 /* For a request that names no key outside its body: takes the envelope's dsn, decoding no more than its header may need. <0 as `result`. Only
  * for ADMIT_ENVELOPE. */
 MUST_CHECK int admit_peek(struct admit *a);
-/* Fills the out fields. With max_decoded below the envelope limit a body that inflates beyond it gives 1: not decided, call again with more. */
+/* Fills the out fields. 1: not decided: with max_decoded below the envelope limit a body inflates beyond it, or there are attachments and no
+ * `blobs`. Begin again with another admit. */
 MUST_CHECK int admit_run(struct admit *a, size_t max_decoded);
+
+/* ---- attach.c */
+/* One attachment, of an envelope's item or of a part of a form: its bytes are made durable and a record is added that names them. It belongs to
+ * the event whose id the request has, which may be known only when all of it is read: admit_attach_settle gives it to the records. 1, or what the
+ * limits say: -ERR_ITEM_TOO_LARGE, -ERR_TOO_MANY_ATTACHMENTS, -ERR_SURPLUS_EVENT (too many records); or what blob_put says. Blocks. Without `blobs`: 0, and `elsewhere` is set. */
+MUST_CHECK int admit_attach(struct admit *a, const struct envelope *e, const struct attachment *attachment, struct str bytes);
+/* The same for items of an envelope: attachment, form_data. */
+MUST_CHECK int admit_attach_item(struct admit *a, const struct envelope *e, const struct envelope_item *item);
+void admit_attach_settle(struct admit *a); /* when a->id is known */
+
+/* ---- admit.c for attach.c */
+bool admit_has_room(const struct admit *a, size_t bytes);
+void admit_add_record(struct admit *a, const struct envelope *e, enum spool_kind kind, struct str payload, struct id128 event_id);

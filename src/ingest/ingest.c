@@ -5,7 +5,7 @@
  *
  * The key comes before the work: who has none costs a look-up and, where the key can only be inside, the decoding of one header. The
  * share that its project may bring is asked for before the work, too (spool/door.c): a flood costs little more than its bytes.
- * Small bodies are decoded and read on the loop; a body that is large, or inflates beyond INLINE_DECODED_BYTES, goes to a worker thread
+ * Small bodies are decoded and read on the loop; a body that is large, inflates beyond INLINE_DECODED_BYTES or has attachments goes to a worker thread
  * with a copy of its bytes, because nothing of a request may be seen by another thread (style M3). Whatever is under way when the
  * client goes away is cancelled by the request's dispose callback; a job that runs on is orphaned: it frees itself when it comes home.
  * Records that are queued in the spool are written even then: the client may have them and not know.
@@ -24,7 +24,7 @@
 #include "tally.h"
 #include "words.h"
 
-enum { INLINE_BODY_BYTES = 128 * 1024, INLINE_DECODED_BYTES = 256 * 1024, TELLING_MS = 10 * 1000, LEDGER_MS = 2000 };
+enum { INLINE_BODY_BYTES = 128 * 1024, INLINE_DECODED_BYTES = 256 * 1024, TELLING_MS = 10 * 1000, LEDGER_MS = 2000, QUOTA_RETRY_S = 600 };
 
 struct ingest {
     struct ingest_config config;
@@ -106,7 +106,10 @@ static void name_reason(int r, const struct item_kind *kind, char dst[LEDGER_MAX
                  {-ERR_REPORT_TYPE, "security_report_type"},
                  {-ERR_BAD_REPORT, "security_report"},
                  {-ERR_REPORT_MEDIA, "content_type"},
-                 {-ERR_JUNK_REPORT, "invalid-csp"}};
+                 {-ERR_JUNK_REPORT, "invalid-csp"},
+                 {-ERR_BLOB_QUOTA, "attachment_quota"},
+                 {-ERR_BLOB_FULL, "attachments_full"},
+                 {-ERR_ATTACHMENT_REF, "invalid_placeholder_attachment"}};
     const char *reason = r <= -ERR_EMPTY_ENVELOPE && r >= -ERR_BAD_EVENT_ID ? "invalid_envelope" : err_name(r);
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (names[i].error == r)
@@ -123,7 +126,7 @@ static enum outcome_id outcome_of(int r)
 {
     if (r == 0 || r == -ERR_JUNK_REPORT)
         return OUTCOME_ID_FILTERED;
-    bool is_ours = r == -ERR_SPOOL_SHARE || err_status(r) == 503; /* the sender did nothing wrong */
+    bool is_ours = err_status(r) == 429 || err_status(r) == 503; /* the sender did nothing wrong */
     return is_ours ? OUTCOME_ID_RATE_LIMITED : OUTCOME_ID_INVALID;
 }
 
@@ -136,7 +139,28 @@ static void account(struct ingest_op *op, int r, const struct item_kind *kind, u
     name_reason(r, kind, line.reason);
     if (a->has_id)
         told.event_id = a->id;
+    if (kind->category == CATEGORY_ATTACHMENT) { /* protocol §4.5: their bytes, and their number */
+        line.quantity = bytes;
+        if (bytes > 0)
+            ledger_add(op->ingest->ledger, &line, NULL);
+        line.category = CATEGORY_ATTACHMENT_ITEM;
+        line.quantity = n;
+    }
     ledger_add(op->ingest->ledger, &line, line.outcome == OUTCOME_ID_FILTERED ? NULL : &told); /* what is never stored is no case */
+}
+
+/* X-Sentry-Rate-Limits (protocol §4.4) of what is limited for longer: room for attachments comes with time, what is unwanted stays so. */
+static void add_limits(struct ingest_op *op, bool over_quota, bool unwanted)
+{
+    AUTO_BUF struct buf value = {0};
+    if (over_quota)
+        buf_printf(&value, "%d:attachment;attachment_item:project:attachment_quota", QUOTA_RETRY_S);
+    if (over_quota && unwanted && op->ingest->unwanted_limits.n)
+        buf_append_char(&value, ',');
+    if (unwanted)
+        buf_append_str(&value, buf_str(&op->ingest->unwanted_limits));
+    if (value.n)
+        http_add_header(op->call, STR("x-sentry-rate-limits"), buf_str(&value));
 }
 
 /* A request that is refused as a whole counts as one item: what it holds was not read, or cannot be. */
@@ -147,6 +171,11 @@ static void refuse(struct ingest_op *op, int r, struct str detail)
     uint64_t project = op->admit.project_id == KEY_ANY_PROJECT ? 0 : op->admit.project_id;
     tally_add(op->ingest->tally, r, 1, project, op->admit.credentials.client);
     atomic_fetch_add_explicit(&op->ingest->refused_requests, 1, memory_order_relaxed);
+    if (r == -ERR_BLOB_QUOTA) {
+        add_limits(op, true, false);
+        http_answer_retry(op->call, r, detail, QUOTA_RETRY_S);
+        return;
+    }
     if (r != -ERR_SPOOL_SHARE) {
         http_answer_error(op->call, r, detail);
         return;
@@ -199,8 +228,7 @@ static void answer_accepted(struct ingest_op *op)
     count_left_out(op);
     atomic_fetch_add_explicit(&i->accepted_requests, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&i->accepted_events, a->n_events, memory_order_relaxed);
-    if (a->unwanted && i->unwanted_limits.n)
-        http_add_header(op->call, STR("x-sentry-rate-limits"), buf_str(&i->unwanted_limits));
+    add_limits(op, a->over_quota, a->unwanted);
     if (op->is_pixel)
         http_answer(op->call, 200, STR("image/gif"), str_of(pixel, sizeof pixel));
     else if (op->admit.form == ADMIT_REPORT || op->admit.form == ADMIT_WORDS)
@@ -330,6 +358,7 @@ static void admit_elsewhere(struct ingest_op *op)
     admit_init(&job->admit);
     job->admit.limits = op->admit.limits;
     job->admit.form = op->admit.form;
+    job->admit.blobs = op->ingest->config.blobs;
     job->admit.own_authority = op->admit.own_authority;
     job->admit.encoding = op->admit.encoding;
     job->admit.body = str_of(job->body, body.n);
@@ -436,7 +465,11 @@ static struct ingest_op *begin(struct http_call *call, enum admit_form form)
     op->ingest = i;
     admit_init(&op->admit);
     struct admit *a = op->done = &op->admit;
-    a->limits = (struct admit_limits){i->config.envelope_max_bytes, i->config.event_max_bytes};
+    a->limits = (struct admit_limits){.envelope_max_bytes = i->config.envelope_max_bytes,
+                                      .event_max_bytes = i->config.event_max_bytes,
+                                      .attachment_max_bytes = i->config.attachment_max_bytes,
+                                      .attachments_max_bytes = i->config.attachments_max_bytes,
+                                      .attachments_max = i->config.attachments_max};
     a->form = form;
     a->received_us = clock_wall_us();
     a->body = http_body_bytes(call);

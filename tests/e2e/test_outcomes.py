@@ -168,7 +168,7 @@ def test_requests_of_nobody_count_for_nobody(project):
 def random_item(chance):
     """An item, and what it is to be counted as; None: by its contents."""
     kind = chance.choice(["event", "event", "event", "broken", "large", "transaction", "session", "sessions", "feedback", "user_report", "report",
-                          "unknown", "csp", "early_feedback"])
+                          "unknown", "csp", "early_feedback", "attachment"])
     now = time.time()
     if kind == "event":
         return wire.item("event", wire.error_event(value=f"error {chance.randrange(5)}")), 1
@@ -196,6 +196,9 @@ def random_item(chance):
         return wire.item("raw_security", reports), len(reports)
     if kind == "early_feedback":
         return wire.item("event", {"contexts": {"feedback": {"message": chance.choice(["hm", ""])}}}), 1
+    if kind == "attachment":  # their bytes, and their number
+        n = chance.randrange(0, 1000)
+        return wire.item("attachment", chance.randbytes(n), content_type=chance.choice(["text/plain", "application/vnd.sentry.attachment-ref+json"])), n + 1
     return wire.item("nonsense", {}), 1
 
 

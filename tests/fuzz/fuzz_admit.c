@@ -33,13 +33,26 @@ static void check_record(const struct admit *a, unsigned i)
     arena_done(&arena);
 }
 
+static struct blob_store *nowhere(void)
+{
+    static const struct blob_config config = {.dir = "/proc/nowhere"};
+    struct blob_store *blobs;
+    int r = blob_open(&config, &blobs);
+    assert(r == 0);
+    return blobs;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
     struct admit a;
     admit_init(&a);
-    a.limits = (struct admit_limits){.envelope_max_bytes = ENVELOPE_MAX, .event_max_bytes = EVENT_MAX};
+    a.limits = (struct admit_limits){.envelope_max_bytes = ENVELOPE_MAX,
+                                     .event_max_bytes = EVENT_MAX,
+                                     .attachment_max_bytes = EVENT_MAX,
+                                     .attachments_max_bytes = 2 * EVENT_MAX,
+                                     .attachments_max = 3};
     bool is_report = data[0] >= 128 && data[0] < 133, is_told = data[0] < 10 || is_report;
     a.encoding = is_told ? (enum content_encoding)(data[0] % 5) : ENCODING_IDENTITY;
     a.form = is_report ? ADMIT_REPORT : is_told && data[0] >= 5 ? ADMIT_STORE : ADMIT_ENVELOPE;
@@ -54,10 +67,30 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(peeked <= 0 && a.n_records == 0 && (peeked < 0 || a.credentials.present));
     }
     int r = admit_run(&a, 1 << 16); /* 1: not decided, more comes out than is decoded at once on the loop */
-    if (r == 1)
+    bool attached = r == 1 && a.elsewhere;
+    if (attached) { /* again, as on a worker, with a disk on which nothing can be put */
+        struct blob_store *blobs = nowhere();
+        struct admit again;
+        admit_init(&again);
+        again.blobs = blobs;
+        again.limits = a.limits;
+        again.form = a.form;
+        again.encoding = a.encoding;
+        again.body = a.body;
+        again.credentials = a.credentials;
+        again.project_id = a.project_id;
+        again.key_id = a.key_id;
+        again.received_us = a.received_us;
+        admit_done(&a);
+        a = again;
         r = admit_run(&a, SIZE_MAX);
+        blob_close(blobs);
+    } else if (r == 1) {
+        r = admit_run(&a, SIZE_MAX);
+    }
     assert(r == 0 && a.result <= 0 && a.n_events <= a.n_records && a.n_records <= ADMIT_MAX_RECORDS && a.n_left <= ADMIT_MAX_LEFT);
-    assert(a.result == 0 || err_status(a.result) == 400 || err_status(a.result) == 401 || err_status(a.result) == 413);
+    assert(a.result == 0 || err_status(a.result) == 400 || err_status(a.result) == 401 || err_status(a.result) == 413 ||
+           (attached && a.result == -ERR_BLOB_FAILED));
     for (unsigned i = 0; a.result == 0 && i < a.n_records; i++)
         check_record(&a, i);
     for (unsigned i = 0; a.result == 0 && i < a.n_records; i++) { /* the answer's id is that of the first event */

@@ -30,10 +30,36 @@ static void check_list(const struct json *list)
         check_values(it.value);
 }
 
+/* What is said of an attachment is written by the door: what it reads back is what it wrote. */
+static void check_attachment(const struct json *attachment)
+{
+    AUTO_BUF struct buf again = {0};
+    struct attachment a = {0};
+    int64_t bytes = 0;
+    if (json_type(attachment) == JSON_NONE)
+        return;
+    for (struct json_iter it = json_iter(attachment); json_next(&it);) {
+        struct str key = STR(""), text = STR("");
+        (void)json_str_raw(it.key, &key);
+        assert(json_str_raw(it.value, &text) ? str_is_utf8(text) && str_find(text, 0) == text.n && text.n <= 4 * ITEMS_MAX_FILE_NAME
+                                             : json_i64(it.value, &bytes) && bytes >= 0);
+        a.name = str_eq(key, STR("name")) ? text : a.name;
+        a.content_type = str_eq(key, STR("content_type")) ? text : a.content_type;
+        a.type = str_eq(key, STR("attachment_type")) ? text : a.type;
+        a.sha256 = str_eq(key, STR("sha256")) ? text : a.sha256;
+    }
+    a.bytes = (uint64_t)bytes;
+    attachment_write(&a, &again);
+    AUTO_BUF struct buf out = {0};
+    struct item_origin origin = {.received_us = INT64_C(1795262400000000)};
+    assert(attachment_read(buf_str(&again), &origin, &out) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static int (*const readers[])(struct str, const struct item_origin *, struct buf *) = {client_report_read, session_read, sessions_read,
-                                                                                           feedback_read, user_report_read};
+    static int (*const readers[])(struct str, const struct item_origin *, struct buf *) = {client_report_read, session_read,
+                                                                                           sessions_read,      feedback_read,
+                                                                                           user_report_read,   attachment_read};
     if (size == 0)
         return 0;
     AUTO_BUF struct buf out = {0};
@@ -48,5 +74,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_list(json_get(json_root(doc), STR("outcomes")));
     check_list(json_get(json_root(doc), STR("sessions")));
     check_values(json_get(json_root(doc), STR("feedback")));
+    check_attachment(json_get(json_root(doc), STR("attachment")));
     return 0;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "picket/auth/throttle.h"
+#include "picket/blob/blob.h"
 #include "picket/http/http.h"
 
 /* What the server knows about itself. Called on the HTTP threads; each may be NULL. */
@@ -19,6 +20,8 @@ struct api_config {
     bool allow_registration;     /* POST /auth/register; otherwise it answers 403 */
     struct throttle *throttle;   /* of logins */
     struct work_pool *passwords; /* Argon2id alone: one thread bounds its memory, and expensive bodies do not keep logins waiting */
+    struct blob_store *blobs;    /* attachments */
+    struct work_pool *files;     /* opens them */
     struct api_insight insight;
 };
 

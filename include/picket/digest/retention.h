@@ -37,7 +37,8 @@ struct retention_total {
     unsigned days, failed_days; /* told by day(); not had, told or, behind one that others kept busy, not even tried */
     unsigned days_due;          /* known before the first day: for progress */
     int64_t dropped_rows, dropped_bytes;
-    int64_t tidied_rows; /* of hourly counts and batch notes that are too old, and what is deleted of erased persons */
+    int64_t attachments, attachment_bytes; /* rows that are gone, or would be; files: sweep.h */
+    int64_t tidied_rows;                   /* of hourly counts and batch notes that are too old, and what is deleted of erased persons */
     struct retention_erased erased;
 };
 struct retention;

@@ -3,6 +3,8 @@
  * it: what is sound at the door is sound in the digest, because both ask the same function of the same bytes. Pure; any thread; nothing
  * recurses. Over-long texts are cut, never refused.
  *
+ * Attachments are the exception: their bytes are not looked at, and what is read is what the door wrote about them.
+ *
  * Errors: -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT; feedback and user reports without a text: -ERR_NO_MESSAGE. */
 #pragma once
 
@@ -15,6 +17,9 @@ enum {
     ITEMS_MAX_NAME = 256,       /* names, addresses, URLs */
     ITEMS_MAX_AGE_DAYS = 5,     /* of sessions (§7.1) */
     ITEMS_MAX_REPORT_DAYS = 30, /* of client reports */
+    ITEMS_MAX_FILE_NAME = 255,  /* code points */
+    ITEMS_MAX_TYPE = 100,       /* bytes of a content type or an attachment's type */
+    ITEMS_HASH_HEX = 64,
 };
 
 struct item_origin {
@@ -36,3 +41,16 @@ MUST_CHECK int sessions_read(struct str payload, const struct item_origin *origi
  * "message", "url", "source", "release", "environment"}, "outcomes": […]} */
 MUST_CHECK int feedback_read(struct str payload, const struct item_origin *origin, struct buf *out);
 MUST_CHECK int user_report_read(struct str payload, const struct item_origin *origin, struct buf *out);
+
+/* An attachment (§3.1) as its item header or its part of a form says it. */
+struct attachment {
+    struct str name;         /* any bytes; "": unnamed. Controls become '_', the rest is well-formed UTF-8 when it is written */
+    struct str content_type; /* "": not known, as is what could not stand in a header */
+    struct str type;         /* event.attachment (the default), event.minidump, event.view_hierarchy, … */
+    struct str sha256;       /* ITEMS_HASH_HEX digits: where its bytes are */
+    uint64_t bytes;
+};
+/* Writes the payload of its spool record. */
+void attachment_write(const struct attachment *attachment, struct buf *out);
+/* Reads that payload: {"attachment": {"sha256", "size", "name", "content_type", "attachment_type"}, "outcomes": […]} */
+MUST_CHECK int attachment_read(struct str payload, const struct item_origin *origin, struct buf *out);

@@ -2,17 +2,21 @@
 #pragma once
 
 #include "picket/auth/keys.h"
+#include "picket/blob/blob.h"
 #include "picket/http/http.h"
 #include "picket/spool/spool.h"
 
 struct ingest;
 struct ingest_config {
-    struct spool *spool; /* these two outlive the server that the module is registered with */
+    struct spool *spool; /* these three outlive the server that the module is registered with */
     struct key_cache *keys;
-    unsigned threads;          /* of the HTTP server */
-    size_t envelope_max_bytes; /* decoded */
-    size_t event_max_bytes;    /* one event's JSON */
-    const char *public_url;    /* what DSNs begin with: whose envelopes the tunnel takes. Borrowed */
+    struct blob_store *blobs;
+    unsigned threads;                                   /* of the HTTP server */
+    size_t envelope_max_bytes;                          /* decoded */
+    size_t event_max_bytes;                             /* one event's JSON */
+    size_t attachment_max_bytes, attachments_max_bytes; /* one; all of an envelope */
+    unsigned attachments_max;                           /* of an envelope */
+    const char *public_url;                             /* what DSNs begin with: whose envelopes the tunnel takes. Borrowed */
 };
 MUST_CHECK int ingest_open(const struct ingest_config *config, struct ingest **ret);
 /* When the server is closed and the spool is not: what the door has left to account for goes into the spool. Blocks for a commit. */

@@ -22,6 +22,8 @@ enum item_use { /* of those that are stored: who reads them */
                 ITEM_USE_FEEDBACK,
                 ITEM_USE_USER_REPORT,
                 ITEM_USE_SECURITY,
+                ITEM_USE_ATTACHMENT,
+                ITEM_USE_FORM_DATA,
 };
 
 struct item_kind {

@@ -21,6 +21,7 @@ enum spool_kind {
     SPOOL_SESSIONS = 4, /* aggregates */
     SPOOL_FEEDBACK = 5,
     SPOOL_USER_REPORT = 6,
+    SPOOL_ATTACHMENT = 7, /* what describes it; its bytes are in the blob store */
     SPOOL_OUTCOMES = 100, /* the door's own account (ingest/ledger.c); of no project */
 };
 

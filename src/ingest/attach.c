@@ -1,0 +1,104 @@
+/* attach.c: attachments at the door (protocol §3.1, §3.3, limits of §2.5).
+ *
+ * An attachment's bytes do not go through the spool: they are put into the blob store first, which makes them durable, and the record says their
+ * name. So a request is acknowledged when both are, and a crash between the two leaves a file that nobody names and that is swept. The file is
+ * there before its row, whenever that comes: rows never point to nothing.
+ *
+ * Left out and counted, but no reason to refuse the request: references to uploads, which are not served; what goes with a transaction. */
+#include "admit.h"
+
+#include "picket/base/error.h"
+
+/* Upload references and attachments of traces (protocol §1.6, §3.2) say what they are by their content type. */
+static bool has_type(struct str content_type, struct str prefix)
+{
+    return str_starts_nocase(str_trim(content_type), prefix);
+}
+
+static int check_limits(const struct admit *a, size_t bytes)
+{
+    const struct admit_limits *l = &a->limits;
+    if (a->n_attachments >= l->attachments_max)
+        return -ERR_TOO_MANY_ATTACHMENTS;
+    return bytes > l->attachment_max_bytes || bytes > l->attachments_max_bytes - a->attachment_bytes ? -ERR_ITEM_TOO_LARGE : 0;
+}
+
+int admit_attach(struct admit *a, const struct envelope *e, const struct attachment *attachment, struct str bytes)
+{
+    struct attachment what = *attachment;
+    struct blob_name name;
+    char hex[ITEMS_HASH_HEX];
+    int r = check_limits(a, bytes.n);
+    if (r < 0)
+        return r;
+    if (!a->blobs) {
+        a->elsewhere = true;
+        return 0;
+    }
+    buf_clear(&a->scratch);
+    attachment_write(&what, &a->scratch);
+    if (!admit_has_room(a, a->scratch.n + ITEMS_HASH_HEX + 32 + e->header.json.n)) /* before anything is written for nothing */
+        return -ERR_SURPLUS_EVENT;
+    r = blob_put(a->blobs, a->project_id, bytes, &name);
+    if (r < 0)
+        return r;
+    str_hex_encode(name.sha256, sizeof name.sha256, hex);
+    what.sha256 = str_of(hex, sizeof hex);
+    what.bytes = bytes.n;
+    buf_clear(&a->scratch);
+    attachment_write(&what, &a->scratch);
+    admit_add_record(a, e, SPOOL_ATTACHMENT, arena_str(&a->arena, buf_str(&a->scratch)), (struct id128){{0}});
+    a->n_attachments++;
+    a->attachment_bytes += bytes.n;
+    return 1;
+}
+
+static struct str member(struct admit *a, const struct json *header, const char *name)
+{
+    struct str s;
+    return json_str(json_get(header, str_from(name)), &a->arena, &s) ? s : STR("");
+}
+
+/* A form's fields, [[name, value], …], kept as a file of their own. */
+static int attach_form(struct admit *a, const struct envelope *e, const struct envelope_item *item)
+{
+    static const struct attachment form = {.name = {"form_data.json", 14},
+                                           .content_type = {"application/json", 16},
+                                           .type = {"form_data", 9}};
+    AUTO_JSON struct json_doc *doc = NULL;
+    if (item->payload.n > a->limits.event_max_bytes)
+        return -ERR_ITEM_TOO_LARGE;
+    int r = json_parse(item->payload, &doc, NULL);
+    if (r == 0 && json_type(json_root(doc)) != JSON_ARRAY)
+        r = -ERR_BAD_JSON;
+    return r < 0 ? r : admit_attach(a, e, &form, item->payload);
+}
+
+int admit_attach_item(struct admit *a, const struct envelope *e, const struct envelope_item *item)
+{
+    AUTO_JSON struct json_doc *doc = NULL;
+    if (item->kind->use == ITEM_USE_FORM_DATA)
+        return attach_form(a, e, item);
+    int r = json_parse(item->header, &doc, NULL);
+    if (r < 0)
+        return r;
+    const struct json *header = json_root(doc);
+    const struct attachment what = {.name = member(a, header, "filename"),
+                                    .content_type = member(a, header, "content_type"),
+                                    .type = member(a, header, "attachment_type")};
+    if (has_type(what.content_type, STR("application/vnd.sentry.attachment-ref")))
+        return -ERR_ATTACHMENT_REF;
+    if (has_type(what.content_type, STR("application/vnd.sentry.trace-attachment")) ||
+        has_type(what.content_type, STR("application/vnd.sentry.attachment.v2")))
+        return 0; /* of a trace, and traces are not stored */
+    if (a->has_transaction)
+        return -ERR_TRANSACTION_ATTACHMENT;
+    return admit_attach(a, e, &what, item->payload);
+}
+
+void admit_attach_settle(struct admit *a)
+{
+    for (unsigned i = 0; i < a->n_records; i++)
+        if (a->records[i].kind == SPOOL_ATTACHMENT)
+            a->records[i].event_id = a->id;
+}

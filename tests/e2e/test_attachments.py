@@ -1,0 +1,340 @@
+"""Attachments (protocol §3.1, §3.3, §2.5, §10.4 test_attachments): stored with, before and after their event, listed, handed out safely, limited, counted,
+and gone when retention or somebody says so."""
+import gzip
+import hashlib
+import os
+import signal
+import time
+import uuid
+
+import pytest
+
+import wire
+from client import Api, accepted
+from server import ADMIN
+from test_outcomes import totals, wait_totals
+from waiting import until
+
+
+def attachments(project, event=None):
+    path = f"{project.path}/events/{event}/attachments" if event else f"{project.path}/attachments"
+    return project.api.read(path, params={"per_page": 100})["items"]
+
+
+def wait_attachments(project, n, event=None):
+    return until(lambda: (found := attachments(project, event)) and len(found) >= n and found, lambda: f"{attachments(project, event)}: {n} wanted", 20)
+
+
+def download(project, row, **more):
+    return project.api.get(f"{project.path}/attachments/{row['id']}/download", **more)
+
+
+def files(picket, project=None):
+    """What lies in the store: {path: size}."""
+    root = picket.directory.join("data", "attachments")
+    return {os.path.join(base, name): os.path.getsize(os.path.join(base, name)) for base, _, names in os.walk(root) for name in names
+            if "holds" not in base and (project is None or f"/{project.id}/" in base)}
+
+
+def age(picket, project, days):
+    """Rows, files and holds as if all of it had happened so many days ago."""
+    picket.sql("UPDATE attachments SET id = overlay(uuid7_floor(now() - make_interval(days => %s))::text PLACING substr(id::text, 15) FROM 15)::uuid "
+               "WHERE project_id = %s", days, project.id)
+    for path in files(picket, project):
+        os.utime(path, (time.time() - days * 86400,) * 2)
+
+
+# ---- what comes in
+
+@pytest.mark.parametrize("order", ["with", "before", "after"])
+def test_with_before_and_after_its_event(project, order):
+    """§10.4 test_attachments: mixed with events; §3.1: separate envelopes with the same event_id."""
+    event, content = wire.error_event(), b"line\nline\0\xff\n" * 50
+    attached = wire.item("attachment", content, filename="log.txt", content_type="text/plain")
+    header = {"event_id": event["event_id"]}
+    if order == "with":
+        bodies = [wire.envelope(header, wire.item("event", event), attached)]
+    else:
+        bodies = [wire.envelope(header, wire.item("event", event)), wire.envelope(header, attached)]
+        bodies = bodies if order == "after" else bodies[::-1]
+    for body in bodies:
+        assert accepted(project.post(body)) == event["event_id"]
+    detail = project.find(event["event_id"])
+    row, = wait_attachments(project, 1)
+    until(lambda: attachments(project)[0]["issue_id"] == detail["issue_id"], "the event is not linked")
+    row, = attachments(project)
+    assert (row["name"], row["content_type"], row["attachment_type"], row["size"]) == ("log.txt", "text/plain", "event.attachment", len(content))
+    assert row["sha256"] == hashlib.sha256(content).hexdigest() and row["event_row_id"] == detail["id"]
+    assert attachments(project, detail["id"]) == attachments(project, event["event_id"]) == [row]
+    assert project.api.read(f"{project.path}/attachments/{row['id']}") == row
+    answer = download(project, row)
+    assert (answer.status_code, answer.content) == (200, content)
+
+
+def test_several_of_one_name(project, picket):
+    """§10.4 test_attachments: several files with the same name are kept; equal contents lie on the disk once."""
+    event_id = uuid.uuid4().hex
+    contents = [b"one", b"two", b"two", b""]
+    accepted(project.post(wire.envelope({"event_id": event_id}, *(wire.item("attachment", c, filename="same.txt") for c in contents))))
+    rows = wait_attachments(project, 4, event_id)
+    assert sorted(download(project, row).content for row in rows) == sorted(contents) and {row["name"] for row in rows} == {"same.txt"}
+    assert sorted(files(picket, project).values()) == [0, 3, 3]
+    wait_totals(project, {("attachment_item", "accepted", ""): 4, ("attachment", "accepted", ""): 9})
+
+
+@pytest.mark.parametrize("header, name, content_type, kind", [
+    ({}, "", None, "event.attachment"),
+    ({"filename": "view-hierarchy.json", "content_type": "application/json", "attachment_type": "event.view_hierarchy"},
+     "view-hierarchy.json", "application/json", "event.view_hierarchy"),
+    ({"filename": "crash.apple", "attachment_type": "event.applecrashreport"}, "crash.apple", None, "event.applecrashreport"),
+    ({"filename": "Bericht \u00fc\U0001f600.txt", "content_type": "text/plain; charset=utf-8"}, "Bericht \u00fc\U0001f600.txt", "text/plain; charset=utf-8", "event.attachment"),
+    ({"filename": "a\x00b\r\nX-Evil: 1", "content_type": "text/html\r\nX-Evil: 1"}, "a\ufffdb__X-Evil: 1", None, "event.attachment"),
+    ({"filename": "n" * 999, "content_type": "x/" + "y" * 999, "attachment_type": "t" * 999}, "n" * 255, None, "event.attachment"),
+    ({"filename": 7, "content_type": ["text/plain"], "attachment_type": None}, "", None, "event.attachment"),
+    ({"filename": "x", "content_type": "nonsense"}, "x", None, "event.attachment"),
+])
+def test_what_headers_say(project, header, name, content_type, kind):
+    """§3.1: view hierarchies, Apple crash reports and what careless SDKs send."""
+    accepted(project.post(wire.envelope({}, wire.item("attachment", b"{}", **header))))
+    row, = wait_attachments(project, 1)
+    assert (row["name"], row["content_type"], row["attachment_type"]) == (name, content_type, kind)
+    assert row["event_id"] and row["issue_id"] is None and row["event_row_id"] is None
+
+
+def test_form_data(project):
+    """§3.3: the fields of a form, kept as they came."""
+    fields = [["a", "b"], ["sentry[release]", "1.0"]]
+    accepted(project.post(wire.envelope({}, wire.item("form_data", fields))))
+    row, = wait_attachments(project, 1)
+    assert (row["name"], row["attachment_type"]) == ("form_data.json", "form_data") and download(project, row).json() == fields
+    assert project.post(wire.envelope({}, wire.item("form_data", b"{ no JSON"))).status_code == 400
+
+
+@pytest.mark.parametrize("kind, header, reason", [
+    ("reference", {"content_type": "application/vnd.sentry.attachment-ref+json"}, ("invalid", "invalid_placeholder_attachment")),
+    ("trace", {"content_type": "application/vnd.sentry.trace-attachment", "meta_length": 2}, ("filtered", "not_stored")),
+    ("transaction", {}, ("invalid", "transaction_attachment")),
+])
+def test_not_stored_but_accepted(project, kind, header, reason):
+    """§1.6 step 3, §3.2, §3.1: 200, and counted with a reason."""
+    items = [wire.item("transaction", {"type": "transaction"})] if kind == "transaction" else []
+    assert project.post(wire.envelope({}, *items, wire.item("attachment", b'{"location":"/x"}', **header))).status_code == 200
+    until(lambda: totals(project).get(("attachment_item", *reason)) == 1, lambda: totals(project))
+    assert totals(project)[("attachment", *reason)] == 17 and attachments(project) == []
+
+
+# ---- limits (§2.5)
+
+@pytest.fixture(scope="module")
+def small(cluster):
+    import server
+    picket = server.Picket(server.Directory(), DATABASE_URL=cluster.new_database(), CREATE_SUPERUSER=":".join(ADMIN), MAX_ATTACHMENT_BYTES="10000",
+                           MAX_ATTACHMENTS_BYTES="25000", MAX_ATTACHMENTS=5)
+    try:
+        yield picket.start()
+    finally:
+        picket.end()
+
+
+@pytest.mark.parametrize("sizes, kept", [
+    ([10000], 1), ([10001], 0), ([10000, 10001], 1),
+    ([10000, 10000, 5000], 3), ([10000, 10000, 5001], 2),
+    ([1] * 5, 5), ([1] * 6, 5),
+])
+def test_at_the_limit_and_beyond(small, sizes, kept):
+    """One, all of an envelope, and their number, at limit and limit + 1. What is beyond is dropped and counted; its siblings live."""
+    project = small.new_project()
+    event = wire.error_event()
+    answer = project.post(wire.envelope({"event_id": event["event_id"]}, *(wire.item("attachment", os.urandom(n)) for n in sizes)))
+    assert answer.status_code == (200 if kept else 413)
+    if not kept:
+        assert project.post(wire.envelope({}, wire.item("event", event), *(wire.item("attachment", os.urandom(n)) for n in sizes))).status_code == 200
+        assert project.find(event["event_id"])
+        until(lambda: totals(project).get(("attachment_item", "invalid", "too_large:attachment")) == 1, lambda: totals(project))
+        return
+    wait_attachments(project, kept)
+    lost = len(sizes) - kept
+    until(lambda: sum(n for (category, outcome, _), n in totals(project).items() if (category, outcome) == ("attachment_item", "invalid")) == lost,
+          lambda: totals(project))
+    assert sum(n for (category, _, _), n in totals(project).items() if category == "attachment") == sum(sizes)
+
+
+def test_quota_of_bytes(make_picket):
+    """First accepted, then 429 with the header that asks for no more (§10.4 test_attachments); other projects and errors go on."""
+    picket = make_picket(ATTACHMENTS_PROJECT_MAX_BYTES="100000", ATTACHMENTS_MAX_BYTES="150000").start()
+    project, other = picket.new_project(), picket.new_project()
+
+    def send(to, *more):
+        return to.post(wire.envelope({}, *more, wire.item("attachment", os.urandom(10000))))
+    for _ in range(10):
+        assert send(project).status_code == 200
+    answer = send(project)
+    assert answer.status_code == 429 and int(answer.headers["Retry-After"]) > 0
+    assert answer.headers["X-Sentry-Rate-Limits"] == "600:attachment;attachment_item:project:attachment_quota"
+    event = wire.error_event()
+    answer = send(project, wire.item("event", event))
+    assert answer.status_code == 200 and "attachment" in answer.headers["X-Sentry-Rate-Limits"]
+    assert project.find(event["event_id"])
+    statuses = [send(other).status_code for _ in range(10)]
+    assert 200 in statuses and 429 in statuses, "all together have a bound, too"
+    until(lambda: totals(project).get(("attachment_item", "rate_limited", "attachment_quota")) == 1, lambda: totals(project))
+    assert totals(project)[("default", "rate_limited", "attachment_quota")] == 1, "refused as a whole"
+
+
+def test_no_room_on_the_disk(make_picket):
+    """503 with Retry-After when nothing else is in the envelope; never a silent drop."""
+    picket = make_picket(ATTACHMENTS_FREE_FLOOR_BYTES="1000G").start()
+    project = picket.new_project()
+    answer = project.post(wire.envelope({}, wire.item("attachment", b"x")))
+    assert answer.status_code == 503 and answer.headers["Retry-After"]
+    event = wire.error_event()
+    accepted(project.post(wire.envelope({}, wire.item("event", event), wire.item("attachment", b"y"))))
+    assert project.find(event["event_id"])
+    until(lambda: totals(project).get(("attachment_item", "rate_limited", "attachments_full")) == 1, lambda: totals(project))
+
+
+# ---- what goes out
+
+@pytest.mark.parametrize("name, sent, answered, disposition", [
+    ("a.html", "text/html", "application/octet-stream", 'attachment; filename="a.html"'),
+    ("a.svg", "image/svg+xml", "application/octet-stream", 'attachment; filename="a.svg"'),
+    ("a.png", "IMAGE/PNG", "image/png", 'attachment; filename="a.png"'),
+    ("a.txt", "text/plain; charset=latin-1", "text/plain; charset=utf-8", 'attachment; filename="a.txt"'),
+    ("a.js", "text/javascript", "application/octet-stream", 'attachment; filename="a.js"'),
+    ("../../etc/passwd", "", "application/octet-stream", 'attachment; filename="passwd"'),
+    ("C:\\temp\\x y.dmp", "", "application/octet-stream", 'attachment; filename="x y.dmp"'),
+    ('a"; filename=evil.exe', "", "application/octet-stream", "attachment; filename=\"a__ filename_evil.exe\"; filename*=UTF-8''a%22%3B%20filename%3Devil.exe"),
+    ("\u00fc.txt", "", "application/octet-stream", "attachment; filename=\"_.txt\"; filename*=UTF-8''%C3%BC.txt"),
+    ("", "", "application/octet-stream", 'attachment; filename="attachment"'),
+    ("...", "", "application/octet-stream", 'attachment; filename="attachment"'),
+])
+def test_handed_out_safely(project, name, sent, answered, disposition):
+    accepted(project.post(wire.envelope({}, wire.item("attachment", b"<script>alert(1)</script>", filename=name, content_type=sent))))
+    row, = wait_attachments(project, 1)
+    answer = download(project, row)
+    assert answer.status_code == 200 and answer.content == b"<script>alert(1)</script>"
+    assert (answer.headers["Content-Type"], answer.headers["Content-Disposition"]) == (answered, disposition)
+    assert answer.headers["X-Content-Type-Options"] == "nosniff" and answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Content-Security-Policy"].startswith("sandbox")
+
+
+def test_large_and_cut_downloads(picket, project):
+    """Many parts; a client that goes away in the middle; HEAD; what was compressed on its way."""
+    content = os.urandom(5 << 20)
+    body = wire.envelope({}, wire.item("attachment", content, filename="dump"))
+    accepted(project.post(gzip.compress(body, 1), headers={"Content-Encoding": "gzip"}))
+    row, = wait_attachments(project, 1)
+    path = f"{project.path}/attachments/{row['id']}/download"
+    headers = [("Authorization", f"Bearer {picket.token}")]
+    for _ in range(5):
+        with wire.Connection(picket.port) as connection:
+            connection.send(wire.request("GET", path, headers))
+            assert connection.socket.recv(1000)
+    answer = download(project, row)
+    assert answer.content == content and int(answer.headers["Content-Length"]) == len(content)
+    head = project.api.request("HEAD", path)
+    assert head.status_code == 200 and head.content == b"" and int(head.headers["Content-Length"]) == len(content)
+
+
+def test_of_nobody_and_of_another_project(project, picket):
+    accepted(project.post(wire.envelope({}, wire.item("attachment", b"mine"))))
+    row, = wait_attachments(project, 1)
+    other = picket.new_project()
+    for path in ("", "/download"):
+        assert Api(picket.url).get(f"{project.path}/attachments/{row['id']}{path}").status_code == 401
+        assert other.api.get(f"{other.path}/attachments/{row['id']}{path}").status_code == 404
+        assert project.api.get(f"{project.path}/attachments/nothing{path}").status_code == 404
+    assert other.api.delete(f"{other.path}/attachments/{row['id']}").status_code == 404
+    assert attachments(other) == [] and attachments(other, row["event_id"]) == []
+    assert project.api.get("/api/projects/99999999/attachments").status_code == 404
+    assert project.api.get(f"{project.path}/events/nothing/attachments").status_code == 400
+    assert download(project, row).content == b"mine"
+
+
+def test_pages(project):
+    for i in range(5):
+        accepted(project.post(wire.envelope({}, wire.item("attachment", b"%d" % i, filename=f"No. {i}"))))
+        wait_attachments(project, i + 1)
+    page = project.api.read(project.path + "/attachments", params={"per_page": 2, "page": 2})
+    assert [item["name"] for item in page["items"]] == ["No. 2", "No. 1"] and (page["total_count"], page["total_pages"]) == (5, 3)
+
+
+# ---- what goes
+
+def test_deleted_aged_and_swept(make_picket):
+    """A row that is deleted or too old loses its file, unless another row names it; what is younger than the spool's oldest record stays."""
+    picket = make_picket(RETENTION_DAYS=90).start()
+    project, gone = picket.new_project(), picket.new_project()
+    for content in (b"deleted", b"shared", b"kept"):
+        accepted(project.post(wire.envelope({}, wire.item("attachment", content, filename=content.decode()))))
+    accepted(project.post(wire.envelope({}, wire.item("attachment", b"shared", filename="shared too"))))
+    accepted(gone.post(wire.envelope({}, wire.item("attachment", b"of a project that goes"))))
+    rows = {row["name"]: row for row in wait_attachments(project, 4)}
+    wait_attachments(gone, 1)
+    for name in ("deleted", "shared"):
+        assert project.api.delete(f"{project.path}/attachments/{rows[name]['id']}").status_code == 204
+    assert download(project, rows["deleted"]).status_code == 404
+    picket.command("retention", "run")
+    assert len(files(picket)) == 4, "too young to be judged by rows alone"
+    for each in (project, gone):
+        for path in files(picket, each):
+            os.utime(path, (time.time() - 7200,) * 2)
+    picket.sql("DELETE FROM projects WHERE id = %s", gone.id)
+    left = picket.command("retention", "run", "--dry-run")
+    assert "would free 2 files of 29 bytes" in left and len(files(picket)) == 4
+    assert "freed 2 files of 29 bytes" in picket.command("retention", "run")
+    assert sorted(files(picket).values()) == [4, 6] and {row["name"] for row in attachments(project)} == {"kept", "shared too"}
+    age(picket, project, 100)
+    assert "dropped 2 attachments of 10 bytes; freed 2 files of 10 bytes" in picket.command("retention", "run")
+    assert files(picket) == {} and attachments(project) == []
+
+
+def test_put_again_while_unnamed(make_picket):
+    """An old file that no row names is as young as its last put."""
+    picket = make_picket().start()
+    project = picket.new_project()
+    body = wire.envelope({}, wire.item("attachment", b"again"))
+    accepted(project.post(body))
+    row, = wait_attachments(project, 1)
+    project.api.delete(f"{project.path}/attachments/{row['id']}")
+    for path in files(picket):
+        os.utime(path, (time.time() - 864000,) * 2)
+    accepted(project.post(body))
+    assert "freed" not in picket.command("retention", "run")
+    row, = wait_attachments(project, 1)
+    assert download(project, row).content == b"again"
+
+
+def test_acknowledged_and_killed(make_picket):
+    """kill -9: whatever was acknowledged is there, byte for byte; and nothing is counted twice."""
+    picket = make_picket().start()
+    project = picket.new_project()
+    contents = [os.urandom(size) for size in (0, 1, 1000, 100000, 700000)] * 4
+    for i, content in enumerate(contents):
+        accepted(project.post(wire.envelope({}, wire.item("attachment", content, filename=str(i)))))
+    picket.process.send_signal(signal.SIGKILL)
+    picket.process.wait()
+    picket.kill()
+    picket.start()
+    rows = wait_attachments(project, len(contents))
+    assert sorted(int(row["name"]) for row in rows) == list(range(len(contents)))
+    for row in rows:
+        assert download(project, row).content == contents[int(row["name"])]
+    wait_totals(project, {("attachment_item", "accepted", ""): 20, ("attachment", "accepted", ""): sum(map(len, contents))})
+
+
+def test_of_erased_persons(make_picket):
+    """What came with the events of somebody who is erased goes with them; the file when it is older than what may yet be digested."""
+    picket = make_picket().start()
+    project = picket.new_project()
+    for name in ("jane", "joe"):
+        event = wire.error_event(user={"email": f"{name}@example.com"})
+        accepted(project.post(wire.envelope({"event_id": event["event_id"]}, wire.item("event", event), wire.item("attachment", name.encode(), filename=name))))
+        project.find(event["event_id"])
+    wait_attachments(project, 2)
+    picket.command("retention", "erase", "--project", project.id, "--user", "email:jane@example.com")
+    assert [row["name"] for row in attachments(project)] == ["joe"]
+    for path in files(picket):
+        os.utime(path, (time.time() - 7200,) * 2)
+    picket.command("retention", "run")
+    assert list(files(picket).values()) == [3]
