@@ -19,6 +19,7 @@ int cmd_token(const struct config *config, int argc, char **argv);
 int cmd_send(const struct config *config, int argc, char **argv);
 int cmd_dlq(const struct config *config, int argc, char **argv);
 int cmd_status(const struct config *config, int argc, char **argv);
+int cmd_quota(const struct config *config, int argc, char **argv);
 int cmd_retention(const struct config *config, int argc, char **argv);
 
 /* "picket: …" on stderr, with what to do about it; returns EXIT_FAILED. */

@@ -32,6 +32,7 @@
 #include "picket/blob/blob.h"
 #include "picket/digest/digest.h"
 #include "picket/ingest/ingest.h"
+#include "picket/ingest/quota.h"
 #include "privileges.h"
 #include "retain.h"
 #include "version.h"
@@ -71,6 +72,8 @@ struct serve {
     struct work_job count; /* of the blobs */
     struct key_cache *keys;
     struct key_watch *key_watch;
+    struct quota *quota;
+    struct quota_watch *quota_watch;
     struct work_pool *work, *passwords, *files;
     struct throttle *throttle;
     struct ingest *ingest;
@@ -175,12 +178,42 @@ static int open_blobs(struct serve *s)
     return r < 0 ? cmd_fail("the server cannot be started: %s", err_text(r)) : EXIT_OK;
 }
 
+static void on_quotas_changed(void *arg)
+{
+    struct serve *s = arg;
+    if (s->quota_watch) /* else it is about to be opened, and reads them then */
+        quota_watch_changed(s->quota_watch);
+}
+
+/* After the spool, which knows this node. */
+static int open_quotas(struct serve *s, bool away)
+{
+    const struct config *c = s->config;
+    struct quota_watch_config watch = {.quota = s->quota, .loop = &s->loop, .db = s->db, .node = spool_node(s->spool)};
+    for (unsigned i = 0; i < QUOTA_WINDOWS; i++) {
+        watch.installation[i] = (int64_t)c->max_events[i];
+        watch.every_project[i] = (int64_t)c->max_project_events[i];
+    }
+    int r = quota_watch_open(&watch, &s->quota_watch);
+    if (r < 0)
+        return cmd_fail("the server cannot be started: %s", err_text(r));
+    if (!away)
+        quota_watch_prime(s->quota_watch);
+    return EXIT_OK;
+}
+
 static int open_keys(struct serve *s)
 {
     struct db_config db = database_config(s, "picket main", 1, QUERY_MS);
     int r = db_open(&s->loop, &db, &s->db);
-    struct key_watch_config watch = {
-        .cache = s->keys, .loop = &s->loop, .db = s->db, .conninfo = s->conninfo, .work = s->work, .copy_path = buf_cstr(&s->key_copy)};
+    struct key_watch_config watch = {.cache = s->keys,
+                                     .loop = &s->loop,
+                                     .db = s->db,
+                                     .conninfo = s->conninfo,
+                                     .work = s->work,
+                                     .copy_path = buf_cstr(&s->key_copy),
+                                     .quotas_changed = on_quotas_changed,
+                                     .quotas_arg = s};
     if (r == 0)
         r = key_watch_open(&watch, &s->key_watch);
     return r < 0 ? cmd_fail("the key cache cannot be opened: %s", err_text(r)) : EXIT_OK;
@@ -225,6 +258,7 @@ static int open_http(struct serve *s)
     struct ingest_config ingest = {.public_url = c->public_url,
                                    .spool = s->spool,
                                    .keys = s->keys,
+                                   .quota = s->quota,
                                    .threads = (unsigned)c->http_threads,
                                    .envelope_max_bytes = c->max_envelope_bytes,
                                    .event_max_bytes = c->max_event_bytes,
@@ -372,6 +406,7 @@ static int open_all(struct serve *s)
         r = work_pool_open(FILE_THREADS, (unsigned)s->config->max_connections, &s->files);
     if (r == 0)
         r = key_cache_open(&s->keys);
+    s->quota = quota_new();
     if (r < 0)
         return cmd_fail("the server cannot be started: %s", err_text(r));
     buf_printf(&s->key_copy, "%s/keys", s->config->spool_dir);
@@ -392,6 +427,8 @@ static int open_all(struct serve *s)
         code = open_spool(s);
     if (code == EXIT_OK)
         code = open_blobs(s);
+    if (code == EXIT_OK)
+        code = open_quotas(s, away);
     if (code == EXIT_OK)
         code = away ? open_later(s) : open_digest(s);
     if (code == EXIT_OK)
@@ -420,6 +457,12 @@ static void close_database(struct serve *s)
         wait_until(s, &closed);
     }
     closed = false;
+    if (s->quota_watch) {
+        quota_watch_settle(s->quota_watch);
+        quota_watch_close(TAKE_PTR(s->quota_watch), on_closed, &closed);
+        wait_until(s, &closed);
+    }
+    closed = false;
     retain_close(&s->retain, on_closed, &closed);
     wait_until(s, &closed);
     closed = false;
@@ -428,6 +471,7 @@ static void close_database(struct serve *s)
         wait_until(s, &closed);
     }
     key_cache_free(s->keys);
+    quota_free(s->quota);
 }
 
 /* A further signal changes nothing: stopping is under way and ends by itself. Closing a watcher restores the signal's default action, so this

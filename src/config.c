@@ -14,7 +14,7 @@
 #include "picket/base/error.h"
 
 enum kind { TEXT, SECRET, NUMBER, BYTES, FLAG, URL, LEVEL, NETWORKS };
-enum { SECRET_MAX = 4096, THREADS_CHOSEN_MAX = 8 };
+enum { SECRET_MAX = 4096, THREADS_CHOSEN_MAX = 8, EVENTS_MAX = 1000000000 };
 
 struct row {
     const char *name;
@@ -85,6 +85,12 @@ static const struct row rows[] = {
      "attachments of one project; beyond it new ones get 429; 0: no bound of its own"},
     {"ATTACHMENTS_FREE_FLOOR_BYTES", BYTES, FIELD(attachments_free_floor_bytes), "1G", 0, 1024 * G,
      "free disk space that attachments leave alone; below it new ones get 503"},
+    {"MAX_EVENTS_PER_MINUTE", NUMBER, FIELD(max_events[0]), "0", 0, EVENTS_MAX,
+     "events of the whole installation in any minute; beyond it 429; 0, here and below: no limit. picket quota set says more"},
+    {"MAX_EVENTS_PER_HOUR", NUMBER, FIELD(max_events[1]), "0", 0, EVENTS_MAX, "the same in any hour"},
+    {"MAX_EVENTS_PER_PROJECT_PER_MINUTE", NUMBER, FIELD(max_project_events[0]), "0", 0, EVENTS_MAX,
+     "events of a project in any minute, where its own quota says nothing"},
+    {"MAX_EVENTS_PER_PROJECT_PER_HOUR", NUMBER, FIELD(max_project_events[1]), "0", 0, EVENTS_MAX, "the same in any hour"},
     {"RETENTION_DAYS", NUMBER, FIELD(retention_days), "90", 1, 36500, "how long events are kept where their project says nothing"},
     {"RETENTION_EVENTS_PER_ISSUE", NUMBER, FIELD(retention_events_per_issue), "10000", 0, 1000000000,
      "events kept of an issue, its oldest and newest among them, where its project says nothing; 0: all"},
@@ -409,10 +415,6 @@ void config_find_ignored(char *(*getenv_fn)(const char *name), void (*tell)(cons
     } ignored[] = {
         {"DATABASE_MIN_CONNECTIONS", "connections are opened as they are needed"},
         {"DATABASE_MAX_LIFETIME_SECS", "a connection lives until it is unused or lost"},
-        {"MAX_EVENTS_PER_MINUTE", "there are no quotas yet: every event is taken"},
-        {"MAX_EVENTS_PER_HOUR", "there are no quotas yet: every event is taken"},
-        {"MAX_EVENTS_PER_PROJECT_PER_MINUTE", "there are no quotas yet: every event is taken"},
-        {"MAX_EVENTS_PER_PROJECT_PER_HOUR", "there are no quotas yet: every event is taken"},
         {"SESSION_SECRET_KEY", "sessions are random numbers that the database knows: there is no key"},
         {"RUSTRAK_BOOTSTRAP_TOKEN", "picket token add makes tokens"},
         {"SMTP_HOST", "there are no alerts yet"},

@@ -38,6 +38,7 @@ static const struct command commands[] = {
     {"user", "add, list, or change the password of users", cmd_user},
     {"project", "add or list projects, rotate a project's key", cmd_project},
     {"token", "add, list or revoke API tokens", cmd_token},
+    {"quota", "list or set how much projects and keys may bring", cmd_quota},
     {"send", "send a sample event, or a file, to a DSN", cmd_send},
     {"retention", "drop events that are too old or too many, now", cmd_retention},
     {"status", "what the server does and what lies in its database", cmd_status},

@@ -3,7 +3,9 @@ WITH choice AS (
     SELECT s.slug FROM (SELECT $2::text AS slug, 0 AS n UNION ALL SELECT $2 || '-' || i, i FROM generate_series(1, 1000) i) s
      WHERE NOT EXISTS (SELECT FROM projects p WHERE p.slug = s.slug) ORDER BY s.n LIMIT 1),
 made AS (
-    INSERT INTO projects (name, slug) SELECT $1::text, slug FROM choice RETURNING id, name, slug, created_at, updated_at),
+    INSERT INTO projects (name, slug) SELECT $1::text, slug FROM choice RETURNING *),
 keyed AS (
     INSERT INTO project_keys (project_id, public_key) SELECT id, $3::uuid FROM made RETURNING public_key)
-SELECT m.id, m.name, m.slug, k.public_key, 0::bigint AS stored, 0::bigint AS digested, m.created_at, m.updated_at FROM made m, keyed k
+SELECT m.id, m.name, m.slug, k.public_key, 0::bigint AS stored, 0::bigint AS digested, m.created_at, m.updated_at,
+       m.quotas, m.retention_days, m.retention_events_per_issue
+  FROM made m, keyed k

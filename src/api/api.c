@@ -22,6 +22,9 @@ static const struct http_route routes[] = {
     {HTTP_GET, "/api/projects", HTTP_USER, HTTP_NO_BODY, project_list},
     {HTTP_POST, "/api/projects", HTTP_USER, HTTP_JSON_BODY, project_create},
     {HTTP_GET, "/api/projects/{project}", HTTP_USER, HTTP_NO_BODY, project_show},
+    {HTTP_PATCH, "/api/projects/{project}", HTTP_USER, HTTP_JSON_BODY, project_change},
+    {HTTP_GET, "/api/projects/{project}/keys", HTTP_USER, HTTP_NO_BODY, key_list},
+    {HTTP_PATCH, "/api/projects/{project}/keys/{key}", HTTP_USER, HTTP_JSON_BODY, key_change},
     {HTTP_GET, "/api/projects/{project}/issues", HTTP_USER, HTTP_NO_BODY, issue_list},
     {HTTP_GET, "/api/projects/{project}/issues/{issue}", HTTP_USER, HTTP_NO_BODY, issue_show},
     {HTTP_PATCH, "/api/projects/{project}/issues/{issue}", HTTP_USER, HTTP_JSON_BODY, issue_change},
@@ -49,6 +52,8 @@ static const struct http_route routes[] = {
     {HTTP_DELETE, "/api/dead-letters/{letter}", HTTP_ADMIN, HTTP_NO_BODY, dead_letter_drop},
     {HTTP_GET, "/api/dead-letters/{letter}/payload", HTTP_ADMIN, HTTP_NO_BODY, dead_letter_payload},
     {HTTP_POST, "/api/dead-letters/{letter}/retry", HTTP_ADMIN, HTTP_NO_BODY, dead_letter_retry},
+    {HTTP_GET, "/api/installation", HTTP_ADMIN, HTTP_NO_BODY, installation_show},
+    {HTTP_PATCH, "/api/installation", HTTP_ADMIN, HTTP_JSON_BODY, installation_change},
     {HTTP_GET, "/api/status", HTTP_PUBLIC, HTTP_NO_BODY, status_show},
 };
 
@@ -209,6 +214,18 @@ bool api_body_str(struct http_call *call, const char *name, struct str *ret)
         return json_str(v, &call->arena, ret);
     const char *why = is_text ? "must not contain U+0000" : "must be a string";
     http_answer_error(call, -ERR_INVALID, arena_printf(&call->arena, "%s %s", name, why));
+    return false;
+}
+
+bool api_body_number(struct http_call *call, const char *name, int64_t max, int64_t *ret)
+{
+    const struct json *v = json_get(json_root(call->body), str_from(name));
+    *ret = -1;
+    if (json_type(v) == JSON_NONE || json_type(v) == JSON_NULL)
+        return true;
+    if (json_i64(v, ret) && *ret >= 0 && *ret <= max)
+        return true;
+    http_answer_error(call, -ERR_INVALID, arena_printf(&call->arena, "%s must be a whole number from 0 to %lld", name, (long long)max));
     return false;
 }
 

@@ -55,6 +55,12 @@ MUST_CHECK bool api_page_read(struct http_call *call, struct api_page *ret);
 MUST_CHECK bool api_window_read(struct http_call *call, struct api_window *ret);
 /* One of `allowed` (NULL-terminated), the first when the parameter is absent; the index in *ret. */
 MUST_CHECK bool api_choice(struct http_call *call, const char *name, const char *const *allowed, unsigned *ret);
+/* An integer between the bounds. *ret is -1 for an absent or null member. */
+MUST_CHECK bool api_body_number(struct http_call *call, const char *name, int64_t max, int64_t *ret);
+/* "quotas" of a JSON body, checked, as text in the call's arena; p == NULL for an absent or null member (quotas.c). */
+MUST_CHECK bool api_body_quotas(struct http_call *call, struct str *ret);
+void api_bind_text_or_null(struct db_query *q, struct str s); /* null: p == NULL */
+
 extern const char *const api_orders[]; /* desc, asc */
 enum { API_DESC, API_ASC };
 
@@ -73,12 +79,14 @@ void api_put_time(struct json_writer *w, struct str key, const struct db_rows *r
 void api_put_text(struct json_writer *w, struct str key, const struct db_rows *rows, int row, int col);
 
 /* ---- handlers */
-http_handler_fn health_live, health_ready;                           /* health.c: R1, R2 */
-http_handler_fn login_register, login_login, login_logout, login_me; /* login.c: R3 – R6 */
-http_handler_fn project_list, project_create, project_show;          /* projects.c: R7 – R9 */
-http_handler_fn issue_list, issue_show, issue_change;                /* issues.c: R12 – R14 */
-http_handler_fn event_list, event_show, event_raw;                   /* events.c: R16, R17, the raw payload */
-http_handler_fn token_list, token_create, token_delete;              /* tokens.c: R18 – R20 */
+http_handler_fn health_live, health_ready;                                  /* health.c: R1, R2 */
+http_handler_fn login_register, login_login, login_logout, login_me;        /* login.c: R3 – R6 */
+http_handler_fn project_list, project_create, project_show, project_change; /* projects.c: R7 – R10 */
+http_handler_fn key_list, key_change;                                       /* keys.c */
+http_handler_fn installation_show, installation_change;                     /* quotas.c */
+http_handler_fn issue_list, issue_show, issue_change;                       /* issues.c: R12 – R14 */
+http_handler_fn event_list, event_show, event_raw;                          /* events.c: R16, R17, the raw payload */
+http_handler_fn token_list, token_create, token_delete;                     /* tokens.c: R18 – R20 */
 http_handler_fn dead_letter_list, dead_letter_show, dead_letter_payload, dead_letter_retry, dead_letter_drop;       /* dead_letters.c */
 http_handler_fn outcome_summary, outcome_cases;                                                                     /* outcomes.c */
 http_handler_fn session_health;                                                                                     /* sessions.c */

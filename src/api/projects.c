@@ -1,4 +1,4 @@
-/* projects.c: R7 – R9 (contract §1.11). DSNs are made from PUBLIC_URL. */
+/* projects.c: R7 – R10 (contract §1.11). DSNs are made from PUBLIC_URL. */
 #include "internal.h"
 
 #include "picket/api/slug.h"
@@ -6,8 +6,8 @@
 
 enum { NAME_MAX_BYTES = 255 };
 
-/* Columns from `col`: id, name, slug, public_key, stored, digested, created_at, updated_at. */
-static void put_project(struct json_writer *w, const struct http_call *call, const struct db_rows *rows, int row, int col)
+/* Members of the object. Columns from `col`: id, name, slug, public_key, stored, digested, created_at, updated_at. */
+static void put_fields(struct json_writer *w, const struct http_call *call, const struct db_rows *rows, int row, int col)
 {
     AUTO_BUF struct buf dsn = {0};
     struct id128 key = {{0}};
@@ -17,7 +17,6 @@ static void put_project(struct json_writer *w, const struct http_call *call, con
     if (dsn_format(&dsn, str_from(api_of(call)->config.public_url), &key, (uint64_t)id) < 0)
         buf_clear(&dsn);
     struct id128 shown = id_conforming(&key); /* keys may be any 128 bits; the client takes conforming UUIDs only (contract §7.2) */
-    json_begin_object(w);
     json_field_i64(w, STR("id"), id);
     json_field_str(w, STR("name"), db_text(rows, row, col + 1));
     json_field_str(w, STR("slug"), db_text(rows, row, col + 2));
@@ -27,15 +26,36 @@ static void put_project(struct json_writer *w, const struct http_call *call, con
     json_field_i64(w, STR("digested_event_count"), db_i64(rows, row, col + 5));
     json_field_time(w, STR("created_at"), db_time(rows, row, col + 6));
     json_field_time(w, STR("updated_at"), db_time(rows, row, col + 7));
+}
+
+static void put_project(struct json_writer *w, const struct http_call *call, const struct db_rows *rows, int row, int col)
+{
+    json_begin_object(w);
+    put_fields(w, call, rows, row, col);
     json_end_object(w);
 }
 
-static void answer_project(struct http_call *call, int status, const struct db_rows *rows)
+static void put_number(struct json_writer *w, struct str key, const struct db_rows *rows, int col)
+{
+    if (db_is_null(rows, 0, col))
+        json_field_null(w, key);
+    else
+        json_field_i64(w, key, db_i64(rows, 0, col));
+}
+
+/* The project with its settings: further columns quotas, retention_days, retention_events_per_issue; null: as the installation has it. */
+static void answer_settings(struct http_call *call, int status, const struct db_rows *rows)
 {
     AUTO_BUF struct buf out = {0};
     struct json_writer w;
     json_writer_init(&w, &out);
-    put_project(&w, call, rows, 0, 0);
+    json_begin_object(&w);
+    put_fields(&w, call, rows, 0, 0);
+    json_key(&w, STR("quotas"));
+    json_put_raw(&w, db_text(rows, 0, 8));
+    put_number(&w, STR("retention_days"), rows, 9);
+    put_number(&w, STR("retention_events_per_issue"), rows, 10);
+    json_end_object(&w);
     http_answer_json(call, status, &out);
 }
 
@@ -101,11 +121,10 @@ static void create_dispose(void *memory)
     db_cancel(&((struct project_create *)memory)->query);
 }
 
-static void conflict(const struct project_create *op)
+static void conflict(struct http_call *call, const struct db_query *q, struct str name)
 {
-    struct http_call *call = op->call;
-    bool by_name = str_eq(str_from(op->query.constraint), STR("projects_name_key"));
-    struct str detail = by_name ? arena_printf(&call->arena, "Project with name '%.*s' already exists", STR_ARG(op->name))
+    bool by_name = str_eq(str_from(q->constraint), STR("projects_name_key"));
+    struct str detail = by_name ? arena_printf(&call->arena, "Project with name '%.*s' already exists", STR_ARG(name))
                                 : STR("a project with that slug was created at the same time: try again");
     http_answer_error(call, -ERR_DB_CONFLICT, detail);
 }
@@ -114,20 +133,18 @@ static void created(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct project_create *op = container_of(q, struct project_create, query);
     if (r == -ERR_DB_CONFLICT)
-        conflict(op);
+        conflict(op->call, q, op->name);
     else if (api_failed(op->call, r))
         return;
     else if (db_count(rows) == 0)
         http_answer_error(op->call, -ERR_DB_CONFLICT, STR("too many projects have that slug: choose another one"));
     else
-        answer_project(op->call, 201, rows);
+        answer_settings(op->call, 201, rows);
 }
 
 /* False: answered. */
-static bool read_name(struct http_call *call, struct str *ret)
+static bool check_name(struct http_call *call, struct str *ret)
 {
-    if (!api_body_str(call, "name", ret))
-        return false;
     *ret = str_trim(*ret);
     if (ret->n == 0)
         api_refuse(call, "Name cannot be empty");
@@ -145,7 +162,7 @@ void project_create(struct http_call *call)
     AUTO_BUF struct buf slug = {0};
     op->call = call;
     db_query_init(&op->query, STMT_PROJECT_INSERT, created);
-    if (!read_name(call, &op->name) || !api_body_str(call, "slug", &wanted))
+    if (!api_body_str(call, "name", &op->name) || !check_name(call, &op->name) || !api_body_str(call, "slug", &wanted))
         return;
     if (slug_make(&slug, str_trim(wanted).n ? wanted : op->name) < 0) {
         api_refuse(call, "Cannot generate valid slug from name");
@@ -168,7 +185,7 @@ static void shown(struct db_query *q, int r, const struct db_rows *rows)
     if (db_count(rows) == 0)
         api_no_project(call);
     else
-        answer_project(call, 200, rows);
+        answer_settings(call, 200, rows);
 }
 
 void project_show(struct http_call *call)
@@ -178,5 +195,49 @@ void project_show(struct http_call *call)
         return;
     struct api_op *op = api_op_new(call, STMT_PROJECT_SHOW, shown);
     db_bind_i32(&op->query, id);
+    api_op_submit(op);
+}
+
+/* ---- R10, and what else a project can be told */
+
+enum { DAYS_MAX = 36500 };
+
+static void changed(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct http_call *call = api_op_of(q)->call;
+    struct str name;
+    if (r == -ERR_DB_CONFLICT && api_body_str(call, "name", &name))
+        conflict(call, q, str_trim(name));
+    else if (api_failed(call, r))
+        return;
+    else if (db_count(rows) == 0)
+        api_no_project(call);
+    else
+        answer_settings(call, 200, rows);
+}
+
+static void bind_number(struct db_query *q, int64_t v)
+{
+    if (v < 0)
+        db_bind_null(q);
+    else
+        db_bind_i64(q, v);
+}
+
+void project_change(struct http_call *call)
+{
+    int32_t id;
+    struct str name, quotas;
+    int64_t days, per_issue;
+    if (!api_project_id(call, &id) || !api_body_str(call, "name", &name) || (name.p && !check_name(call, &name)) ||
+        !api_body_quotas(call, &quotas) || !api_body_number(call, "retention_days", DAYS_MAX, &days) ||
+        !api_body_number(call, "retention_events_per_issue", INT32_MAX, &per_issue))
+        return;
+    struct api_op *op = api_op_new(call, STMT_PROJECT_CHANGE, changed);
+    db_bind_i32(&op->query, id);
+    api_bind_text_or_null(&op->query, name);
+    api_bind_text_or_null(&op->query, quotas);
+    bind_number(&op->query, days);
+    bind_number(&op->query, per_issue);
     api_op_submit(op);
 }

@@ -324,6 +324,8 @@ struct key_watch {
     struct id128 notified[NOTIFIED_MAX];
     unsigned n_notified; /* more than fit: everything is loaded anew */
     struct copying copying;
+    void (*quotas_changed)(void *arg);
+    void *quotas_arg;
     unsigned open_handles;
     void (*closed)(void *arg);
     void *closed_arg;
@@ -414,8 +416,11 @@ static void on_notified(void *arg, struct str channel, struct str payload)
     (void)channel;
     struct key_watch *w = arg;
     struct id128 key;
-    if (!id_parse(payload, &key))
+    if (!id_parse(payload, &key)) {
+        if (w->quotas_changed && str_eq(payload, STR("quotas")))
+            w->quotas_changed(w->quotas_arg);
         return;
+    }
     forget_unknown(w->cache, &key);
     if (w->n_notified < NOTIFIED_MAX) {
         w->notified[w->n_notified++] = key;
@@ -436,6 +441,8 @@ static void on_connected(void *arg, bool up)
     if (up) {
         w->load_wanted = true;
         ask_next(w);
+        if (w->quotas_changed)
+            w->quotas_changed(w->quotas_arg);
     }
 }
 
@@ -501,6 +508,8 @@ int key_watch_open(const struct key_watch_config *config, struct key_watch **ret
     }
     uv_timer_init(config->loop, &w->retry);
     uv_timer_init(config->loop, &w->copying.timer);
+    w->quotas_changed = config->quotas_changed;
+    w->quotas_arg = config->quotas_arg;
     w->copying.work = config->work;
     w->copying.path = config->copy_path;
     if (w->copying.path)

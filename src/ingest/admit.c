@@ -34,19 +34,30 @@ void admit_done(struct admit *a)
 
 /* ---- what is left out */
 
-static void leave(struct admit *a, const struct item_kind *kind, int reason, size_t bytes)
+static bool are_alike(const struct admit_left *a, const struct admit_left *b)
+{
+    return a->kind == b->kind && a->reason == b->reason && a->quota == b->quota;
+}
+
+void admit_leave(struct admit *a, const struct admit_left *one)
 {
     unsigned i = 0;
-    while (i < a->n_left && (a->left[i].kind != kind || a->left[i].reason != reason))
+    while (i < a->n_left && !are_alike(&a->left[i], one))
         i++;
     if (i == ADMIT_MAX_LEFT)
         i--; /* no envelope has so many kinds and reasons; if one has, the last stands for the rest */
     if (i == a->n_left) {
-        a->left[i] = (struct admit_left){.kind = kind, .reason = reason};
+        a->left[i] = (struct admit_left){.kind = one->kind, .reason = one->reason, .quota = one->quota};
         a->n_left++;
     }
     a->left[i].n++;
-    a->left[i].bytes += bytes;
+    a->left[i].bytes += one->bytes;
+    a->left[i].quantity += one->quantity;
+}
+
+static void leave(struct admit *a, const struct item_kind *kind, int reason, size_t bytes)
+{
+    admit_leave(a, &(struct admit_left){.kind = kind, .reason = reason, .bytes = bytes, .quantity = 1});
 }
 
 /* ---- what is taken */
@@ -59,11 +70,17 @@ bool admit_has_room(const struct admit *a, size_t bytes)
 void admit_add_record(struct admit *a, const struct envelope *e, enum spool_kind kind, struct str payload, struct id128 event_id)
 {
     if (a->n_records <= 1) { /* most have one: room for the others is made when the second comes */
-        struct spool_record *more = arena_array(&a->arena, struct spool_record, a->n_records == 0 ? 1 : ADMIT_MAX_RECORDS);
-        if (a->n_records)
+        size_t room = a->n_records == 0 ? 1 : ADMIT_MAX_RECORDS;
+        struct spool_record *more = arena_array(&a->arena, struct spool_record, room);
+        struct admit_taken *more_taken = arena_array(&a->arena, struct admit_taken, room);
+        if (a->n_records) {
             more[0] = a->records[0];
+            more_taken[0] = a->taken[0];
+        }
         a->records = more;
+        a->taken = more_taken;
     }
+    a->taken[a->n_records] = (struct admit_taken){.kind = a->kind ? a->kind : admit_kind(a->form), .bytes = payload.n, .quantity = 1};
     struct spool_record *record = &a->records[a->n_records++];
     *record = (struct spool_record){
         .id = id_v7(a->received_us),
@@ -131,6 +148,7 @@ static int add_feedback(struct admit *a, const struct envelope *e, struct str pa
         return r;
     if (!admit_has_room(a, payload.n + e->header.json.n))
         return -ERR_SURPLUS_EVENT;
+    a->kind = item_kind_of(STR("feedback")); /* what it counts as */
     admit_add_record(a, e, SPOOL_FEEDBACK, payload, id);
     return 1;
 }
@@ -206,6 +224,18 @@ static int take_reports(struct admit *a, const struct envelope *e, const struct 
 
 /* ---- what is no event */
 
+/* Of aggregates each counts (protocol §4.5): as many as the account of what was read says. */
+static uint64_t quantity_of(struct str read)
+{
+    AUTO_JSON struct json_doc *doc = NULL;
+    int64_t sum = 0, n;
+    if (json_parse(read, &doc, NULL) < 0)
+        return 1;
+    for (struct json_iter it = json_iter(json_get(json_root(doc), STR("outcomes"))); json_next(&it);)
+        sum += json_i64(json_get(it.value, STR("n")), &n) ? n : 0;
+    return (uint64_t)sum;
+}
+
 typedef int read_fn(struct str payload, const struct item_origin *origin, struct buf *out);
 
 /* Reads it as the digest will: what is sound here is sound there. */
@@ -233,11 +263,14 @@ static int take_item(struct admit *a, const struct envelope *e, const struct env
     if (!admit_has_room(a, item->payload.n + e->header.json.n))
         return -ERR_SURPLUS_EVENT;
     admit_add_record(a, e, uses[item->kind->use].kind, item->payload, origin.event_id);
+    if (item->kind->use == ITEM_USE_SESSIONS)
+        a->taken[a->n_records - 1].quantity = quantity_of(buf_str(&a->scratch));
     return 1;
 }
 
 static int take(struct admit *a, const struct envelope *e, const struct envelope_item *item)
 {
+    a->kind = item->kind;
     a->has_transaction |= str_eq(item->kind->name, STR("transaction"));
     if (item->kind->fate != ITEM_STORED)
         return 0;

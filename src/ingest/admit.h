@@ -25,9 +25,15 @@ struct admit_limits {
 /* Items that are not taken: alike ones are one entry. */
 struct admit_left {
     const struct item_kind *kind;
-    int reason; /* 0: its kind is not stored; else the error */
+    int reason;        /* 0: its kind is not stored; else the error */
+    const char *quota; /* of -ERR_RATE_LIMITED: which one; static */
     unsigned n;
-    uint64_t bytes;
+    uint64_t bytes, quantity; /* quantity: as accounts and quotas count it (category.h) */
+};
+/* What of an item its record does not say. */
+struct admit_taken {
+    const struct item_kind *kind;
+    uint64_t bytes, quantity;
 };
 
 enum admit_form {
@@ -57,12 +63,14 @@ struct admit {
     struct id128 id;              /* the answer's */
     unsigned n_records, n_events; /* n_events: of the records */
     struct spool_record *records; /* in the arena; slices borrow `decoded` or `body` */
+    struct admit_taken *taken;    /* in the arena: for each record */
     unsigned n_left;
     struct admit_left left[ADMIT_MAX_LEFT];
     bool unwanted;   /* an item of a kind that is ITEM_UNWANTED was there */
     bool over_quota; /* an attachment was left out because its project, or all of them, have stored as much as they may */
     /* own */
-    size_t record_bytes; /* of `records` */
+    const struct item_kind *kind; /* of the item that is being taken */
+    size_t record_bytes;          /* of `records` */
     unsigned n_attachments;
     size_t attachment_bytes;
     bool has_transaction, elsewhere; /* elsewhere: it must be run where it may block */
@@ -78,6 +86,8 @@ void admit_done(struct admit *a);
 /* For a request that names no key outside its body: takes the envelope's dsn, decoding no more than its header may need. <0 as `result`. Only
  * for ADMIT_ENVELOPE. */
 MUST_CHECK int admit_peek(struct admit *a);
+/* One more item is left out. */
+void admit_leave(struct admit *a, const struct admit_left *one);
 /* Fills the out fields. 1: not decided: with max_decoded below the envelope limit a body inflates beyond it, or there are attachments and no
  * `blobs`. Begin again with another admit. */
 MUST_CHECK int admit_run(struct admit *a, size_t max_decoded);

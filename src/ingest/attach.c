@@ -48,6 +48,7 @@ int admit_attach(struct admit *a, const struct envelope *e, const struct attachm
     buf_clear(&a->scratch);
     attachment_write(&what, &a->scratch);
     admit_add_record(a, e, SPOOL_ATTACHMENT, arena_str(&a->arena, buf_str(&a->scratch)), (struct id128){{0}});
+    a->taken[a->n_records - 1] = (struct admit_taken){item_kind_of(STR("attachment")), bytes.n, bytes.n};
     a->n_attachments++;
     a->attachment_bytes += bytes.n;
     return 1;

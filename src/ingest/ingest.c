@@ -1,7 +1,7 @@
 /* ingest.c: phase one, the way of a request from the socket to its 200:
  *
  *   credentials in headers and query, or in the envelope's header → key: cache, or one query on a cold miss → decode and read the envelope
- *   (admit.c) → append to the spool → durable → 200 {"id"}
+ *   (admit.c) → what quotas leave of it (limit.c) → append to the spool → durable → 200 {"id"}
  *
  * The key comes before the work: who has none costs a look-up and, where the key can only be inside, the decoding of one header. The
  * share that its project may bring is asked for before the work, too (spool/door.c): a flood costs little more than its bytes.
@@ -21,6 +21,8 @@
 #include "admit.h"
 #include "picket/base/clock.h"
 #include "ledger.h"
+#include "limit.h"
+#include "reason.h"
 #include "tally.h"
 #include "words.h"
 
@@ -66,6 +68,7 @@ struct ingest_op {
     bool is_pixel;  /* a GET: the answer is an image */
     bool is_dialog; /* the crash-report dialog: a key that is not good is a 404; a GET: the answer is its script */
     bool is_known;  /* its key was verified: what becomes of it counts for the project */
+    struct limited limited;
     struct spool_append append;
     bool append_running;
 };
@@ -86,93 +89,66 @@ static void dispose(void *memory)
 
 /* ---- the answer */
 
-/* Reasons as Sentry's (§4.8) where it has one for the case, else our own. */
-static void name_reason(int r, const struct item_kind *kind, char dst[LEDGER_MAX_REASON])
-{
-    static const struct {
-        int error;
-        const char *reason;
-    } names[] = {{0, "not_stored"},
-                 {-ERR_BAD_JSON, "invalid_json"},
-                 {-ERR_NOT_AN_OBJECT, "invalid_json"},
-                 {-ERR_SURPLUS_EVENT, "duplicate_item"},
-                 {-ERR_CORRUPT_BODY, "invalid_compression"},
-                 {-ERR_BAD_ENCODING, "invalid_compression"},
-                 {-ERR_TOO_LARGE, "too_large"},
-                 {-ERR_ITEM_TOO_LARGE, "too_large"},
-                 {-ERR_SPOOL_SHARE, "backlog"},
-                 {-ERR_SPOOL_FULL, "spool_full"},
-                 {-ERR_EMPTY_ENVELOPE, "empty_envelope"},
-                 {-ERR_REPORT_TYPE, "security_report_type"},
-                 {-ERR_BAD_REPORT, "security_report"},
-                 {-ERR_REPORT_MEDIA, "content_type"},
-                 {-ERR_JUNK_REPORT, "invalid-csp"},
-                 {-ERR_BLOB_QUOTA, "attachment_quota"},
-                 {-ERR_BLOB_FULL, "attachments_full"},
-                 {-ERR_ATTACHMENT_REF, "invalid_placeholder_attachment"}};
-    const char *reason = r <= -ERR_EMPTY_ENVELOPE && r >= -ERR_BAD_EVENT_ID ? "invalid_envelope" : err_name(r);
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (names[i].error == r)
-            reason = names[i].reason;
-    if (r == -ERR_ITEM_TOO_LARGE && kind->name.n)
-        (void)snprintf(dst, LEDGER_MAX_REASON, "too_large:%.*s", (int)str_take(kind->name, 24).n, kind->name.p);
-    else
-        (void)snprintf(dst, LEDGER_MAX_REASON, "%s", reason);
-    for (char *c = dst; *c; c++)
-        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
-}
-
-static enum outcome_id outcome_of(int r)
-{
-    if (r == 0 || r == -ERR_JUNK_REPORT)
-        return OUTCOME_ID_FILTERED;
-    bool is_ours = err_status(r) == 429 || err_status(r) == 503; /* the sender did nothing wrong */
-    return is_ours ? OUTCOME_ID_RATE_LIMITED : OUTCOME_ID_INVALID;
-}
-
-static void account(struct ingest_op *op, int r, const struct item_kind *kind, unsigned n, uint64_t bytes)
+static void account(struct ingest_op *op, const struct admit_left *left)
 {
     const struct admit *a = op->done;
-    struct ledger_line line = {
-        .project_id = a->project_id, .key_id = a->key_id, .category = kind->category, .outcome = outcome_of(r), .quantity = n};
-    struct ledger_case told = {.at_us = a->received_us, .bytes = bytes, .client = a->credentials.client};
-    name_reason(r, kind, line.reason);
+    struct ledger_line line = {.project_id = a->project_id,
+                               .key_id = a->key_id,
+                               .category = left->kind->category,
+                               .outcome = reason_outcome(left->reason),
+                               .quantity = left->quantity};
+    struct ledger_case told = {.at_us = a->received_us, .bytes = left->bytes, .client = a->credentials.client};
+    if (left->quota)
+        (void)snprintf(line.reason, sizeof line.reason, "%s", left->quota);
+    else
+        reason_name(left->reason, left->kind, line.reason);
     if (a->has_id)
         told.event_id = a->id;
-    if (kind->category == CATEGORY_ATTACHMENT) { /* protocol §4.5: their bytes, and their number */
-        line.quantity = bytes;
-        if (bytes > 0)
+    if (left->kind->category == CATEGORY_ATTACHMENT) { /* protocol §4.5: their bytes, and their number */
+        line.quantity = left->bytes;
+        if (left->bytes > 0)
             ledger_add(op->ingest->ledger, &line, NULL);
         line.category = CATEGORY_ATTACHMENT_ITEM;
-        line.quantity = n;
+        line.quantity = left->n;
     }
     ledger_add(op->ingest->ledger, &line, line.outcome == OUTCOME_ID_FILTERED ? NULL : &told); /* what is never stored is no case */
 }
 
-/* X-Sentry-Rate-Limits (protocol §4.4) of what is limited for longer: room for attachments comes with time, what is unwanted stays so. */
-static void add_limits(struct ingest_op *op, bool over_quota, bool unwanted)
+/* One more limit of X-Sentry-Rate-Limits: no blank behind the commas (protocol §4.4: PHP's and JavaScript's parsers). */
+static void begin_limit(struct buf *all)
 {
-    AUTO_BUF struct buf value = {0};
-    if (over_quota)
-        buf_printf(&value, "%d:attachment;attachment_item:project:attachment_quota", QUOTA_RETRY_S);
-    if (over_quota && unwanted && op->ingest->unwanted_limits.n)
-        buf_append_char(&value, ',');
-    if (unwanted)
-        buf_append_str(&value, buf_str(&op->ingest->unwanted_limits));
-    if (value.n)
-        http_add_header(op->call, STR("x-sentry-rate-limits"), buf_str(&value));
+    if (all->n)
+        buf_append_char(all, ',');
+}
+
+/* The quotas that were met; then what is limited for longer: room for attachments comes with time, what is unwanted stays so. */
+static void put_limits(struct ingest_op *op, bool over_quota)
+{
+    AUTO_BUF struct buf all = {0};
+    limit_put(&op->limited, &all);
+    if (over_quota) {
+        begin_limit(&all);
+        buf_printf(&all, "%d:attachment;attachment_item:project:attachment_quota", QUOTA_RETRY_S);
+    }
+    if (op->done->unwanted && op->ingest->unwanted_limits.n) {
+        begin_limit(&all);
+        buf_append_str(&all, buf_str(&op->ingest->unwanted_limits));
+    }
+    if (all.n)
+        http_add_header(op->call, STR("x-sentry-rate-limits"), buf_str(&all));
 }
 
 /* A request that is refused as a whole counts as one item: what it holds was not read, or cannot be. */
 static void refuse(struct ingest_op *op, int r, struct str detail)
 {
     if (op->is_known)
-        account(op, r, admit_kind(op->admit.form), 1, op->admit.body.n);
+        account(op,
+                &(struct admit_left){.kind = admit_kind(op->admit.form), .reason = r, .n = 1, .bytes = op->admit.body.n, .quantity = 1});
     uint64_t project = op->admit.project_id == KEY_ANY_PROJECT ? 0 : op->admit.project_id;
     tally_add(op->ingest->tally, r, 1, project, op->admit.credentials.client);
     atomic_fetch_add_explicit(&op->ingest->refused_requests, 1, memory_order_relaxed);
     if (r == -ERR_BLOB_QUOTA) {
-        add_limits(op, true, false);
+        put_limits(op, true);
         http_answer_retry(op->call, r, detail, QUOTA_RETRY_S);
         return;
     }
@@ -195,10 +171,19 @@ static void count_left_out(struct ingest_op *op)
     for (unsigned k = 0; k < a->n_left; k++) {
         const struct admit_left *left = &a->left[k];
         atomic_fetch_add_explicit(&i->left_items, left->n, memory_order_relaxed);
-        account(op, left->reason, left->kind, left->n, left->bytes);
-        if (outcome_of(left->reason) != OUTCOME_ID_FILTERED)
+        account(op, left);
+        if (reason_outcome(left->reason) != OUTCOME_ID_FILTERED)
             tally_add(i->tally, left->reason, left->n, a->project_id, a->credentials.client);
     }
+}
+
+/* Nothing of it survives, and quotas took a part: every item counts as what it is, not the request as one. */
+static void refuse_limited(struct ingest_op *op)
+{
+    count_left_out(op);
+    atomic_fetch_add_explicit(&op->ingest->refused_requests, 1, memory_order_relaxed);
+    put_limits(op, op->done->over_quota);
+    http_answer_retry(op->call, -ERR_RATE_LIMITED, limit_detail(&op->limited, &op->call->arena), limit_retry_s(&op->limited));
 }
 
 /* One transparent point, GIF89a. */
@@ -228,7 +213,7 @@ static void answer_accepted(struct ingest_op *op)
     count_left_out(op);
     atomic_fetch_add_explicit(&i->accepted_requests, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&i->accepted_events, a->n_events, memory_order_relaxed);
-    add_limits(op, a->over_quota, a->unwanted);
+    put_limits(op, a->over_quota);
     if (op->is_pixel)
         http_answer(op->call, 200, STR("image/gif"), str_of(pixel, sizeof pixel));
     else if (op->admit.form == ADMIT_REPORT || op->admit.form == ADMIT_WORDS)
@@ -259,19 +244,31 @@ static void refuse_at(struct ingest_op *op, int r)
 
 /* ---- spool */
 
+/* The quotas had let it through. */
+static void refuse_untaken(struct ingest_op *op, int r)
+{
+    limit_give_back(op->ingest->config.quota, op->done, clock_mono_us());
+    refuse(op, r, STR(""));
+}
+
 static void on_durable(struct spool_append *append, int r)
 {
     struct ingest_op *op = container_of(append, struct ingest_op, append);
     op->append_running = false;
     if (r < 0)
-        refuse(op, r, STR(""));
+        refuse_untaken(op, r);
     else
         answer_accepted(op);
 }
 
 static void append(struct ingest_op *op)
 {
-    const struct admit *a = op->done;
+    struct admit *a = op->done;
+    limit_records(&op->limited, op->ingest->config.quota, a, clock_mono_us());
+    if (a->n_records == 0 && op->limited.n) {
+        refuse_limited(op);
+        return;
+    }
     if (a->n_records == 0) { /* nothing to store: nothing to make durable */
         answer_accepted(op);
         return;
@@ -279,7 +276,7 @@ static void append(struct ingest_op *op)
     op->append.done = on_durable;
     int r = spool_append(op->ingest->ports[op->call->worker->index], &op->append, a->records, a->n_records);
     if (r < 0)
-        refuse(op, r, STR(""));
+        refuse_untaken(op, r);
     else
         op->append_running = true;
 }

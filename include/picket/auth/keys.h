@@ -50,6 +50,9 @@ struct key_watch_config {
     const char *conninfo;
     struct work_pool *work;
     const char *copy_path; /* borrowed; NULL: no copy (work is not needed then) */
+    /* Limits of keys and projects were changed, or may have been while nobody listened (ingest/quota.h): it is the same channel. NULL: nobody asks. */
+    void (*quotas_changed)(void *arg);
+    void *quotas_arg;
 };
 MUST_CHECK int key_watch_open(const struct key_watch_config *config, struct key_watch **ret);
 void key_watch_close(struct key_watch *w, void (*closed)(void *arg), void *arg);

@@ -49,6 +49,7 @@ enum error_fate {
     X(ATTACHMENT_REF,       2211, 200, FATE_NONE,  "ValidationError", "the attachment refers to an upload that does not exist")    \
     X(TRANSACTION_ATTACHMENT, 2212, 200, FATE_NONE, "ValidationError", "an attachment of a transaction: these are not stored")     \
     X(BAD_EVENT_ID,         2208, 400, FATE_NONE,  "ValidationError", "invalid event_id: 32 hexadecimal digits are expected, with or without hyphens") \
+    X(RATE_LIMITED,         2408, 429, FATE_NONE,  "RateLimited",     "Sentry dropped data due to a quota or internal rate limit being reached. This will not affect your application.") \
     /* payloads */                                                                                                               \
     X(BAD_JSON,             2301, 400, FATE_DEAD,  "ValidationError", "invalid JSON data")                                        \
     X(BAD_MSGPACK,          2305, 400, FATE_NONE,  "ValidationError", "invalid MessagePack data")                                  \

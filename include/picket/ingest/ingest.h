@@ -4,12 +4,14 @@
 #include "picket/auth/keys.h"
 #include "picket/blob/blob.h"
 #include "picket/http/http.h"
+#include "picket/ingest/quota.h"
 #include "picket/spool/spool.h"
 
 struct ingest;
 struct ingest_config {
     struct spool *spool; /* these three outlive the server that the module is registered with */
     struct key_cache *keys;
+    struct quota *quota; /* outlives the module */
     struct blob_store *blobs;
     unsigned threads;                                   /* of the HTTP server */
     size_t envelope_max_bytes;                          /* decoded */
