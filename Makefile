@@ -78,4 +78,4 @@ fuzz:
 	@tests/fuzz/run $(TARGETS)
 
 clean:
-	rm -rf build build-*/ tests/e2e/node/node_modules
+	rm -rf build build-*/ tests/e2e/apps/node_modules tests/e2e/apps/node10/node_modules

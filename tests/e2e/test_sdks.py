@@ -1,36 +1,22 @@
-"""Real SDKs: short programs (python_app.py, node/app.mjs) that do what programs do. What they sent is looked at through the API."""
+"""Real SDKs: short programs (apps/python/short.py, apps/node/short.mjs) that do what programs do. What they sent is looked at through the API."""
 import json
 import os
-import re
 import subprocess
 import sys
 
 import pytest
 
+import live
 from contract import EVENT_DETAIL, check
+from live import NODE
 from server import environment
 from test_outcomes import totals
 from waiting import TIME_FACTOR, until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-def node_version():
-    try:
-        text = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
-    except FileNotFoundError:
-        return (0, 0)
-    return tuple(map(int, re.match(r"v(\d+)\.(\d+)", text).groups()))
-
-
-NODE = node_version()
 needs_node = pytest.mark.skipif(NODE < (18, 0), reason="needs Node 18")
 needs_node_20 = pytest.mark.skipif(NODE < (20, 19), reason="@sentry/node 11 needs Node 20.19")
-PROGRAMS = {
-    "python": [sys.executable, os.path.join(HERE, "python_app.py")],
-    "node 10": ["node", os.path.join(HERE, "node", "app.mjs"), "sentry-node-10"],
-    "node 11": ["node", os.path.join(HERE, "node", "app.mjs"), "sentry-node-11"],
-}
+PROGRAMS = {"python": live.python("short.py"), **{sdk: live.node("short.mjs", sdk) for sdk in live.NODE_SDKS}}
 every_sdk = pytest.mark.parametrize("sdk", ["python", pytest.param("node 10", marks=needs_node), pytest.param("node 11", marks=needs_node_20)])
 
 
@@ -51,7 +37,7 @@ def test_handled_exception(project, sdk):
     detail = check(EVENT_DETAIL, project.detail(project.events(issue)[0]))
     assert (detail["release"], detail["environment"], detail["server_name"]) == ("shop@1.2.3", "production", "web-1")
     assert detail["sdk_name"] == ("sentry.python" if sdk == "python" else "sentry.javascript.node")
-    assert detail["sdk_version"] == {"python": "2.75.0", "node 10": "10.78.0", "node 11": "11.8.0"}[sdk]
+    assert detail["sdk_version"] == {"python": "2.75.0", "node 10": "10.78.0", "node 11": "11.12.0"}[sdk]
     data = detail["data"]
     values = data["exception"]["values"]
     assert [e["type"] for e in values] == (["KeyError", "RuntimeError"] if sdk == "python" else ["TypeError", "Error"])

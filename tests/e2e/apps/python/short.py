@@ -1,4 +1,4 @@
-"""A program with the Python SDK as anybody would write it: raises, reports, ends. Run by test_sdks.py with SENTRY_DSN and a part's name."""
+"""A program with the Python SDK as anybody would write it: raises, reports, ends.  usage: SENTRY_DSN=… short.py PART; run by test_sdks.py."""
 import logging
 import sys
 
@@ -61,6 +61,7 @@ def before_send(event, _):
     return None if event.get("message") == "drop me" else event
 
 
-sentry_sdk.init(release="shop@1.2.3", environment="production", server_name="web-1", before_send=before_send, auto_session_tracking=False)
+sentry_sdk.init(release="shop@1.2.3", environment="production", server_name="web-1", before_send=before_send, auto_session_tracking=False,
+                auto_enabling_integrations=False)  # Flask is there, for another program
 {"handled": handled, "unhandled": unhandled, "messages": messages, "many": many, "reports": reports}[sys.argv[1]]()
 sentry_sdk.flush(20)

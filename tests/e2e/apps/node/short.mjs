@@ -1,6 +1,6 @@
-// A program with the Node SDK as anybody would write it. usage: SENTRY_DSN=… node app.mjs PACKAGE PART; run by test_sdks.py.
-const [, , packageName, part] = process.argv;
-const Sentry = await import(packageName);
+// A program with the Node SDK as anybody would write it. usage: SENTRY_DSN=… node short.mjs MODULE PART; run by test_sdks.py.
+const [, , module, part] = process.argv;
+const Sentry = await import(module);
 
 const price = (cart) => cart.total.amount;
 

@@ -1,0 +1,2 @@
+// The older SDK under a name that programs outside this folder can import.
+export * from '@sentry/node';
