@@ -10,6 +10,7 @@ import pytest
 import live
 import wire
 from live import GO, GO_NEWER, NODE, NODE_SDK, node, python
+from test_attachments import attachments, download
 from test_outcomes import totals
 from waiting import until
 
@@ -19,6 +20,7 @@ TITLE = 60  # so much of a title is compared
 TOKEN = "0123456789abcdef" * 4
 ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
 UNWANTED = ("transaction", "span", "log_item", "trace_metric")
+ATTACHED = {"log.txt": b"line one\nline two\n", "b\u00efn\U0001f600.dat": bytes([0, 10, 13, 255])}
 FEEDBACK = ("the button is broken \U0001f41e", "Ann", "ann@example.com")
 needs_node = pytest.mark.skipif(NODE < (18, 0), reason="needs Node 18")
 needs_go = pytest.mark.skipif(GO < (1, 18), reason="needs Go 1.18")
@@ -88,6 +90,13 @@ def wait_feedback(project, about):
     assert feedback["event_id"] == (about["event_id"] if about else None)
 
 
+def wait_attachments(project, event, wanted):
+    """The files of an event: {name: content}, as they are handed out."""
+    found = until(lambda: (rows := attachments(project, event["event_id"])) and len(rows) == len(wanted) and rows, lambda: attachments(project))
+    assert {row["name"]: download(project, row).content for row in found} == wanted
+    assert all(row["issue_id"] == event["issue_id"] for row in found)
+
+
 def wait_totals(project, wanted):
     until(lambda: wanted.items() <= totals(project).items(), lambda: f"{totals(project)}\nwanted at least: {wanted}")
 
@@ -107,6 +116,7 @@ def test_python(project):
                             "shop@1.2.3+build.7": {"total": 5, "healthy": 3, "exited": 4, "errored": 2}})
     wait_totals(project, {("error", "client_discard", "sample_rate"): 5, ("error", "client_discard", "before_send"): 1,
                           ("log_item", "client_discard", "before_send"): 1})
+    wait_attachments(project, titled(events, "RuntimeError: limit exceeded"), {"log.txt": ATTACHED["log.txt"], "b\u00ef\U0001f600n.dat": bytes(range(256))})
     data = project.detail(titled(events, "RuntimeError: limit exceeded"))["data"]
     assert data["level"] == "fatal" and data["user"]["email"] == "ann@example.com" and data["contexts"]["order"]["id"] == 991
     requests = [project.detail(event)["data"]["request"] for event in events if event["title"] == "KeyError: 'price'"]
@@ -123,6 +133,7 @@ def test_node(project):
     events = wait_events(project, NODES)
     wait_sessions_said(project, printed)
     wait_feedback(project, titled(events, "RangeError: limit exceeded"))
+    wait_attachments(project, titled(events, "RangeError: limit exceeded"), ATTACHED)
     wait_totals(project, {("error", "client_discard", "before_send"): 4, ("log_item", "client_discard", "before_send"): 1})
 
 
@@ -133,11 +144,13 @@ def test_browser(picket, project, tmp_path):
     pages = [{"part": part, "dsn": project.dsn} for part in ("errors", "unicode", "trace", "static", "logs", "reports", "headers")]
     with live.pages(live.bundle(tmp_path), *pages, {"part": "errors", "dsn": tunnelled.dsn, "tunnel": f"{picket.url}/tunnel/"}):
         events = wait_events(project, BROWSER)
-        wait_events(tunnelled, BROWSER_ERRORS)
+        tunnelled_events = wait_events(tunnelled, BROWSER_ERRORS)
         wait_sessions(project, {"shop@1.2.3": {"total": 7, "healthy": 2, "errored": 4, "unhandled": 1}})  # a page each; a message has a stack: an error
         wait_sessions(tunnelled, {"shop@1.2.3": {"total": 1, "unhandled": 1}})
         wait_feedback(project, None)
         wait_feedback(tunnelled, None)
+        wait_attachments(project, titled(events, "RangeError: limit exceeded"), ATTACHED)
+        wait_attachments(tunnelled, titled(tunnelled_events, "RangeError: limit exceeded"), ATTACHED)
         wait_totals(project, {("error", "client_discard", "before_send"): 4})
     data = project.detail(titled(events, "RangeError: limit exceeded"))["data"]
     assert data["user"]["id"] == "42" and data["contexts"]["browser"]["name"].startswith("HeadlessChrome")
@@ -149,7 +162,8 @@ def test_browser(picket, project, tmp_path):
 def test_go(project):
     parts = ["errors", "unicode", "trace", "web", "crons", "reports", "defaults", "sync", *(["joined", "logs", "unbuffered"] if GO_NEWER else [])]
     live.run_all(*((project.dsn, [live.shop_go(), part], 0) for part in parts))
-    wait_events(project, GOS + GOS_NEWER if GO_NEWER else GOS)
+    events = wait_events(project, GOS + GOS_NEWER if GO_NEWER else GOS)
+    wait_attachments(project, titled(events, "*errors.errorString: limit exceeded"), ATTACHED)
     if GO_NEWER:  # older ones do not tell
         wait_totals(project, {("error", "client_discard", "before_send"): 4})
 
@@ -194,6 +208,9 @@ def test_cli(picket, project, tmp_path):
                                                    *["hello world"] * 2]))
     stored = {uuid.UUID(event["event_id"]).hex for event in events}
     assert {uuid.UUID(found).hex for text in printed for found in ID.findall(text)} | set(ids[1:]) == stored  # ids[0]: the command gives a new one
+    for event in events:
+        if event["title"] == "Log Message: hello world":
+            wait_attachments(project, event, {"hello.txt": b"\xef\xbb\xbfHello\r\n"})
     details = {event["title"]: project.detail(event)["data"] for event in events}
     assert details["Log Message: user %s bought %s"]["tags"]["tenant"] == "acme"
     environ = details["Log Message: with the environment"]["extra"]["environ"]

@@ -1,8 +1,9 @@
-"""Recorded traffic of real SDKs (recordings/README.md): every envelope is accepted, and every error, session and feedback in it is visible in the API.
-Headers in their order and case, transfer coding, content coding and the sharing of connections are as recorded; sessions are of today."""
+"""Recorded traffic of real SDKs (recordings/README.md): every envelope is accepted, and every error, attachment, session and feedback in it is visible in
+the API. Headers in their order and case, transfer coding, content coding and the sharing of connections are as recorded; sessions are of today."""
 import datetime
 import glob
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import server
 import wire
 from client import Project
 from contract import EVENT_DETAIL, ISSUE, check
+from test_attachments import attachments
 from waiting import until
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "recordings")
@@ -58,44 +60,51 @@ class Recording:
         return gzip.decompress(self.body) if self.header("content-encoding") == "gzip" else self.body
 
     def items(self):
-        """The header and (type, payload) of all items: a reader of its own for what is known to be well-formed (protocol §2.1)."""
+        """The header and (item header, payload) of all items: a reader of its own for what is known to be well-formed (protocol §2.1)."""
         head, _, rest = self.plain().partition(b"\n")
         items = []
         while rest.strip(b"\n"):
             line, _, rest = rest.lstrip(b"\n").partition(b"\n")
             header = json.loads(line)
             length = header.get("length", rest.find(b"\n") if b"\n" in rest else len(rest))
-            items.append((header["type"], rest[:length]))
+            items.append((header, rest[:length]))
             rest = rest[length:]
         return json.loads(head), items
 
+    def of_kind(self, kind):
+        """(item header, payload, envelope header) of its items of that kind."""
+        head, items = self.items()
+        return [(header, payload, head) for header, payload in items if header["type"] == kind]
+
+    def bodies(self, kind):
+        return [json.loads(payload) for _, payload, _ in self.of_kind(kind)]
+
     def sessions(self):
         """The ids of the sessions that begin here, and how many come as numbers only (§7.1)."""
-        ids, n = set(), 0
-        for kind, payload in self.items()[1]:
-            if kind == "session" and json.loads(payload).get("init"):
-                ids.add(uuid.UUID(json.loads(payload)["sid"]))
-            for counts in json.loads(payload)["aggregates"] if kind == "sessions" else []:
-                n += sum(counts.get(name, 0) for name in ("exited", "errored", "crashed", "abnormal"))
-        return ids, n
+        counted = [counts for body in self.bodies("sessions") for counts in body["aggregates"]]
+        return ({uuid.UUID(body["sid"]) for body in self.bodies("session") if body.get("init")},
+                sum(counts.get(name, 0) for counts in counted for name in ("exited", "errored", "crashed", "abnormal")))
 
-    def feedback(self):
-        """(id, what was said)."""
-        return [(json.loads(payload)["event_id"], json.loads(payload)["contexts"]["feedback"]) for kind, payload in self.items()[1] if kind == "feedback"]
+    def attachments(self):
+        """(id of its event, name, SHA-256)."""
+        return {(uuid.UUID(head["event_id"]).hex, header["filename"], hashlib.sha256(payload).hexdigest())
+                for header, payload, head in self.of_kind("attachment")}
 
     def errors(self):
         """(id, event) of the error events; the envelope header's id wins, and its sdk serves when the event has none (protocol §2.2)."""
-        header, items = self.items()
-        for kind, payload in items:
-            if kind == "event":
-                event = json.loads(payload)
-                event.setdefault("sdk", header.get("sdk") or {})
-                if event.get("type") != "transaction":
-                    yield uuid.UUID(header.get("event_id") or event["event_id"]).hex, event
+        for _, payload, head in self.of_kind("event"):
+            event = json.loads(payload)
+            event.setdefault("sdk", head.get("sdk") or {})
+            if event.get("type") != "transaction":
+                yield uuid.UUID(head.get("event_id") or event["event_id"]).hex, event
 
 
 def recordings(folder):
     return [Recording(path) for path in sorted(glob.glob(os.path.join(HERE, folder, "*.json")))]
+
+
+def posts(folder):
+    return [recording for recording in recordings(folder) if is_ingest(recording) and recording.method == "POST"]
 
 
 def is_ingest(recording):
@@ -129,6 +138,11 @@ def words(event):
     return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)[:60]
 
 
+def see_attachments(project, folder):
+    for event_id, name, digest in sorted(entry for recording in posts(folder) for entry in recording.attachments()):
+        until(lambda: (name, digest) in {(row["name"], row["sha256"]) for row in attachments(project, event_id)}, f"{name} of {event_id} is not visible")
+
+
 def replay(project, folder):
     """All ingest requests in their order, each connection as recorded; every answer must be 200."""
     connections = {}
@@ -155,7 +169,7 @@ def replay(project, folder):
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_replay(recorded, folder):
-    errors = {event_id: event for recording in filter(is_ingest, recordings(folder)) if recording.method == "POST" for event_id, event in recording.errors()}
+    errors = {event_id: event for recording in posts(folder) for event_id, event in recording.errors()}
     replay(recorded, folder)
 
     def visible():
@@ -171,6 +185,7 @@ def test_replay(recorded, folder):
         assert (detail["sdk_name"], detail["sdk_version"]) == (event["sdk"].get("name", ""), event["sdk"].get("version", ""))
     see_sessions(recorded)
     see_feedback(recorded, folder)
+    see_attachments(recorded, folder)
 
 
 def see_sessions(project):
@@ -182,7 +197,7 @@ def see_sessions(project):
 
 
 def see_feedback(project, folder):
-    said = dict(entry for recording in filter(is_ingest, recordings(folder)) if recording.method == "POST" for entry in recording.feedback())
+    said = {body["event_id"]: body["contexts"]["feedback"] for recording in posts(folder) for body in recording.bodies("feedback")}
 
     def visible():
         return {uuid.UUID(item["feedback_id"]).hex: item for item in project.api.read(project.path + "/feedback")["items"]}
@@ -197,10 +212,11 @@ def test_there_are_recordings():
     """The copy is whole: a table without rows would pass everything above."""
     ingest = [recording for folder in FOLDERS for recording in recordings(folder) if is_ingest(recording)]
     assert len(FOLDERS) == 20 and len(ingest) == 340
-    posts = [recording for recording in ingest if recording.method == "POST"]
-    assert sum(1 for recording in posts for _ in recording.errors()) == 136
-    assert sum(len(recording.feedback()) for recording in posts) == 4
-    assert (sum(len(recording.sessions()[0]) for recording in posts), sum(recording.sessions()[1] for recording in posts)) == (23, 12)
+    every = [recording for folder in FOLDERS for recording in posts(folder)]
+    assert sum(1 for recording in every for _ in recording.errors()) == 136
+    assert sum(len(recording.bodies("feedback")) for recording in every) == 4
+    assert sum(len(recording.attachments()) for recording in every) == 16
+    assert (sum(len(recording.sessions()[0]) for recording in every), sum(recording.sessions()[1] for recording in every)) == (23, 12)
 
 
 def test_all_issues_pass_the_dashboard(recorded):
