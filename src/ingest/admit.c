@@ -13,8 +13,11 @@
 
 const struct item_kind *admit_kind(enum admit_form form)
 {
-    static const struct str names[] = {
-        [ADMIT_ENVELOPE] = STR(""), [ADMIT_STORE] = STR("event"), [ADMIT_REPORT] = STR("security"), [ADMIT_WORDS] = STR("user_report")};
+    static const struct str names[] = {[ADMIT_ENVELOPE] = STR(""),
+                                       [ADMIT_STORE] = STR("event"),
+                                       [ADMIT_REPORT] = STR("security"),
+                                       [ADMIT_NEL] = STR("nel"),
+                                       [ADMIT_WORDS] = STR("user_report")};
     return item_kind_of(names[form]);
 }
 
@@ -458,6 +461,21 @@ static int read_item(struct admit *a, struct str body)
     return r < 0 && err_status(r) != 200 ? r : 0;
 }
 
+/* Network errors would become logs, one by one. Each is counted. */
+static int read_network_errors(struct admit *a, struct str body)
+{
+    AUTO_JSON struct json_doc *doc = NULL;
+    if (body.n > a->limits.event_max_bytes)
+        return -ERR_ITEM_TOO_LARGE;
+    int r = json_parse(body, &doc, NULL);
+    if (r < 0)
+        return r;
+    size_t n = json_type(json_root(doc)) == JSON_ARRAY ? json_count(json_root(doc)) : 1;
+    for (size_t i = 0; i < n; i++)
+        leave(a, admit_kind(a->form), 0, body.n / n);
+    return 0;
+}
+
 static int read_body(struct admit *a, struct str body, size_t max_decoded)
 {
     switch (a->form) {
@@ -468,6 +486,8 @@ static int read_body(struct admit *a, struct str body, size_t max_decoded)
     case ADMIT_REPORT:
     case ADMIT_WORDS:
         return read_item(a, body);
+    case ADMIT_NEL:
+        return read_network_errors(a, body);
     }
     return -ERR_BAD_REQUEST;
 }

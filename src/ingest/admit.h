@@ -40,6 +40,7 @@ enum admit_form {
     ADMIT_ENVELOPE,
     ADMIT_STORE,  /* one event: JSON, or in one of the wrappings of old SDKs (protocol §1.6) */
     ADMIT_REPORT, /* what a browser reports by itself (§3.9) */
+    ADMIT_NEL,    /* what it reports about the network: an array; not stored */
     ADMIT_WORDS,  /* what somebody wrote about an event (§7.4) */
 };
 

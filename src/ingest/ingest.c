@@ -216,10 +216,10 @@ static void answer_accepted(struct ingest_op *op)
     put_limits(op, a->over_quota);
     if (op->is_pixel)
         http_answer(op->call, 200, STR("image/gif"), str_of(pixel, sizeof pixel));
-    else if (op->admit.form == ADMIT_REPORT || op->admit.form == ADMIT_WORDS)
-        http_answer_empty(op->call, 200);
-    else
+    else if (op->admit.form == ADMIT_ENVELOPE || op->admit.form == ADMIT_STORE)
         answer_id(op);
+    else
+        http_answer_empty(op->call, 200);
 }
 
 /* Made from dialog.js. */
@@ -382,7 +382,7 @@ static void decode(struct ingest_op *op, const struct key_info *key)
     a->project_id = key->project_id;
     if (op->is_dialog && a->body.n == 0)
         answer_script(op);
-    else if (a->form == ADMIT_REPORT && !security_is_report_type(http_header(op->call, "content-type")))
+    else if ((a->form == ADMIT_REPORT || a->form == ADMIT_NEL) && !security_is_report_type(http_header(op->call, "content-type")))
         refuse(op, -ERR_REPORT_MEDIA, STR(""));
     else if (spool_turns_away(op->ingest->config.spool, a->project_id, a->body.n) < 0)
         refuse(op, -ERR_SPOOL_SHARE, STR(""));
@@ -578,6 +578,13 @@ static void handle_security(struct http_call *call)
         read_head(op);
 }
 
+static void handle_network_errors(struct http_call *call)
+{
+    struct ingest_op *op = begin(call, ADMIT_NEL);
+    if (read_project(op))
+        read_head(op);
+}
+
 /* ---- what comes in a form of its own (words.c) */
 
 void ingest_take(struct http_call *call, const struct ingest_request *request)
@@ -607,6 +614,7 @@ static const struct http_route routes[] = {
     {HTTP_GET, "/api/{project}/store/", HTTP_INGEST, HTTP_NO_BODY, handle_pixel},
     {HTTP_POST, "/api/{project}/security/", HTTP_INGEST, HTTP_NO_BODY, handle_security},
     {HTTP_POST, "/api/{project}/csp-report/", HTTP_INGEST, HTTP_NO_BODY, handle_security},
+    {HTTP_POST, "/api/{project}/nel/", HTTP_INGEST, HTTP_NO_BODY, handle_network_errors},
     {HTTP_POST, "/api/store/", HTTP_INGEST, HTTP_NO_BODY, handle_store_by_key},
     {HTTP_GET, "/api/store/", HTTP_INGEST, HTTP_NO_BODY, handle_pixel_by_key},
     {HTTP_POST, "/api/0/projects/{organization}/{project}/user-feedback/", HTTP_INGEST, HTTP_NO_BODY, words_post},

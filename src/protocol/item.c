@@ -19,6 +19,7 @@ static const struct item_kind kinds[] = {
     {NAME("log"), ITEM_UNWANTED, ITEM_USE_NONE, CATEGORY_LOG_ITEM, false, NAME("log_item;log_byte")},
     {NAME("metric_buckets"), ITEM_UNWANTED, ITEM_USE_NONE, CATEGORY_METRIC_BUCKET, false, NAME("metric_bucket")},
     {NAME("metric_meta"), ITEM_UNWANTED, ITEM_USE_NONE, CATEGORY_METRIC_BUCKET, false, NAME("metric_bucket")},
+    {NAME("nel"), ITEM_SKIPPED, ITEM_USE_NONE, CATEGORY_LOG_ITEM, false, {0}},
     {NAME("otel_log"), ITEM_UNWANTED, ITEM_USE_NONE, CATEGORY_LOG_ITEM, false, NAME("log_item;log_byte")},
     {NAME("otel_span"), ITEM_UNWANTED, ITEM_USE_NONE, CATEGORY_SPAN, false, NAME("span")},
     {NAME("otel_traces_data"), ITEM_UNWANTED, ITEM_USE_NONE, CATEGORY_SPAN, false, NAME("span")},

@@ -175,3 +175,20 @@ def test_large_reports(project):
     event = only_event(project, "Blocked 'script' from 'evil.example.net'")
     assert event["release"] == "large@1" and dict(event["data"]["request"]["headers"])["User-Agent"] == BROWSER
     assert totals(project)
+
+
+# ---- network errors (§1.6 NEL, §10.4 test_nel)
+
+def network_error(**fields):
+    return {"age": 60000, "type": "network-error", "url": DOCUMENT, "body": {"phase": "connection", "type": "tcp.refused", "elapsed_time": 12, **fields}}
+
+
+def test_network_errors(project):
+    """200, and each is counted: they are logs, which are not stored. 415 for other types, 400 for nonsense."""
+    taken(post(project, [network_error(), network_error(phase="dns")], "application/reports+json", path="nel"))
+    taken(post(project, network_error(), "application/json", path="nel"))
+    assert project.post(wire.envelope({}, wire.item("nel", network_error()))).status_code == 200
+    assert post(project, [network_error()], "text/plain", path="nel").status_code == 415
+    assert post(project, b"{", "application/json", path="nel").status_code == 400
+    assert post(project, b"[]", "application/json", path="nel").status_code == 200
+    wait_totals(project, {("log_item", "filtered", "not_stored"): 4, ("log_item", "invalid", "content_type"): 1, ("log_item", "invalid", "invalid_json"): 1})

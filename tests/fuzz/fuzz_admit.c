@@ -53,9 +53,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                      .attachment_max_bytes = EVENT_MAX,
                                      .attachments_max_bytes = 2 * EVENT_MAX,
                                      .attachments_max = 3};
-    bool is_report = data[0] >= 128 && data[0] < 133, is_told = data[0] < 10 || is_report;
+    bool is_report = data[0] >= 128 && data[0] < 138, is_told = data[0] < 10 || is_report;
     a.encoding = is_told ? (enum content_encoding)(data[0] % 5) : ENCODING_IDENTITY;
-    a.form = is_report ? ADMIT_REPORT : is_told && data[0] >= 5 ? ADMIT_STORE : ADMIT_ENVELOPE;
+    a.form = is_report ? (data[0] < 133 ? ADMIT_REPORT : ADMIT_NEL) : is_told && data[0] >= 5 ? ADMIT_STORE : ADMIT_ENVELOPE;
     a.body = str_drop(str_of((const char *)data, size), is_told);
     a.credentials =
         (struct credentials){.present = data[0] != '\v', .key = {{0x9e, 0xc7}}}; /* a blank before it is no part of an envelope */
