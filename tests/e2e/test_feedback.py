@@ -6,6 +6,7 @@ import pytest
 
 import wire
 from client import accepted
+from test_attachments import wait_attachments
 from test_outcomes import wait_totals
 from waiting import until
 
@@ -71,6 +72,19 @@ def test_event_with_a_feedback_context(project):
     assert sorted((item["message"], item["email"], item["release"]) for item in items) == [("It broke 1", "a@b.c", "old@1"), ("It broke 2", "a@b.c", "old@1")]
     wait_totals(project, {("feedback", "accepted", ""): 2, ("error", "accepted", ""): 1})
     assert [issue["title"] for issue in project.issues()] == ["Log Message: no word"]
+
+
+def test_with_attachments(project):
+    """§7.3, §10.4: screenshots ride along, or come in an envelope of their own; they bear the feedback's id."""
+    ids = [uuid.uuid4().hex, uuid.uuid4().hex]
+    picture = wire.item("attachment", b"\x89PNG", filename="screenshot.png", content_type="image/png")
+    accepted(project.post(wire.envelope({"event_id": ids[0]}, feedback_item("together"), picture)))
+    accepted(project.post(wire.envelope({"event_id": ids[1]}, feedback_item("apart"))))
+    accepted(project.post(wire.envelope({"event_id": ids[1]}, picture)))
+    assert {item["message"] for item in wait_feedback(project, 2)} == {"together", "apart"}
+    for event_id in ids:
+        row, = wait_attachments(project, 1, event_id)
+        assert row["name"] == "screenshot.png"
 
 
 def test_twice_is_once(project):
