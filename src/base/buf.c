@@ -1,13 +1,63 @@
-/* buf.c: growable bytes. */
+/* buf.c: growable bytes. The file of a large one has its blocks before it is written to: a disk that is full is then noticed here, and not by the
+ * signal that a mapping would end in. */
 #include "picket/base/buf.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 void buf_done(struct buf *b)
 {
-    free(b->p);
+    if (b->in_file) {
+        (void)munmap(b->p, b->cap); /* ours, whole */
+        (void)close(b->fd);         /* nobody else knows the file */
+    } else {
+        free(b->p);
+    }
     *b = (struct buf){0};
+}
+
+/* Moves the bytes to a file of `cap` bytes. False: there is none to be had. */
+static bool file_begin(struct buf *b, size_t cap)
+{
+    AUTO_CLOSE int fd = open(b->file_dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0 || posix_fallocate(fd, 0, (off_t)cap) != 0)
+        return false;
+    char *p = mmap(NULL, cap, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED)
+        return false;
+    if (b->n)
+        memcpy(p, b->p, b->n);
+    free(b->p);
+    b->p = p;
+    b->cap = cap;
+    b->fd = TAKE_FD(fd);
+    b->in_file = true;
+    return true;
+}
+
+static bool file_grow(struct buf *b, size_t cap)
+{
+    if (posix_fallocate(b->fd, 0, (off_t)cap) != 0)
+        return false;
+    char *p = mremap(b->p, b->cap, cap, MREMAP_MAYMOVE);
+    if (p == MAP_FAILED)
+        return false;
+    b->p = p;
+    b->cap = cap;
+    return true;
+}
+
+/* Back to the heap. */
+static void file_end(struct buf *b, size_t cap)
+{
+    struct buf heap = {.p = malloc(cap), .n = b->n, .cap = cap};
+    if (!heap.p)
+        abort();
+    memcpy(heap.p, b->p, b->n);
+    buf_done(b);
+    *b = heap;
 }
 
 void buf_reserve(struct buf *b, size_t extra)
@@ -21,6 +71,13 @@ void buf_reserve(struct buf *b, size_t extra)
     while (cap < want)
         if (__builtin_mul_overflow(cap, (size_t)2, &cap))
             abort();
+    if (b->in_file) {
+        if (!file_grow(b, cap))
+            file_end(b, cap);
+        return;
+    }
+    if (b->file_dir && cap >= BUF_FILE_FROM && file_begin(b, cap))
+        return;
     b->p = realloc(b->p, cap);
     if (!b->p)
         abort();

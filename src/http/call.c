@@ -7,6 +7,7 @@
 #include "internal.h"
 
 #include <netinet/in.h>
+#include <sys/mman.h>
 
 #include "picket/base/clock.h"
 #include "picket/base/log.h"
@@ -236,6 +237,29 @@ struct str http_header_next(const struct http_call *call, const char *lower_case
 struct str http_body_bytes(const struct http_call *call)
 {
     return str_of_iovec(call->req->entity);
+}
+
+/* libh2o's buffer begins with its own head, in the file as in memory; the body lies behind it, decoded in its place if it came in chunks. */
+bool http_body_map(const struct http_call *call, struct http_body_map *ret)
+{
+    const h2o_buffer_t *input = call->req->conn->callbacks->get_socket(call->req->conn)->input;
+    const char *start = (const char *)input, *body = call->req->entity.base;
+    size_t n = call->req->entity.len, size = offsetof(h2o_buffer_t, _buf) + input->capacity;
+    if (!input->bytes || input->_fd < 0 || body < start || n > size || (size_t)(body - start) > size - n)
+        return false;
+    size_t offset = (size_t)(body - start);
+    void *base = mmap(NULL, offset + n, PROT_READ, MAP_SHARED, input->_fd, 0);
+    if (base == MAP_FAILED)
+        return false;
+    *ret = (struct http_body_map){.base = base, .size = offset + n, .bytes = str_of((const char *)base + offset, n)};
+    return true;
+}
+
+void http_body_unmap(struct http_body_map *map)
+{
+    if (map->base)
+        (void)munmap(map->base, map->size); /* ours, whole */
+    *map = (struct http_body_map){0};
 }
 
 bool http_query_param(struct http_call *call, struct str name, struct str *ret)

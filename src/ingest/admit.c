@@ -27,11 +27,16 @@ void admit_init(struct admit *a)
     arena_init(&a->arena);
 }
 
-void admit_done(struct admit *a)
+void admit_forget(struct admit *a)
 {
     buf_done(&a->decoded);
     buf_done(&a->unwrapped);
     buf_done(&a->scratch);
+}
+
+void admit_done(struct admit *a)
+{
+    admit_forget(a);
     arena_done(&a->arena);
 }
 

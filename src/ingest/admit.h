@@ -84,6 +84,7 @@ const struct item_kind *admit_kind(enum admit_form form);
 
 void admit_init(struct admit *a);
 void admit_done(struct admit *a);
+void admit_forget(struct admit *a); /* the bytes that `records` borrow: their meta and payload; what else is out stays */
 /* For a request that names no key outside its body: takes the envelope's dsn, decoding no more than its header may need. <0 as `result`. Only
  * for ADMIT_ENVELOPE. */
 MUST_CHECK int admit_peek(struct admit *a);

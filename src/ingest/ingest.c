@@ -6,7 +6,8 @@
  * The key comes before the work: who has none costs a look-up and, where the key can only be inside, the decoding of one header. The
  * share that its project may bring is asked for before the work, too (spool/door.c): a flood costs little more than its bytes.
  * Small bodies are decoded and read on the loop; a body that is large, inflates beyond INLINE_DECODED_BYTES or has attachments goes to a worker thread
- * with a copy of its bytes, because nothing of a request may be seen by another thread (style M3). Whatever is under way when the
+ * with a copy of its bytes, because nothing of a request may be seen by another thread (style M3). What is large is not copied but mapped from the file
+ * that it lies in, and is decoded into another file: however many such requests there are, hardly any of it is anonymous memory. Whatever is under way when the
  * client goes away is cancelled by the request's dispose callback; a job that runs on is orphaned: it frees itself when it comes home.
  * Records that are queued in the spool are written even then: the client may have them and not know.
  *
@@ -47,13 +48,14 @@ struct ingest {
     struct spool_port *ports[]; /* one per HTTP worker; each touched by its thread only */
 };
 
-/* Decoding and reading on a worker thread. Heap; owns a copy of the body. `op` is cleared, on the loop's thread, when the request ends. */
+/* Decoding and reading on a worker thread. Heap; owns a copy of the body, or a mapping of the file that it lies in. `op` is cleared, on the loop's thread, when the request ends. */
 struct admit_job {
     struct http_job job;
     struct ingest_op *op;
     atomic_bool unwanted; /* nobody waits any more: not worth beginning */
     struct admit admit;
-    char body[];
+    struct http_body_map map;
+    struct buf copy;
 };
 
 /* One request; in its pool. */
@@ -261,24 +263,25 @@ static void on_durable(struct spool_append *append, int r)
         answer_accepted(op);
 }
 
+static void release(struct ingest_op *op);
+
 static void append(struct ingest_op *op)
 {
     struct admit *a = op->done;
+    int r = 0;
     limit_records(&op->limited, op->ingest->config.quota, a, clock_mono_us());
-    if (a->n_records == 0 && op->limited.n) {
-        refuse_limited(op);
-        return;
-    }
-    if (a->n_records == 0) { /* nothing to store: nothing to make durable */
-        answer_accepted(op);
-        return;
-    }
     op->append.done = on_durable;
-    int r = spool_append(op->ingest->ports[op->call->worker->index], &op->append, a->records, a->n_records);
+    if (a->n_records > 0) /* it copies them; nothing to store is nothing to make durable */
+        r = spool_append(op->ingest->ports[op->call->worker->index], &op->append, a->records, a->n_records);
+    release(op);
     if (r < 0)
         refuse_untaken(op, r);
-    else
+    else if (a->n_records > 0)
         op->append_running = true;
+    else if (op->limited.n)
+        refuse_limited(op);
+    else
+        answer_accepted(op);
 }
 
 /* ---- envelope */
@@ -286,14 +289,31 @@ static void append(struct ingest_op *op)
 static void admitted(struct ingest_op *op, struct admit *a)
 {
     op->done = a;
-    if (a->result < 0)
-        refuse_at(op, a->result);
-    else
+    if (a->result == 0) {
         append(op);
+        return;
+    }
+    release(op);
+    refuse_at(op, a->result);
+}
+
+/* What was read is in the spool's hands, or is to be refused: the bytes are not needed for the answer, which may take its time. */
+static void job_release(struct admit_job *job)
+{
+    admit_forget(&job->admit);
+    http_body_unmap(&job->map);
+    buf_done(&job->copy);
+}
+
+static void release(struct ingest_op *op)
+{
+    if (op->done != &op->admit)
+        job_release(container_of(op->done, struct admit_job, admit));
 }
 
 static void job_free(struct admit_job *job)
 {
+    job_release(job);
     admit_done(&job->admit);
     free(job);
 }
@@ -316,6 +336,7 @@ static void job_home(struct http_job *http_job)
     *slot = job;
     int r = http_charge_body(op->call, job->admit.decoded.n);
     if (r < 0) {
+        job_release(job);
         refuse(op, r, STR(""));
         return;
     }
@@ -341,24 +362,28 @@ static void copy_reported(struct admit *a, const struct security_origin *from)
 
 static void admit_elsewhere(struct ingest_op *op)
 {
-    struct str body = op->admit.body;
-    int r = http_charge_body(op->call, body.n);
+    struct http_body_map map = {0};
+    int r = 0;
+    if (op->admit.body.p != http_body_bytes(op->call).p || !http_body_map(op->call, &map)) /* a query may be the body */
+        r = http_charge_body(op->call, op->admit.body.n);
     if (r < 0) {
         refuse(op, r, STR(""));
         return;
     }
-    struct admit_job *job = malloc(sizeof *job + body.n);
+    struct admit_job *job = malloc(sizeof *job);
     if (!job)
         abort();
-    *job = (struct admit_job){.job = {.run = job_run, .home = job_home}, .op = op};
-    memcpy(job->body, body.p, body.n);
+    *job = (struct admit_job){.job = {.run = job_run, .home = job_home}, .op = op, .map = map};
+    if (!map.base)
+        buf_append_str(&job->copy, op->admit.body);
     admit_init(&job->admit);
+    job->admit.decoded.file_dir = job->admit.unwrapped.file_dir = http_config(op->call)->body_dir;
     job->admit.limits = op->admit.limits;
     job->admit.form = op->admit.form;
     job->admit.blobs = op->ingest->config.blobs;
     job->admit.own_authority = op->admit.own_authority;
     job->admit.encoding = op->admit.encoding;
-    job->admit.body = str_of(job->body, body.n);
+    job->admit.body = map.base ? map.bytes : buf_str(&job->copy);
     job->admit.credentials = op->admit.credentials;
     job->admit.project_id = op->admit.project_id;
     job->admit.key_id = op->admit.key_id;

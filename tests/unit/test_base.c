@@ -271,10 +271,53 @@ static void work_runs_every_job_once_and_is_bounded(void **state)
     assert_int_equal(finishes, accepted);
 }
 
+/* Across the size where it begins, and beyond: the bytes are the same as on the heap. */
+static void grow_alike(struct buf *b)
+{
+    AUTO_BUF struct buf heap = {0};
+    uint32_t x = 1;
+    while (heap.n < 5 * BUF_FILE_FROM) {
+        char part[1000];
+        for (size_t i = 0; i < sizeof part; i++)
+            part[i] = (char)((x = x * 1664525 + 1013904223) >> 24);
+        buf_append(&heap, part, sizeof part);
+        buf_append(b, part, sizeof part);
+        if (heap.n % 7000 == 0)
+            buf_reserve(b, BUF_FILE_FROM / 3);
+    }
+    assert_true(str_eq(buf_str(b), buf_str(&heap)));
+}
+
+static void buf_grows_in_a_file(void **state)
+{
+    (void)state;
+    const char *tmp = getenv("TMPDIR");
+    struct buf b = {.file_dir = tmp ? tmp : "/tmp"};
+    buf_append_str(&b, STR("small ones are on the heap"));
+    assert_false(b.in_file);
+    buf_clear(&b);
+    grow_alike(&b);
+    assert_true(b.in_file);
+    buf_clear(&b);
+    grow_alike(&b);
+    buf_done(&b);
+    assert_null(b.p);
+}
+
+static void buf_without_a_file_is_on_the_heap(void **state)
+{
+    (void)state;
+    AUTO_BUF struct buf b = {.file_dir = "/proc/nowhere"};
+    grow_alike(&b);
+    assert_false(b.in_file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(str_cut_walks_every_part),
+        cmocka_unit_test(buf_grows_in_a_file),
+        cmocka_unit_test(buf_without_a_file_is_on_the_heap),
         cmocka_unit_test(str_numbers_are_strict),
         cmocka_unit_test(str_utf8_is_checked),
         cmocka_unit_test(str_base64_round_trips),

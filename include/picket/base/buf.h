@@ -1,13 +1,20 @@
 /* buf.h: a growable run of bytes on the heap. One owner, no locking. Growth doubles; running out of memory aborts (style M4), so
- * what a client can size is checked against a limit before it is appended. */
+ * what a client can size is checked against a limit before it is appended. What may become large can grow in a file instead. */
 #pragma once
 
 #include "picket/base/str.h"
 
+enum { BUF_FILE_FROM = 1 << 20 };
+
 struct buf {
-    char *p;    /* heap; NULL while empty */
+    char *p;    /* heap, or a mapping of the file; NULL while empty */
     size_t n;   /* bytes in use */
     size_t cap; /* bytes allocated */
+    const char *
+        file_dir; /* not NULL: from BUF_FILE_FROM bytes on it grows in an unlinked file there, or on the heap when that cannot be had. Set by
+                           * the owner while it is empty; borrowed until buf_done */
+    int fd;       /* private: of the file, */
+    bool in_file; /* when it has one */
 };
 
 void buf_done(struct buf *b);                  /* frees; the buf is empty and usable again */

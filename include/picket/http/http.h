@@ -107,7 +107,17 @@ const struct http_config *http_config(const struct http_call *call);
 struct str http_header(const struct http_call *call, const char *lower_case_name); /* "" when absent; first of several */
 /* The next one of that name behind *at (begin with SIZE_MAX): p == NULL when there is none. */
 struct str http_header_next(const struct http_call *call, const char *lower_case_name, size_t *at);
-struct str http_body_bytes(const struct http_call *call);                        /* as sent */
+struct str http_body_bytes(const struct http_call *call); /* as sent */
+/* The body for another thread, which must not see anything of a request: a mapping of the file that a large body lies in. False: it does not, and is
+ * small (HTTP_BODY_SMALL); copy it. The bytes do not change while the request is open, and are there until http_body_unmap, on any thread. */
+enum { HTTP_BODY_SMALL = 256 << 10 };
+struct http_body_map {
+    void *base; /* private */
+    size_t size;
+    struct str bytes;
+};
+bool http_body_map(const struct http_call *call, struct http_body_map *ret);
+void http_body_unmap(struct http_body_map *map);                                 /* zeroed ones too; idempotent */
 bool http_query_param(struct http_call *call, struct str name, struct str *ret); /* percent-decoded into the arena; first of several */
 /* Who sent the request, as text and as 16 bytes (v4-mapped): the peer, or whom trusted proxies name (http/address.h). */
 struct str http_client_address(struct http_call *call, uint8_t ret_addr[16]);
