@@ -12,6 +12,7 @@ import wire
 from live import GO, GO_NEWER, NODE, NODE_SDK, node, python
 from test_attachments import attachments, download
 from test_outcomes import totals
+from test_quotas import set_quotas
 from waiting import until
 
 EMOJI, SURROGATES = "emoji \U0001f4a5 and 你好 مرحبا café", "lone surrogate \ufffd end and low \ufffd end"
@@ -171,19 +172,25 @@ def test_go(project):
 @needs_node
 @needs_go
 @first_build
-def test_what_is_not_stored_is_kept_back(picket, tmp_path):
-    """§4.4: once an answer has said so, no SDK sends transactions, spans and logs any more; errors go on. The browser heeds what CORS exposes."""
+def test_limits(picket, tmp_path):
+    """§4.4, §10.5 "rate limits": six rounds of an event, a transaction and a log, with a quota of four errors. Once an answer has said that transactions,
+    spans and logs are not stored, no SDK sends them any more, but errors; and after the first 429 no errors either. The browser heeds what CORS exposes."""
     commands = {"python": python("shop.py", "limits"), "node": node("shop.mjs", NODE_SDK, "limits"), "go": [live.shop_go(), "limits"]}
     projects = {sdk: picket.new_project() for sdk in [*commands, "browser"]}
+    for project in projects.values():
+        set_quotas(project, error={"hour": 4})
     live.run_all(*((projects[sdk].dsn, command, 0) for sdk, command in commands.items()))
     with live.pages(live.bundle(tmp_path), {"part": "limits", "dsn": projects["browser"].dsn}):
-        pass
+        wait_totals(projects["browser"], {("error", "client_discard", "ratelimit_backoff"): 1})
     for sdk, project in projects.items():
-        wait_events(project, titles(messages=[f"event {i}" for i in range(6)]))
+        wait_events(project, titles(messages=[f"event {i}" for i in range(4)]))
         project.post(wire.envelope({}, wire.item("statsd", b"a:1|c")))  # a mark: what came before it is counted when it is
         wait_totals(project, {("metric_bucket", "filtered", "not_stored"): 1})
-        came = {category: n for (category, outcome, reason), n in totals(project).items() if category in UNWANTED and (outcome, reason) == ("filtered", "not_stored")}
-        assert 1 <= sum(came.values()) <= 3 and max(came.values()) <= 2, f"{sdk}: {came} of 6 each"
+        counts = totals(project)
+        came = {category: counts.get((category, "filtered", "not_stored"), 0) for category in UNWANTED}
+        assert 1 <= sum(came.values()) <= 3 and max(came.values()) <= 2, f"{sdk}: {counts}"
+        assert counts[("error", "rate_limited", "project_hour_quota")] == 1, f"{sdk}: {counts}"
+        assert sdk == "go" or counts[("error", "client_discard", "ratelimit_backoff")] >= 1, f"{sdk}: {counts}"  # Go tells with its next event
 
 
 @needs_node
