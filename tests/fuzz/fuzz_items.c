@@ -5,7 +5,7 @@
 #include "picket/base/error.h"
 #include "picket/event/items.h"
 
-#define NUMBER_MAX INT64_C(10000000000) /* sums of five counts, and times */
+#define NUMBER_MAX INT64_C(40000000000) /* sums of five counts, times, milliseconds of a year */
 
 static void check_values(const struct json *object)
 {
@@ -16,9 +16,10 @@ static void check_values(const struct json *object)
         if (json_str_raw(it.value, &text))
             assert(str_is_utf8(text) && str_find(text, 0) == text.n && text.n <= 4 * ITEMS_MAX_MESSAGE);
         else if (json_type(it.value) == JSON_NUMBER)
-            assert(json_i64(it.value, &number) && (str_eq(key, STR("seq")) || (number > -NUMBER_MAX && number < NUMBER_MAX)));
+            assert(json_i64(it.value, &number) &&
+                   (str_eq(key, STR("seq")) || str_eq(key, STR("minutes")) || (number > -NUMBER_MAX && number < NUMBER_MAX)));
         else
-            assert(json_type(it.value) == JSON_NULL);
+            assert(json_type(it.value) <= JSON_BOOL || str_eq(key, STR("config")));
     }
 }
 
@@ -57,16 +58,17 @@ static void check_attachment(const struct json *attachment)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static int (*const readers[])(struct str, const struct item_origin *, struct buf *) = {client_report_read, session_read,
-                                                                                           sessions_read,      feedback_read,
-                                                                                           user_report_read,   attachment_read};
+    static int (*const readers[])(struct str, const struct item_origin *,
+                                  struct buf *) = {client_report_read, session_read,    sessions_read, feedback_read,
+                                                   user_report_read,   attachment_read, check_in_read};
     if (size == 0)
         return 0;
     AUTO_BUF struct buf out = {0};
     AUTO_JSON struct json_doc *doc = NULL;
     struct item_origin origin = {.received_us = INT64_C(1795262400000000), .project_id = 42, .event_id = {{data[0] & 8}}};
     int r = readers[data[0] % ARRAY_LEN(readers)](str_of((const char *)data + 1, size - 1), &origin, &out);
-    assert(r == 0 ? out.n > 0 : out.n == 0 && (r == -ERR_BAD_JSON || r == -ERR_NOT_AN_OBJECT || r == -ERR_NO_MESSAGE));
+    assert(r == 0 ? out.n > 0
+                  : out.n == 0 && (r == -ERR_BAD_JSON || r == -ERR_NOT_AN_OBJECT || r == -ERR_NO_MESSAGE || r == -ERR_BAD_CHECK_IN));
     if (r < 0)
         return 0;
     r = json_parse(buf_str(&out), &doc, NULL);
@@ -75,5 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_list(json_get(json_root(doc), STR("sessions")));
     check_values(json_get(json_root(doc), STR("feedback")));
     check_attachment(json_get(json_root(doc), STR("attachment")));
+    check_values(json_get(json_root(doc), STR("check_in")));
+    check_values(json_get(json_get(json_root(doc), STR("check_in")), STR("config")));
     return 0;
 }

@@ -43,7 +43,7 @@ enum error_fate {
     X(NO_NEWLINE,           2204, 400, FATE_NONE,  "ValidationError", "missing newline after header or payload")                   \
     X(TRUNCATED,            2205, 400, FATE_NONE,  "ValidationError", "unexpected end of file: an item's length goes beyond the body") \
     X(TOO_MANY_ITEMS,       2206, 413, FATE_NONE,  "PayloadTooLarge", "the envelope has too many items")                           \
-    X(ITEM_TOO_LARGE,       2207, 413, FATE_NONE,  "PayloadTooLarge", "envelope exceeded size limits for type 'event'")            \
+    X(ITEM_TOO_LARGE,       2207, 413, FATE_NONE,  "PayloadTooLarge", "envelope exceeded size limits for the type of an item")            \
     X(SURPLUS_EVENT,        2209, 400, FATE_NONE,  "ValidationError", "the envelope has this event already, or too many: further ones are left out") \
     X(TOO_MANY_ATTACHMENTS, 2210, 413, FATE_NONE,  "PayloadTooLarge", "envelope exceeded size limits for type 'attachment'")       \
     X(ATTACHMENT_REF,       2211, 200, FATE_NONE,  "ValidationError", "the attachment refers to an upload that does not exist")    \
@@ -57,6 +57,7 @@ enum error_fate {
     X(NO_MINIDUMP,          2307, 400, FATE_NONE,  "ValidationError", "missing minidump: the form has no file upload_file_minidump") \
     X(BAD_UNREAL,           2308, 400, FATE_NONE,  "ValidationError", "invalid unreal crash report: the archive is damaged or cut short") \
     X(NO_MESSAGE,           2303, 400, FATE_DEAD,  "ValidationError", "invalid feedback: it has no message")                     \
+    X(BAD_CHECK_IN,         2361, 400, FATE_DEAD,  "ValidationError", "invalid check-in: it needs the slug of a monitor and a status (in_progress, ok or error); its id is 32 hexadecimal digits") \
     X(BAD_KIND,             2304, 500, FATE_DEAD,  "InternalError",   "the spool holds a kind of record that this release does not know") \
     X(NOT_AN_OBJECT,        2302, 400, FATE_DEAD,  "ValidationError", "invalid event: a JSON object is expected")                  \
     X(BAD_REPORT,           2351, 400, FATE_NONE,  "ValidationError", "invalid security report: it does not say what was violated") \

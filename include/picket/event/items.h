@@ -5,7 +5,7 @@
  *
  * Attachments are the exception: their bytes are not looked at, and what is read is what the door wrote about them.
  *
- * Errors: -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT; feedback and user reports without a text: -ERR_NO_MESSAGE. */
+ * Errors: -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT; feedback and user reports without a text: -ERR_NO_MESSAGE; check-ins: -ERR_BAD_CHECK_IN. */
 #pragma once
 
 #include "picket/base/buf.h"
@@ -20,6 +20,8 @@ enum {
     ITEMS_MAX_FILE_NAME = 255,  /* code points */
     ITEMS_MAX_TYPE = 100,       /* bytes of a content type or an attachment's type */
     ITEMS_HASH_HEX = 64,
+    ITEMS_MAX_CHECK_IN = 100 << 10, /* bytes of a check-in (§2.5) */
+    ITEMS_MAX_SLUG = 50,
 };
 
 struct item_origin {
@@ -54,3 +56,10 @@ struct attachment {
 void attachment_write(const struct attachment *attachment, struct buf *out);
 /* Reads that payload: {"attachment": {"sha256", "size", "name", "content_type", "attachment_type"}, "outcomes": […]} */
 MUST_CHECK int attachment_read(struct str payload, const struct item_origin *origin, struct buf *out);
+
+/* Check-ins (§7.2): {"check_in": {"slug", "name", "id" (null: the one that runs, or a new one), "status", "environment", "duration_ms" (null: not said),
+ * "release", "trace_id" (null), "config"}}. What becomes of one depends on its monitor, so the database accounts for it. `config` is absent without
+ * monitor_config, null when that is unsound, else {"type", "value", "unit" (of intervals), "timezone", "margin", "max_runtime" (minutes),
+ * "failures", "recovery"} and for crontabs the sets of crontab.h: "minutes", "hours", "days", "months", "weekdays", "either_day",
+ * "follows_clock". Whether the time zone exists is the database's to say. */
+MUST_CHECK int check_in_read(struct str payload, const struct item_origin *origin, struct buf *out);
