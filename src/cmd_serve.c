@@ -31,6 +31,7 @@
 #include "picket/base/log.h"
 #include "picket/blob/blob.h"
 #include "picket/digest/digest.h"
+#include "picket/digest/monitors.h"
 #include "picket/ingest/ingest.h"
 #include "picket/ingest/quota.h"
 #include "privileges.h"
@@ -82,6 +83,8 @@ struct serve {
     struct digest *digest;
     struct figures figures;
     struct retain retain;
+    struct monitors *monitors;
+    int64_t listening_us; /* since when requests are taken */
     struct watch watch;
     struct first_start first;
     enum privileges_start started;
@@ -242,6 +245,15 @@ static int open_digest(struct serve *s)
     return r < 0 ? cmd_fail("the digest cannot be started: %s", err_text(r)) : EXIT_OK;
 }
 
+static int open_monitors(struct serve *s)
+{
+    struct monitors_config config = {.spool = s->spool,
+                                     .db = database_config(s, "picket monitors", 1, QUERY_MS),
+                                     .listening_us = s->listening_us};
+    int r = monitors_open(&config, &s->loop, &s->monitors);
+    return r < 0 ? cmd_fail("cron monitors cannot be watched: %s", err_text(r)) : EXIT_OK;
+}
+
 static int explain_listen(const struct config *c, int r)
 {
     if (r == -EADDRNOTAVAIL) {
@@ -300,6 +312,7 @@ static int open_http(struct serve *s)
         return cmd_fail("the server cannot be started: %s", err_text(r));
     const struct http_module modules[] = {*ingest_module(s->ingest), *api_module(s->api)};
     r = http_server_open(&http, modules, ARRAY_LEN(modules), &s->http);
+    s->listening_us = clock_wall_us();
     return r < 0 ? explain_listen(c, r) : EXIT_OK;
 }
 
@@ -353,6 +366,8 @@ static void on_caught_up(struct catch_up *c)
     if (s->stopping)
         return;
     s->code = c->result < 0 ? cmd_explain_migration(c->result, &c->report) : open_digest(s);
+    if (s->code == EXIT_OK)
+        s->code = open_monitors(s);
     if (s->code == EXIT_OK) {
         log_line(LOG_INFO, "the database answers: digesting", "%s", "");
         note_public_url(s);
@@ -433,6 +448,8 @@ static int open_all(struct serve *s)
         code = away ? open_later(s) : open_digest(s);
     if (code == EXIT_OK)
         code = open_http(s);
+    if (code == EXIT_OK && !away)
+        code = open_monitors(s);
     if (code == EXIT_OK)
         open_watch(s);
     return code;
@@ -487,9 +504,19 @@ static void close_signals(struct serve *s)
         uv_close((uv_handle_t *)&s->signals[i], NULL);
 }
 
+static void close_monitors(struct serve *s)
+{
+    bool closed = false;
+    if (!s->monitors)
+        return;
+    monitors_close(s->monitors, on_closed, &closed);
+    wait_until(s, &closed);
+}
+
 static void close_all(struct serve *s)
 {
     watch_stop(&s->watch);
+    close_monitors(s);
     http_server_close(s->http, REQUEST_GRACE_MS);
     if (s->ingest && s->spool)
         ingest_settle(s->ingest);

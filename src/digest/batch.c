@@ -125,6 +125,8 @@ static int (*reader_of(enum spool_kind kind))(struct str payload, const struct i
         return user_report_read;
     case SPOOL_ATTACHMENT:
         return attachment_read;
+    case SPOOL_CHECK_IN:
+        return check_in_read;
     case SPOOL_EVENT:
     case SPOOL_OUTCOMES:
         break;

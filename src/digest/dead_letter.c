@@ -18,6 +18,8 @@ struct str dead_letter_item_type(enum spool_kind kind)
         return STR("user_report");
     case SPOOL_ATTACHMENT:
         return STR("picket_attachment"); /* its bytes are elsewhere: no server takes this as an item */
+    case SPOOL_CHECK_IN:
+        return STR("check_in");
     case SPOOL_OUTCOMES:
         return STR("picket_outcomes");
     }

@@ -84,6 +84,7 @@ static int find_in(const struct person *persons, size_t n, const struct erasure_
         return found;
     switch (r->kind) {
     case SPOOL_EVENT:
+    case SPOOL_CHECK_IN: /* Python's have an event's body */
         return person_in_event(persons, n, r->payload, r->address);
     case SPOOL_SESSION:
     case SPOOL_SESSIONS:

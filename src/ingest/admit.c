@@ -13,11 +13,8 @@
 
 const struct item_kind *admit_kind(enum admit_form form)
 {
-    static const struct str names[] = {[ADMIT_ENVELOPE] = STR(""),
-                                       [ADMIT_STORE] = STR("event"),
-                                       [ADMIT_REPORT] = STR("security"),
-                                       [ADMIT_NEL] = STR("nel"),
-                                       [ADMIT_WORDS] = STR("user_report")};
+    static const struct str names[] = {[ADMIT_ENVELOPE] = STR(""), [ADMIT_STORE] = STR("event"),       [ADMIT_REPORT] = STR("security"),
+                                       [ADMIT_NEL] = STR("nel"),   [ADMIT_WORDS] = STR("user_report"), [ADMIT_CRON] = STR("check_in")};
     return item_kind_of(names[form]);
 }
 
@@ -258,6 +255,7 @@ static int take_item(struct admit *a, const struct envelope *e, const struct env
         [ITEM_USE_SESSIONS] = {SPOOL_SESSIONS, sessions_read},
         [ITEM_USE_FEEDBACK] = {SPOOL_FEEDBACK, feedback_read},
         [ITEM_USE_USER_REPORT] = {SPOOL_USER_REPORT, user_report_read},
+        [ITEM_USE_CHECK_IN] = {SPOOL_CHECK_IN, check_in_read},
     };
     struct item_origin origin = {.received_us = a->received_us, .project_id = a->project_id};
     if (e->header.has_event_id)
@@ -274,6 +272,22 @@ static int take_item(struct admit *a, const struct envelope *e, const struct env
     if (item->kind->use == ITEM_USE_SESSIONS)
         a->taken[a->n_records - 1].quantity = quantity_of(buf_str(&a->scratch));
     return 1;
+}
+
+static bool has_check_in(const struct admit *a)
+{
+    for (unsigned i = 0; i < a->n_records; i++)
+        if (a->records[i].kind == SPOOL_CHECK_IN)
+            return true;
+    return false;
+}
+
+/* §2.5: one of an envelope, and a small one. */
+static int take_check_in(struct admit *a, const struct envelope *e, const struct envelope_item *item)
+{
+    if (item->payload.n > ITEMS_MAX_CHECK_IN)
+        return -ERR_ITEM_TOO_LARGE;
+    return has_check_in(a) ? -ERR_SURPLUS_EVENT : take_item(a, e, item);
 }
 
 static int take(struct admit *a, const struct envelope *e, const struct envelope_item *item)
@@ -296,6 +310,8 @@ static int take(struct admit *a, const struct envelope *e, const struct envelope
     case ITEM_USE_FEEDBACK:
     case ITEM_USE_USER_REPORT:
         return take_item(a, e, item);
+    case ITEM_USE_CHECK_IN:
+        return take_check_in(a, e, item);
     case ITEM_USE_ATTACHMENT:
     case ITEM_USE_FORM_DATA:
         return admit_attach_item(a, e, item);
@@ -481,6 +497,38 @@ static int read_network_errors(struct admit *a, struct str body)
     return 0;
 }
 
+/* ---- a check-in without an envelope (protocol §1.6): the path's slug overrides the body's */
+
+static int name_monitor(struct admit *a, struct str body)
+{
+    AUTO_JSON struct json_doc *doc = NULL;
+    struct json_writer w;
+    int r = json_parse(body, &doc, NULL);
+    if (r < 0)
+        return r;
+    if (json_type(json_root(doc)) != JSON_OBJECT)
+        return -ERR_NOT_AN_OBJECT;
+    buf_clear(&a->unwrapped);
+    json_writer_init(&w, &a->unwrapped);
+    json_begin_object(&w);
+    for (struct json_iter it = json_iter(json_root(doc)); json_next(&it);) {
+        struct str key;
+        if (!json_str(it.key, &a->arena, &key) || str_eq(key, STR("monitor_slug")))
+            continue;
+        json_key(&w, key);
+        json_put_value(&w, it.value);
+    }
+    json_field_str(&w, STR("monitor_slug"), a->slug);
+    json_end_object(&w);
+    return 0;
+}
+
+static int read_cron(struct admit *a, struct str body)
+{
+    int r = body.n > ITEMS_MAX_CHECK_IN ? -ERR_ITEM_TOO_LARGE : name_monitor(a, body);
+    return r < 0 ? r : read_item(a, buf_str(&a->unwrapped));
+}
+
 static int read_body(struct admit *a, struct str body, size_t max_decoded)
 {
     switch (a->form) {
@@ -493,6 +541,8 @@ static int read_body(struct admit *a, struct str body, size_t max_decoded)
         return read_item(a, body);
     case ADMIT_NEL:
         return read_network_errors(a, body);
+    case ADMIT_CRON:
+        return read_cron(a, body);
     }
     return -ERR_BAD_REQUEST;
 }

@@ -42,6 +42,7 @@ enum admit_form {
     ADMIT_REPORT, /* what a browser reports by itself (§3.9) */
     ADMIT_NEL,    /* what it reports about the network: an array; not stored */
     ADMIT_WORDS,  /* what somebody wrote about an event (§7.4) */
+    ADMIT_CRON,   /* one check-in as JSON, of the monitor `slug` */
 };
 
 struct admit {
@@ -50,6 +51,7 @@ struct admit {
     enum admit_form form;
     struct blob_store *blobs; /* where attachments go; NULL: this thread must not block, see admit_run */
     struct str own_authority; /* of this server's DSNs, where the envelope's dsn names the project (a tunnel); else empty. Borrowed */
+    struct str slug;          /* of ADMIT_CRON; borrowed */
     enum content_encoding encoding;
     struct str body; /* borrowed, as sent */
     struct credentials credentials;

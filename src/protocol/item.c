@@ -12,7 +12,7 @@
 static const struct item_kind kinds[] = {
     {NAME("event"), ITEM_STORED, ITEM_USE_EVENT, CATEGORY_ERROR, true, {0}},
     {NAME("attachment"), ITEM_STORED, ITEM_USE_ATTACHMENT, CATEGORY_ATTACHMENT, true, {0}},
-    {NAME("check_in"), ITEM_SKIPPED, ITEM_USE_NONE, CATEGORY_MONITOR, false, {0}},
+    {NAME("check_in"), ITEM_STORED, ITEM_USE_CHECK_IN, CATEGORY_MONITOR, false, {0}},
     {NAME("client_report"), ITEM_STORED, ITEM_USE_CLIENT_REPORT, CATEGORY_DEFAULT, false, {0}},
     {NAME("feedback"), ITEM_STORED, ITEM_USE_FEEDBACK, CATEGORY_FEEDBACK, true, {0}},
     {NAME("form_data"), ITEM_STORED, ITEM_USE_FORM_DATA, CATEGORY_ATTACHMENT, true, {0}},

@@ -13,7 +13,7 @@ from waiting import until
 
 UNWANTED = ["transaction", "span", "log", "trace_metric", "profile", "profile_chunk", "replay_event", "replay_recording", "replay_video", "statsd",
             "metric_buckets", "otel_span", "otel_log"]
-SKIPPED = ["check_in", "security", "nonsense", ""]
+SKIPPED = ["security", "nonsense", ""]
 LIMITS = "x-sentry-rate-limits"
 
 

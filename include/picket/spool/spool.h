@@ -22,6 +22,7 @@ enum spool_kind {
     SPOOL_FEEDBACK = 5,
     SPOOL_USER_REPORT = 6,
     SPOOL_ATTACHMENT = 7, /* what describes it; its bytes are in the blob store */
+    SPOOL_CHECK_IN = 8,
     SPOOL_OUTCOMES = 100, /* the door's own account (ingest/ledger.c); of no project */
 };
 
