@@ -21,8 +21,11 @@
 
 #include "admit.h"
 #include "picket/base/clock.h"
+#include "cron.h"
+#include "head.h"
 #include "ledger.h"
 #include "limit.h"
+#include "picket/event/items.h"
 #include "reason.h"
 #include "tally.h"
 #include "words.h"
@@ -67,9 +70,10 @@ struct ingest_op {
     struct admit_job *job;
     struct key_query key_query;
     bool key_query_running;
-    bool is_pixel;  /* a GET: the answer is an image */
-    bool is_dialog; /* the crash-report dialog: a key that is not good is a 404; a GET: the answer is its script */
-    bool is_known;  /* its key was verified: what becomes of it counts for the project */
+    bool is_pixel;       /* a GET: the answer is an image */
+    bool is_dialog;      /* the crash-report dialog: a key that is not good is a 404; a GET: the answer is its script */
+    struct str path_key; /* the path's; p == NULL: the route has none */
+    bool is_known;       /* its key was verified: what becomes of it counts for the project */
     struct limited limited;
     struct spool_append append;
     bool append_running;
@@ -154,6 +158,8 @@ static void refuse(struct ingest_op *op, int r, struct str detail)
         http_answer_retry(op->call, r, detail, QUOTA_RETRY_S);
         return;
     }
+    if (r == -ERR_SPOOL_SHARE && op->admit.form == ADMIT_CRON)
+        r = -ERR_BUSY; /* who calls that endpoint knows no 429 (§1.6), and what is not on disk gets no 202 */
     if (r != -ERR_SPOOL_SHARE) {
         http_answer_error(op->call, r, detail);
         return;
@@ -218,6 +224,8 @@ static void answer_accepted(struct ingest_op *op)
     put_limits(op, a->over_quota);
     if (op->is_pixel)
         http_answer(op->call, 200, STR("image/gif"), str_of(pixel, sizeof pixel));
+    else if (op->admit.form == ADMIT_CRON)
+        http_answer_empty(op->call, 202);
     else if (op->admit.form == ADMIT_ENVELOPE || op->admit.form == ADMIT_STORE)
         answer_id(op);
     else
@@ -278,7 +286,7 @@ static void append(struct ingest_op *op)
         refuse_untaken(op, r);
     else if (a->n_records > 0)
         op->append_running = true;
-    else if (op->limited.n)
+    else if (op->limited.n && a->form != ADMIT_CRON) /* which answers 202 whatever the quotas say (§1.6) */
         refuse_limited(op);
     else
         answer_accepted(op);
@@ -382,6 +390,7 @@ static void admit_elsewhere(struct ingest_op *op)
     job->admit.form = op->admit.form;
     job->admit.blobs = op->ingest->config.blobs;
     job->admit.own_authority = op->admit.own_authority;
+    job->admit.slug = arena_str(&job->admit.arena, op->admit.slug);
     job->admit.encoding = op->admit.encoding;
     job->admit.body = map.base ? map.bytes : buf_str(&job->copy);
     job->admit.credentials = op->admit.credentials;
@@ -451,34 +460,6 @@ static void check_key(struct ingest_op *op)
 
 /* ---- head */
 
-/* A header that is there twice may name two keys. */
-static int read_credentials(const struct http_call *call, struct credentials *ret)
-{
-    struct credentials_source source = {http_header(call, "x-sentry-auth"), http_header(call, "authorization"), call->query};
-    static const char *const names[] = {"x-sentry-auth", "authorization"};
-    int r = credentials_read(&source, ret);
-    for (size_t i = 0; i < ARRAY_LEN(names) && r == 0; i++) {
-        size_t at = SIZE_MAX;
-        for (struct str value = http_header_next(call, names[i], &at); value.p && r == 0; value = http_header_next(call, names[i], &at)) {
-            struct credentials more;
-            struct credentials_source again = {i == 0 ? value : STR(""), i == 1 ? value : STR(""), STR("")};
-            r = credentials_read(&again, &more);
-            if (r == 0 && more.present && ret->present && !id_eq(&more.key, &ret->key))
-                r = -ERR_MANY_CREDENTIALS;
-        }
-    }
-    return r;
-}
-
-static int read_encoding(const struct http_call *call, enum content_encoding *ret)
-{
-    size_t at = SIZE_MAX;
-    (void)http_header_next(call, "content-encoding", &at);
-    if (at != SIZE_MAX && http_header_next(call, "content-encoding", &at).p)
-        return -ERR_BAD_ENCODING; /* stacked */
-    return encoding_parse(http_header(call, "content-encoding"), ret);
-}
-
 static struct ingest_op *begin(struct http_call *call, enum admit_form form)
 {
     struct ingest *i = call->module;
@@ -514,9 +495,9 @@ static bool read_project(struct ingest_op *op)
 static void read_head(struct ingest_op *op)
 {
     struct admit *a = &op->admit;
-    int r = read_credentials(op->call, &a->credentials);
+    int r = head_credentials(op->call, op->path_key, &a->credentials);
     if (r == 0)
-        r = read_encoding(op->call, &a->encoding);
+        r = head_encoding(op->call, &a->encoding);
     if (r == 0 && !a->credentials.present)
         r = a->form == ADMIT_ENVELOPE ? admit_peek(a) : -ERR_NO_CREDENTIALS;
     if (r < 0)
@@ -538,7 +519,7 @@ static void handle_tunnel(struct http_call *call)
     struct ingest_op *op = begin(call, ADMIT_ENVELOPE);
     struct admit *a = &op->admit;
     a->own_authority = op->ingest->own_authority;
-    int r = read_encoding(call, &a->encoding);
+    int r = head_encoding(call, &a->encoding);
     if (r == 0)
         r = admit_peek(a);
     if (r < 0)
@@ -610,6 +591,20 @@ static void handle_network_errors(struct http_call *call)
         read_head(op);
 }
 
+/* Check-ins (protocol §1.6), as a query or as JSON; the key may stand in the path. */
+static void handle_cron(struct http_call *call)
+{
+    struct ingest_op *op = begin(call, ADMIT_CRON);
+    struct admit *a = &op->admit;
+    a->slug = call->params[1];
+    a->limits.envelope_max_bytes = ITEMS_MAX_CHECK_IN;
+    op->path_key = call->params[2]; /* p == NULL on the route without */
+    if (a->body.n == 0 || !str_starts_nocase(http_header(call, "content-type"), STR("application/json")))
+        a->body = check_in_of_query(call);
+    if (read_project(op))
+        read_head(op);
+}
+
 /* ---- what comes in a form of its own (words.c) */
 
 void ingest_take(struct http_call *call, const struct ingest_request *request)
@@ -622,7 +617,7 @@ void ingest_take(struct http_call *call, const struct ingest_request *request)
     a->project_id = request->project_id;
     a->credentials = request->credentials;
     if (r == 0 && !a->credentials.present)
-        r = read_credentials(call, &a->credentials);
+        r = head_credentials(call, op->path_key, &a->credentials);
     if (r == 0 && !a->credentials.present)
         r = -ERR_NO_CREDENTIALS;
     if (r < 0)
@@ -646,6 +641,10 @@ static const struct http_route routes[] = {
     {HTTP_GET, "/api/0/projects/{organization}/{project}/user-feedback/", HTTP_INGEST, HTTP_NO_BODY, words_list},
     {HTTP_GET, "/api/embed/error-page/", HTTP_INGEST, HTTP_NO_BODY, words_dialog},
     {HTTP_POST, "/api/embed/error-page/", HTTP_INGEST, HTTP_NO_BODY, words_dialog_post},
+    {HTTP_GET, "/api/{project}/cron/{slug}/", HTTP_INGEST, HTTP_NO_BODY, handle_cron},
+    {HTTP_POST, "/api/{project}/cron/{slug}/", HTTP_INGEST, HTTP_NO_BODY, handle_cron},
+    {HTTP_GET, "/api/{project}/cron/{slug}/{key}/", HTTP_INGEST, HTTP_NO_BODY, handle_cron},
+    {HTTP_POST, "/api/{project}/cron/{slug}/{key}/", HTTP_INGEST, HTTP_NO_BODY, handle_cron},
     {HTTP_POST, "/tunnel/", HTTP_INGEST, HTTP_NO_BODY, handle_tunnel},
 };
 

@@ -126,6 +126,8 @@ int credentials_read(const struct credentials_source *src, struct credentials *r
         r = read_pairs(&c, rest);
     if (r == 0)
         r = read_query(&c, src->query);
+    if (r == 0 && src->path_key.p)
+        r = add_key(&c, src->path_key);
     if (r == 0 && cut_scheme(src->authorization, STR("Basic"), &rest)) /* last, because it may be a proxy's */
         r = read_basic(&c, rest);
     if (r == 0)

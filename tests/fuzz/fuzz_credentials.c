@@ -1,4 +1,4 @@
-/* fuzz_credentials.c: four lines – X-Sentry-Auth, Authorization, query, dsn – in any state. What is accepted names a key and a version that
+/* fuzz_credentials.c: four lines – X-Sentry-Auth, Authorization, query, dsn – and perhaps a key of the path, in any state. What is accepted names a key and a version that
  * exist; a DSN that parses is written again from its parts and parses to the same. */
 #include "fuzz.h"
 
@@ -31,7 +31,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     src.x_sentry_auth = str_cut(&rest, '\n');
     src.authorization = str_cut(&rest, '\n');
     src.query = str_cut(&rest, '\n');
-    check_dsn(rest);
+    struct str dsn = str_cut(&rest, '\n');
+    src.path_key = rest; /* p == NULL without a fifth line */
+    check_dsn(dsn);
     int r = credentials_read(&src, &c);
     if (r < 0) {
         assert(r == -ERR_BAD_AUTH_HEADER || r == -ERR_BAD_KEY || r == -ERR_BAD_VERSION || r == -ERR_MANY_CREDENTIALS);
@@ -39,9 +41,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     assert(c.version <= 7 && (c.present || c.version == 0));
     bool before = c.present;
-    r = credentials_join_dsn(&c, rest, 42);
+    r = credentials_join_dsn(&c, dsn, 42);
     if (r == 0)
-        assert(c.present && (before || rest.n > 0));
+        assert(c.present && (before || dsn.n > 0));
     else
         assert(r == -ERR_NO_CREDENTIALS || r == -ERR_BAD_DSN || r == -ERR_DSN_MISMATCH);
     return 0;

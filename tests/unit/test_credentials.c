@@ -1,5 +1,5 @@
 /* test_credentials.c: who sends (protocol §1.4, §10.2; decisions "ingest credentials"; sdk-observed "Transport"). A row of
- * data/credentials.jsonl has the headers x (X-Sentry-Auth) and a (Authorization) and the query q. A row with "dsn" goes on to join it for
+ * data/credentials.jsonl has the headers x (X-Sentry-Auth) and a (Authorization), the query q and perhaps p, the key of the path. A row with "dsn" goes on to join it for
  * project 42. Expected: key, version, client, or an error; no key and no error: nothing is present. */
 #include "byte_cases.h"
 
@@ -20,6 +20,8 @@ static bool check_credentials(const struct byte_case *c, const struct credential
 static bool check_row(const struct byte_case *c)
 {
     struct credentials_source src = {case_bytes(c, STR("x")), case_bytes(c, STR("a")), case_bytes(c, STR("q"))};
+    if (json_get(c->row, STR("p")))
+        src.path_key = case_bytes(c, STR("p"));
     struct credentials got = {0};
     int r = credentials_read(&src, &got);
     if (r == 0 && json_get(c->row, STR("dsn")))

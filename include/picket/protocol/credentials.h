@@ -9,6 +9,7 @@ struct credentials_source {
     struct str x_sentry_auth; /* header X-Sentry-Auth; ignored unless it starts with the word Sentry in any case */
     struct str authorization; /* header Authorization: scheme Sentry, or Basic with the key as user name; other schemes are not ours */
     struct str query;         /* the URL's query without '?': sentry_key, sentry_version, sentry_client … percent-encoded */
+    struct str path_key;      /* the part of the path that is a key, where the route has one; p == NULL: it has none */
 };
 
 struct credentials {
