@@ -93,4 +93,5 @@ http_handler_fn session_health;                                                 
 http_handler_fn feedback_list, feedback_show;                                                                       /* feedback.c */
 http_handler_fn erasure_list, erasure_create, erasure_show;                                                         /* erasures.c */
 http_handler_fn attachment_list, attachment_list_of_event, attachment_show, attachment_download, attachment_delete; /* attachments.c */
+http_handler_fn monitor_list, monitor_show, monitor_drop, check_in_list;                                            /* monitors.c */
 http_handler_fn status_show;                                                                                        /* status.c */

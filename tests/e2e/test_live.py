@@ -42,7 +42,7 @@ PYTHON = titles(
 NODES = titles(
     "TypeError: no price for item 0 in EUR", *["TypeError: no price for item 1 in EUR"] * 4, *["Error: checkout failed"] * 4, "AggregateError: several",
     "Error: a thrown string", "Error: Object captured as exception with keys: code, nested", "Error: undefined", "RangeError: limit exceeded",
-    "Error: " + "V" * LONG, "Error: the job failed", "Error: nobody caught me",
+    "Error: " + "V" * LONG, "Error: the job failed", "Error: nobody caught me", "Cron failure: hourly: a run failed",
     messages=["cache warmed in 53 ms", "user %s bought %d", "user %s has %s items", EMOJI, SURROGATES, "nul \ufffd byte, bell \x07, del \x7f, c1 \x85, ls \u2028",
               "L" * LONG, "D" * LONG, "keep me"])
 BROWSER_ERRORS = titles("Error: checkout failed", "RangeError: limit exceeded", "Error: checkout failed", "Error: nobody caught me",
@@ -52,7 +52,7 @@ BROWSER = BROWSER_ERRORS + titles("TypeError: no price for item 1", messages=["e
 GOS = titles(
     "*fmt.wrapError: checkout 402: payment refused: 402", "*errors.errorString: limit exceeded", *["*fmt.wrapError: checkout 1: payment refused: 1"] * 2,
     "runtime.boundsError: runtime error: index out of range [3] with length 0", "runtime.boundsError: runtime error: index out of range [9] with length 0",
-    "*errors.errorString: " + "V" * LONG,
+    "*errors.errorString: " + "V" * LONG, "Cron failure: hourly: a run failed",
     messages=["cache warmed in 53 ms", "plain string panic", EMOJI, "surrogate as bytes \ufffd\ufffd\ufffd and bad utf-8 \ufffd\ufffd end",
               "nul \ufffd byte, bell \x07, del \x7f, ls \u2028, <html> & amp", "L" * LONG, "keep me", "sent synchronously"])
 GOS_NEWER = titles("*errors.joinError: one", messages=["without telemetry buffer"])
@@ -98,6 +98,13 @@ def wait_attachments(project, event, wanted):
     assert all(row["issue_id"] == event["issue_id"] for row in found)
 
 
+def wait_monitors(project, **wanted):
+    """What the last run of each was, in the only environment."""
+    def seen():
+        return {item["slug"]: [e["status"] for e in item["environments"]] for item in project.api.read(project.path + "/monitors")["items"]}
+    until(lambda: seen() == {slug: [status] for slug, status in wanted.items()}, lambda: f"{seen()}, wanted {wanted}")
+
+
 def wait_totals(project, wanted):
     until(lambda: wanted.items() <= totals(project).items(), lambda: f"{totals(project)}\nwanted at least: {wanted}")
 
@@ -113,6 +120,7 @@ def test_python(project):
                 python("shop.py", "sessions", "reports", "keepalive"), python("shop_flask.py")]
     live.run_all(*((project.dsn, program, 0) for program in programs), (project.dsn, python("shop.py", "unhandled"), 1))
     events = wait_events(project, PYTHON)
+    wait_monitors(project, nightly="error", hourly="ok")
     wait_sessions(project, {"shop@1.2.3": {"total": 5, "healthy": 2, "exited": 2, "crashed": 3},  # Flask's, one for each request
                             "shop@1.2.3+build.7": {"total": 5, "healthy": 3, "exited": 4, "errored": 2}})
     wait_totals(project, {("error", "client_discard", "sample_rate"): 5, ("error", "client_discard", "before_send"): 1,
@@ -132,6 +140,7 @@ def test_node(project):
     printed = live.run_all(*((project.dsn, node("shop.mjs", NODE_SDK, *some), 0) for some in parts),
                            (project.dsn, node("shop.mjs", NODE_SDK, "unhandled"), 1))
     events = wait_events(project, NODES)
+    wait_monitors(project, nightly="ok", hourly="error", job="error")
     wait_sessions_said(project, printed)
     wait_feedback(project, titled(events, "RangeError: limit exceeded"))
     wait_attachments(project, titled(events, "RangeError: limit exceeded"), ATTACHED)
@@ -164,6 +173,7 @@ def test_go(project):
     parts = ["errors", "unicode", "trace", "web", "crons", "reports", "defaults", "sync", *(["joined", "logs", "unbuffered"] if GO_NEWER else [])]
     live.run_all(*((project.dsn, [live.shop_go(), part], 0) for part in parts))
     events = wait_events(project, GOS + GOS_NEWER if GO_NEWER else GOS)
+    wait_monitors(project, nightly="ok", hourly="error")
     wait_attachments(project, titled(events, "*errors.errorString: limit exceeded"), ATTACHED)
     if GO_NEWER:  # older ones do not tell
         wait_totals(project, {("error", "client_discard", "before_send"): 4})
@@ -223,3 +233,16 @@ def test_cli(picket, project, tmp_path):
     environ = details["Log Message: with the environment"]["extra"]["environ"]
     assert environ["SENTRY_URL"] == picket.url and TOKEN not in json.dumps(environ)
     assert any("happened" in crumb["message"] for crumb in details["Log Message: with a log file \U0001f4a5"]["breadcrumbs"]["values"])
+
+
+@needs_node
+def test_cli_monitors(picket, project, tmp_path):
+    """`monitors run`: its exit status is the command's, and a monitor comes to be by its --schedule."""
+    run = [live.sentry_cli(), "monitors", "run", "-e", "production"]
+    live.run_all((project.dsn, [*run, "--schedule", "0 3 * * *", "--timezone", "Europe/Berlin", "nightly", "--", "true"], 0), cwd=tmp_path, HOME=tmp_path,
+                 SENTRY_URL=picket.url, SENTRY_DISABLE_UPDATE_CHECK=1, SENTRY_LOAD_DOTENV=0)
+    wait_monitors(project, nightly="ok")
+    live.run_all((project.dsn, [*run, "nightly", "--", "sh", "-c", "exit 3"], 3), cwd=tmp_path, HOME=tmp_path, SENTRY_URL=picket.url,
+                 SENTRY_DISABLE_UPDATE_CHECK=1, SENTRY_LOAD_DOTENV=0)
+    wait_monitors(project, nightly="error")
+    wait_events(project, titles("Cron failure: nightly: a run failed"))

@@ -115,3 +115,19 @@ def test_what_is_no_event(project, sdk):
     event, = project.all_events()
     assert (feedback["message"], feedback["name"], feedback["email"]) == ("It broke in the cart", "Ann", "ann@example.com")
     assert feedback["event_id"] == event["event_id"] and feedback["issue_id"] == event["issue_id"]
+
+
+@every_sdk
+def test_cron_monitors(project, sdk):
+    """A monitor around a function: two good runs, and one that throws and becomes an issue."""
+    program(project, sdk, "crons")
+    until(lambda: totals(project).get(("monitor", "accepted", "")) == 6, lambda: totals(project))
+    found = {monitor["slug"]: monitor for monitor in project.api.read(project.path + "/monitors")["items"]}
+    nightly, = found["nightly"]["environments"]
+    assert found["nightly"]["schedule"] == {"type": "crontab", "value": "0 3 * * *"} and found["nightly"]["timezone"] == "Europe/Berlin"
+    assert (found["nightly"]["checkin_margin"], found["nightly"]["max_runtime"]) == (5, 20)
+    assert found["hourly"]["schedule"] == {"type": "interval", "value": 1, "unit": "hour"} and found["hourly"]["environments"][0]["status"] == "ok"
+    assert (nightly["name"], nightly["status"], nightly["consecutive_failures"]) == ("production", "error", 1)
+    runs = project.api.read(project.path + "/monitors/nightly/checkins")["items"]
+    assert [run["status"] for run in runs] == ["error", "ok"] and all(run["duration_ms"] is not None and run["release"] == "shop@1.2.3" for run in runs)
+    until(lambda: project.issue("Cron failure: nightly: a run failed"), lambda: project.issues())

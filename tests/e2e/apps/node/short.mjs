@@ -38,6 +38,16 @@ const parts = {
     const id = Sentry.captureException(new Error('this one is written about'));
     Sentry.captureFeedback({ message: 'It broke in the cart', name: 'Ann', email: 'ann@example.com', associatedEventId: id });
   },
+  crons() {
+    const nightly = { schedule: { type: 'crontab', value: '0 3 * * *' }, timezone: 'Europe/Berlin', checkinMargin: 5, maxRuntime: 20 };
+    Sentry.withMonitor('nightly', () => 1, nightly);
+    Sentry.withMonitor('hourly', () => 1, { schedule: { type: 'interval', value: 1, unit: 'hour' } });
+    try {
+      Sentry.withMonitor('nightly', () => checkout({ name: 'cart 9' }), nightly);
+    } catch (e) {
+      // the monitor has it
+    }
+  },
   large() {
     Sentry.captureException(new Error('large enough to be packed'), { extra: { filler: 'x'.repeat(100_000) } });
   },

@@ -3,6 +3,7 @@ import logging
 import sys
 
 import sentry_sdk
+from sentry_sdk.crons import monitor
 
 
 def price(cart):
@@ -57,11 +58,31 @@ def reports():
             scope.end_session()
 
 
+NIGHTLY = {"schedule": {"type": "crontab", "value": "0 3 * * *"}, "timezone": "Europe/Berlin", "checkin_margin": 5, "max_runtime": 20,
+           "failure_issue_threshold": 1, "recovery_threshold": 1}
+
+
+@monitor(monitor_slug="nightly", monitor_config=NIGHTLY)
+def nightly(fails):
+    if fails:
+        raise OSError("the disk is full")
+
+
+def crons():
+    nightly(False)
+    with monitor(monitor_slug="hourly", monitor_config={"schedule": {"type": "interval", "value": 1, "unit": "hour"}}):
+        pass
+    try:
+        nightly(True)
+    except OSError:
+        pass
+
+
 def before_send(event, _):
     return None if event.get("message") == "drop me" else event
 
 
 sentry_sdk.init(release="shop@1.2.3", environment="production", server_name="web-1", before_send=before_send, auto_session_tracking=False,
                 auto_enabling_integrations=False)  # Flask is there, for another program
-{"handled": handled, "unhandled": unhandled, "messages": messages, "many": many, "reports": reports}[sys.argv[1]]()
+{"handled": handled, "unhandled": unhandled, "messages": messages, "many": many, "reports": reports, "crons": crons}[sys.argv[1]]()
 sentry_sdk.flush(20)

@@ -1,0 +1,6 @@
+-- Removes monitor $2 of project $1, or its environment $3 only; the check-ins follow with the next tidying. How many went.
+WITH m AS (SELECT id FROM monitors WHERE project_id = $1::int AND slug = $2::text),
+environment AS (
+    DELETE FROM monitor_environments e USING m WHERE e.project_id = $1 AND e.monitor_id = m.id AND e.name = $3::text RETURNING 1),
+whole AS (DELETE FROM monitors d USING m WHERE $3 IS NULL AND d.project_id = $1 AND d.id = m.id RETURNING 1)
+SELECT (SELECT count(*) FROM environment) + (SELECT count(*) FROM whole)
