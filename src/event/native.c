@@ -7,7 +7,8 @@
  *
  * Fields (protocol §1.6) and Crashpad's annotations are read alike: `sentry` and `sentry___name` hold JSON, `sentry__1`, `sentry__2` … pieces of one
  * JSON text, `sentry[a][b]` one value; a field of another name becomes extra of its name, an annotation a member of contexts.crashpad. A layer that
- * is no JSON object is left out: the crash counts more than what was said about it. */
+ * is no JSON object, or larger than what may still be read (a parsed text takes many times its size), is left out: the crash counts more than what
+ * was said about it. */
 #include "picket/event/native.h"
 
 #include "merge.h"
@@ -29,15 +30,24 @@ struct build {
     const struct json **layers;
     struct chunk *chunks;
     size_t n_layers, n_chunks, cap;
+    size_t room;  /* bytes of text that may still be parsed */
+    bool was_cut; /* something was larger than that */
 };
 
 /* ---- layers */
 
-static void add_layer(struct build *b, struct str text)
+static bool has_room(struct build *b, struct str text)
+{
+    b->was_cut = b->was_cut || text.n > b->room;
+    return text.n > 0 && text.n <= b->room;
+}
+
+/* What we wrote ourselves. */
+static void add_own_layer(struct build *b, struct str text)
 {
     struct json_doc *doc;
     assert(b->n_layers < b->cap);
-    if (text.n == 0 || json_parse(text, &doc, NULL) < 0)
+    if (json_parse(text, &doc, NULL) < 0)
         return;
     if (json_type(json_root(doc)) != JSON_OBJECT) {
         json_free(doc);
@@ -45,6 +55,14 @@ static void add_layer(struct build *b, struct str text)
     }
     b->docs[b->n_layers] = doc;
     b->layers[b->n_layers++] = json_root(doc);
+}
+
+static void add_layer(struct build *b, struct str text)
+{
+    if (!has_room(b, text))
+        return;
+    b->room -= text.n;
+    add_own_layer(b, text);
 }
 
 static void add_dump(struct build *b, const struct minidump *m, void (*put)(struct json_writer *, const struct minidump *, struct arena *))
@@ -55,7 +73,7 @@ static void add_dump(struct build *b, const struct minidump *m, void (*put)(stru
         return;
     json_writer_init(&w, &text);
     put(&w, m, &b->arena);
-    add_layer(b, buf_str(&text));
+    add_own_layer(b, buf_str(&text));
 }
 
 /* ---- fields */
@@ -127,7 +145,8 @@ static void add_chunks(struct build *b)
     if (b->n_chunks)
         qsort(b->chunks, b->n_chunks, sizeof *b->chunks, by_number);
     for (size_t i = 0; i < b->n_chunks; i++)
-        buf_append_str(&text, b->chunks[i].text);
+        if (text.n <= b->room) /* more is not read anyway */
+            buf_append_str(&text, b->chunks[i].text);
     b->n_chunks = 0;
     add_layer(b, buf_str(&text));
 }
@@ -159,7 +178,7 @@ static void add_msgpack_event(struct build *b)
 {
     AUTO_BUF struct buf text = {0};
     struct str rest = b->report->event_msgpack;
-    if (rest.n && msgpack_read(&rest, &text) == 0)
+    if (has_room(b, rest) && msgpack_read(&rest, &text) == 0)
         add_layer(b, buf_str(&text));
 }
 
@@ -208,10 +227,11 @@ static void add_breadcrumbs(struct build *b)
     AUTO_BUF struct buf text = {0};
     double first_s, second_s;
     struct json_writer w;
-    if (b->report->breadcrumbs[0].n + b->report->breadcrumbs[1].n == 0)
+    bool has_first = has_room(b, b->report->breadcrumbs[0]), has_second = has_room(b, b->report->breadcrumbs[1]);
+    if (!has_first && !has_second)
         return;
-    read_crumbs(b->report->breadcrumbs[0], &b->arena, &first, &first_s);
-    read_crumbs(b->report->breadcrumbs[1], &b->arena, &second, &second_s);
+    read_crumbs(has_first ? b->report->breadcrumbs[0] : STR(""), &b->arena, &first, &first_s);
+    read_crumbs(has_second ? b->report->breadcrumbs[1] : STR(""), &b->arena, &second, &second_s);
     bool is_turned = second_s > 0 && first_s > second_s;
     json_writer_init(&w, &text);
     json_begin_object(&w);
@@ -229,6 +249,7 @@ static void add_breadcrumbs(struct build *b)
 static void open_build(struct build *b, const struct native_report *report, size_t n_annotations)
 {
     b->report = report;
+    b->room = 2 * report->max_bytes;
     b->cap = FIXED_LAYERS + report->n_fields + n_annotations;
     b->docs = arena_array(&b->arena, struct json_doc *, b->cap);
     b->layers = arena_array(&b->arena, const struct json *, b->cap);
@@ -241,7 +262,7 @@ static void add_texts(struct build *b)
     AUTO_BUF struct buf game = {0};
     AUTO_BUF struct buf context = {0};
     AUTO_BUF struct buf apple = {0};
-    native_unreal(report->unreal_context, report->unreal_user, &game, &context);
+    native_unreal(has_room(b, report->unreal_context) ? report->unreal_context : STR(""), report->unreal_user, &game, &context);
     add_layer(b, buf_str(&game));
     add_layer(b, buf_str(&context));
     native_apple(report->apple_report, &apple);
@@ -255,7 +276,7 @@ static void merge(struct build *b, struct buf *out)
     merge_objects(&w, b->layers, b->n_layers, &b->arena);
 }
 
-static void add_too_large(struct build *b)
+static void tell_cut(struct build *b)
 {
     AUTO_BUF struct buf text = {0};
     struct json_writer w;
@@ -269,7 +290,7 @@ static void add_too_large(struct build *b)
     json_end_object(&w);
     json_end_array(&w);
     json_end_object(&w);
-    add_layer(b, buf_str(&text));
+    add_own_layer(b, buf_str(&text));
 }
 
 static void close_build(struct build *b)
@@ -277,6 +298,17 @@ static void close_build(struct build *b)
     for (size_t i = 0; i < b->n_layers; i++)
         json_free(b->docs[i]);
     b->n_layers = 0;
+}
+
+/* Without what was said about the crash beside the event and the dump. */
+static void add_least(struct build *b, const struct minidump *m)
+{
+    close_build(b);
+    b->room = 2 * b->report->max_bytes;
+    add_dump(b, m, native_put_certain);
+    add_layer(b, b->report->event);
+    tell_cut(b);
+    add_dump(b, m, native_put_likely);
 }
 
 void native_event(const struct native_report *report, struct buf *out)
@@ -294,14 +326,15 @@ void native_event(const struct native_report *report, struct buf *out)
     add_fields(&b);
     add_texts(&b);
     add_annotations(&b, m);
+    if (b.was_cut)
+        tell_cut(&b);
     add_dump(&b, m, native_put_likely);
     merge(&b, out);
-    if (out->n - before > report->max_bytes) {
+    for (int cut = 0; cut < 2 && out->n - before > report->max_bytes; cut++) {
         out->n = before;
-        close_build(&b);
-        add_dump(&b, m, native_put_certain);
-        add_too_large(&b);
-        add_dump(&b, m, native_put_likely);
+        if (cut == 1)
+            dump.n_modules = dump.n_threads = 0;
+        add_least(&b, m);
         merge(&b, out);
     }
     close_build(&b);

@@ -10,18 +10,20 @@ struct native_field {
 
 /* Whatever of it is there; slices are borrowed. */
 struct native_report {
-    struct str dump;          /* a minidump; "" when the report has none */
-    struct str event;         /* JSON of an event that came beside it */
-    struct str event_msgpack; /* __sentry-event */
-    struct str
-        breadcrumbs[2]; /* __sentry-breadcrumb1 and 2: MessagePack, arrays or one value behind the other; the newer ones are put last */
+    struct str dump;           /* a minidump; "" when the report has none */
+    struct str event;          /* JSON of an event that came beside it */
+    struct str event_msgpack;  /* __sentry-event */
+    struct str breadcrumbs[2]; /* __sentry-breadcrumb1 and 2, see below */
     const struct native_field *fields;
     size_t n_fields;           /* of a form: sentry, sentry[…], sentry___…, sentry__1 … describe the event, others become its extra */
     struct str unreal_context; /* CrashContext.runtime-xml */
     struct str unreal_user;    /* UserID of the query: "login|account|machine" */
     struct str apple_report;   /* the text of an Apple crash report */
-    size_t max_bytes;          /* of the event's JSON: when it would be larger, only what the dump says is kept, and `errors` tells so */
+    size_t max_bytes;          /* of the event's JSON, see below */
 };
+/* Breadcrumb files are MessagePack: arrays, or one value behind the other; that whose last one is newer comes last.
+ * max_bytes: of all texts together twice as much is read. When the event would be larger, only `event` and what the dump says are kept, without threads
+ * and images if need be (that is 20 KiB beyond the event at most); `errors` tells so. */
 
 /* Appends the event's JSON to `out`. Whatever is broken in the parts is left out: a crash is never lost for it (§1.6). */
 void native_event(const struct native_report *report, struct buf *out);
