@@ -13,8 +13,10 @@
 
 const struct item_kind *admit_kind(enum admit_form form)
 {
-    static const struct str names[] = {[ADMIT_ENVELOPE] = STR(""), [ADMIT_STORE] = STR("event"),       [ADMIT_REPORT] = STR("security"),
-                                       [ADMIT_NEL] = STR("nel"),   [ADMIT_WORDS] = STR("user_report"), [ADMIT_CRON] = STR("check_in")};
+    static const struct str names[] = {
+        [ADMIT_ENVELOPE] = STR(""),      [ADMIT_STORE] = STR("event"),         [ADMIT_REPORT] = STR("security"),
+        [ADMIT_NEL] = STR("nel"),        [ADMIT_WORDS] = STR("user_report"),   [ADMIT_CRON] = STR("check_in"),
+        [ADMIT_MINIDUMP] = STR("event"), [ADMIT_UNREAL] = STR("unreal_report")};
     return item_kind_of(names[form]);
 }
 
@@ -102,7 +104,7 @@ void admit_add_record(struct admit *a, const struct envelope *e, enum spool_kind
     a->record_bytes += payload.n + e->header.json.n;
 }
 
-static const struct spool_record *first_event(const struct admit *a)
+struct spool_record *admit_first_event(const struct admit *a)
 {
     for (unsigned i = 0; i < a->n_records; i++)
         if (a->records[i].kind == SPOOL_EVENT)
@@ -112,7 +114,7 @@ static const struct spool_record *first_event(const struct admit *a)
 
 static struct id128 event_id(const struct admit *a, const struct envelope *e, struct id128 own)
 {
-    const struct spool_record *first = first_event(a);
+    const struct spool_record *first = admit_first_event(a);
     if (!first && e->header.has_event_id)
         return e->header.event_id;
     if (!id_is_nil(&own))
@@ -172,6 +174,14 @@ static int take_event(struct admit *a, const struct envelope *e, const struct en
     }
     struct id128 id = event_id(a, e, own);
     return class == EVENT_FEEDBACK ? add_feedback(a, e, item->payload, id) : add_event(a, e, item->payload, id);
+}
+
+int admit_take_event(struct admit *a, const struct envelope *e, struct str payload)
+{
+    struct envelope_item item = {.kind = item_kind_of(STR("event")), .payload = payload};
+    a->kind = item.kind;
+    int r = take_event(a, e, &item);
+    return r == 0 ? -ERR_SURPLUS_EVENT : r;
 }
 
 /* ---- what browsers report (protocol §3.9) */
@@ -296,7 +306,8 @@ static int take(struct admit *a, const struct envelope *e, const struct envelope
     a->has_transaction |= str_eq(item->kind->name, STR("transaction"));
     if (item->kind->fate != ITEM_STORED)
         return 0;
-    bool is_attached = item->kind->use == ITEM_USE_ATTACHMENT || item->kind->use == ITEM_USE_FORM_DATA;
+    bool is_attached =
+        item->kind->use == ITEM_USE_ATTACHMENT || item->kind->use == ITEM_USE_FORM_DATA || item->kind->use == ITEM_USE_UNREAL;
     if (item->payload.n > a->limits.event_max_bytes && !is_attached)
         return -ERR_ITEM_TOO_LARGE;
     switch (item->kind->use) {
@@ -315,6 +326,8 @@ static int take(struct admit *a, const struct envelope *e, const struct envelope
     case ITEM_USE_ATTACHMENT:
     case ITEM_USE_FORM_DATA:
         return admit_attach_item(a, e, item);
+    case ITEM_USE_UNREAL:
+        return admit_unreal_item(a, e, item);
     case ITEM_USE_NONE:
         break;
     }
@@ -347,7 +360,10 @@ static int read_items(struct admit *a, struct envelope *e)
     }
     if (first_reason < 0 && !any_sound)
         return first_reason;
-    const struct spool_record *first = first_event(a);
+    r = admit_crash_settle(a, e);
+    if (r < 0)
+        leave(a, item_kind_of(STR("event")), r, 0);
+    const struct spool_record *first = admit_first_event(a);
     a->has_id = e->header.has_event_id || needs_id;
     a->id = first ? first->event_id : e->header.has_event_id ? e->header.event_id : id_random();
     admit_attach_settle(a);
@@ -543,6 +559,10 @@ static int read_body(struct admit *a, struct str body, size_t max_decoded)
         return read_network_errors(a, body);
     case ADMIT_CRON:
         return read_cron(a, body);
+    case ADMIT_MINIDUMP:
+        return admit_minidump(a, body);
+    case ADMIT_UNREAL:
+        return admit_unreal(a, body);
     }
     return -ERR_BAD_REQUEST;
 }

@@ -4,6 +4,7 @@
 
 #include "picket/blob/blob.h"
 #include "picket/event/items.h"
+#include "picket/event/native.h"
 #include "picket/event/security.h"
 #include "picket/protocol/credentials.h"
 #include "picket/protocol/encoding.h"
@@ -38,11 +39,13 @@ struct admit_taken {
 
 enum admit_form {
     ADMIT_ENVELOPE,
-    ADMIT_STORE,  /* one event: JSON, or in one of the wrappings of old SDKs (protocol §1.6) */
-    ADMIT_REPORT, /* what a browser reports by itself (§3.9) */
-    ADMIT_NEL,    /* what it reports about the network: an array; not stored */
-    ADMIT_WORDS,  /* what somebody wrote about an event (§7.4) */
-    ADMIT_CRON,   /* one check-in as JSON, of the monitor `slug` */
+    ADMIT_STORE,    /* one event: JSON, or in one of the wrappings of old SDKs (protocol §1.6) */
+    ADMIT_REPORT,   /* what a browser reports by itself (§3.9) */
+    ADMIT_NEL,      /* what it reports about the network: an array; not stored */
+    ADMIT_WORDS,    /* what somebody wrote about an event (§7.4) */
+    ADMIT_CRON,     /* one check-in as JSON, of the monitor `slug` */
+    ADMIT_MINIDUMP, /* a form with a minidump, or the bare dump (§1.6) */
+    ADMIT_UNREAL,   /* an archive of Unreal's crash reporter (§1.6) */
 };
 
 struct admit {
@@ -59,6 +62,7 @@ struct admit {
     int64_t received_us;
     uint8_t addr[16];
     struct security_origin reported; /* what the request says about security reports. Borrowed */
+    struct str content_type;         /* of ADMIT_MINIDUMP. Borrowed */
     /* out */
     int result; /* 0 or the error that refuses the request */
     size_t at;  /* where in the decoded body */
@@ -77,6 +81,9 @@ struct admit {
     unsigned n_attachments;
     size_t attachment_bytes;
     bool has_transaction, elsewhere; /* elsewhere: it must be run where it may block */
+    bool has_crash;                  /* something was noted in `crash` that makes an event */
+    struct native_report crash;      /* the parts of a crash report so far; of what comes in, unreal_user is set before */
+    struct native_field *crash_fields;
     struct buf decoded, unwrapped, scratch;
     struct arena arena;
 };
@@ -105,6 +112,21 @@ MUST_CHECK int admit_attach(struct admit *a, const struct envelope *e, const str
 MUST_CHECK int admit_attach_item(struct admit *a, const struct envelope *e, const struct envelope_item *item);
 void admit_attach_settle(struct admit *a); /* when a->id is known */
 
-/* ---- admit.c for attach.c */
+/* ---- crash.c */
+/* Whole bodies: of ADMIT_MINIDUMP and ADMIT_UNREAL. Block. -ERR_BAD_BOUNDARY, -ERR_BAD_MULTIPART, -ERR_TOO_MANY_PARTS, -ERR_NO_MINIDUMP,
+ * -ERR_BAD_MINIDUMP, -ERR_BAD_UNREAL, what encoding_decode says, -ERR_SURPLUS_EVENT. */
+MUST_CHECK int admit_minidump(struct admit *a, struct str body);
+MUST_CHECK int admit_unreal(struct admit *a, struct str body);
+/* An item unreal_report: as admit_attach_item. */
+MUST_CHECK int admit_unreal_item(struct admit *a, const struct envelope *e, const struct envelope_item *item);
+/* An attachment of that type, or a form's fields ([[name, value], …]), may belong to a crash report. */
+void admit_crash_note(struct admit *a, struct str type, struct str bytes);
+void admit_crash_form(struct admit *a, const struct json *pairs);
+/* Makes the event of what was noted, or adds it to the envelope's event. 0: there is nothing of the kind; 1: done; <0: the event cannot be taken. */
+MUST_CHECK int admit_crash_settle(struct admit *a, const struct envelope *e);
+
+/* ---- admit.c for attach.c and crash.c */
+struct spool_record *admit_first_event(const struct admit *a);                       /* NULL: there is none yet */
+int admit_take_event(struct admit *a, const struct envelope *e, struct str payload); /* 1, or why not */
 bool admit_has_room(const struct admit *a, size_t bytes);
 void admit_add_record(struct admit *a, const struct envelope *e, enum spool_kind kind, struct str payload, struct id128 event_id);

@@ -72,7 +72,12 @@ static int attach_form(struct admit *a, const struct envelope *e, const struct e
     int r = json_parse(item->payload, &doc, NULL);
     if (r == 0 && json_type(json_root(doc)) != JSON_ARRAY)
         r = -ERR_BAD_JSON;
-    return r < 0 ? r : admit_attach(a, e, &form, item->payload);
+    if (r < 0)
+        return r;
+    r = admit_attach(a, e, &form, item->payload);
+    if (r == 1)
+        admit_crash_form(a, json_root(doc));
+    return r;
 }
 
 int admit_attach_item(struct admit *a, const struct envelope *e, const struct envelope_item *item)
@@ -94,6 +99,7 @@ int admit_attach_item(struct admit *a, const struct envelope *e, const struct en
         return 0; /* of a trace, and traces are not stored */
     if (a->has_transaction)
         return -ERR_TRANSACTION_ATTACHMENT;
+    admit_crash_note(a, what.type, item->payload); /* the event counts, even when the file cannot be kept */
     return admit_attach(a, e, &what, item->payload);
 }
 

@@ -30,3 +30,14 @@ int head_encoding(const struct http_call *call, enum content_encoding *ret)
         return -ERR_BAD_ENCODING; /* stacked */
     return encoding_parse(http_header(call, "content-encoding"), ret);
 }
+
+struct str head_authority(struct str url)
+{
+    for (struct str rest = url; rest.n; rest = str_drop(rest, 1)) {
+        if (str_starts(rest, STR("://"))) {
+            rest = str_drop(rest, 3);
+            return str_take(rest, str_find(rest, '/'));
+        }
+    }
+    return url;
+}

@@ -27,6 +27,7 @@
 #include "limit.h"
 #include "picket/event/items.h"
 #include "reason.h"
+#include "reply.h"
 #include "tally.h"
 #include "words.h"
 
@@ -144,6 +145,11 @@ static void put_limits(struct ingest_op *op, bool over_quota)
         http_add_header(op->call, STR("x-sentry-rate-limits"), buf_str(&all));
 }
 
+static bool is_crash(const struct ingest_op *op)
+{
+    return op->admit.form == ADMIT_MINIDUMP || op->admit.form == ADMIT_UNREAL;
+}
+
 /* A request that is refused as a whole counts as one item: what it holds was not read, or cannot be. */
 static void refuse(struct ingest_op *op, int r, struct str detail)
 {
@@ -158,8 +164,8 @@ static void refuse(struct ingest_op *op, int r, struct str detail)
         http_answer_retry(op->call, r, detail, QUOTA_RETRY_S);
         return;
     }
-    if (r == -ERR_SPOOL_SHARE && op->admit.form == ADMIT_CRON)
-        r = -ERR_BUSY; /* who calls that endpoint knows no 429 (§1.6), and what is not on disk gets no 202 */
+    if (r == -ERR_SPOOL_SHARE && (op->admit.form == ADMIT_CRON || is_crash(op)))
+        r = -ERR_BUSY; /* who calls these endpoints knows no 429 (§1.6), and what is not on disk gets no 2xx */
     if (r != -ERR_SPOOL_SHARE) {
         http_answer_error(op->call, r, detail);
         return;
@@ -194,26 +200,6 @@ static void refuse_limited(struct ingest_op *op)
     http_answer_retry(op->call, -ERR_RATE_LIMITED, limit_detail(&op->limited, &op->call->arena), limit_retry_s(&op->limited));
 }
 
-/* One transparent point, GIF89a. */
-static const char pixel[] = {'G', 'I', 'F', '8', '9', 'a',  1, 0, 1, 0, '\x80', 0, 0, 0, 0, 0, 0, 0,    0, 0x21, '\xf9', 4,
-                             1,   0,   0,   0,   0,   0x2c, 0, 0, 0, 0, 1,      0, 1, 0, 0, 2, 2, 0x44, 1, 0,    0x3b};
-
-static void answer_id(struct ingest_op *op)
-{
-    const struct admit *a = op->done;
-    AUTO_BUF struct buf out = {0};
-    struct json_writer w;
-    json_writer_init(&w, &out);
-    json_begin_object(&w);
-    if (a->has_id) {
-        char hex[ID_HEX + 1];
-        id_hex(&a->id, hex);
-        json_field_str(&w, STR("id"), str_of(hex, ID_HEX));
-    }
-    json_end_object(&w);
-    http_answer_json(op->call, 200, &out);
-}
-
 static void answer_accepted(struct ingest_op *op)
 {
     struct ingest *i = op->ingest;
@@ -223,11 +209,13 @@ static void answer_accepted(struct ingest_op *op)
     atomic_fetch_add_explicit(&i->accepted_events, a->n_events, memory_order_relaxed);
     put_limits(op, a->over_quota);
     if (op->is_pixel)
-        http_answer(op->call, 200, STR("image/gif"), str_of(pixel, sizeof pixel));
+        reply_pixel(op->call);
     else if (op->admit.form == ADMIT_CRON)
         http_answer_empty(op->call, 202);
+    else if (is_crash(op))
+        reply_text(op->call, &a->id);
     else if (op->admit.form == ADMIT_ENVELOPE || op->admit.form == ADMIT_STORE)
-        answer_id(op);
+        reply_id(op->call, a->has_id ? &a->id : NULL);
     else
         http_answer_empty(op->call, 200);
 }
@@ -286,7 +274,7 @@ static void append(struct ingest_op *op)
         refuse_untaken(op, r);
     else if (a->n_records > 0)
         op->append_running = true;
-    else if (op->limited.n && a->form != ADMIT_CRON) /* which answers 202 whatever the quotas say (§1.6) */
+    else if (op->limited.n && a->form != ADMIT_CRON && !is_crash(op)) /* these answer 2xx whatever the quotas say (§1.6) */
         refuse_limited(op);
     else
         answer_accepted(op);
@@ -342,7 +330,7 @@ static void job_home(struct http_job *http_job)
     op->job = NULL;
     struct admit_job **slot = http_on_dispose(op->call, sizeof *slot, job_dispose); /* the request owns its memory from now on */
     *slot = job;
-    int r = http_charge_body(op->call, job->admit.decoded.n);
+    int r = http_charge_body(op->call, job->admit.decoded.n + job->admit.unwrapped.n);
     if (r < 0) {
         job_release(job);
         refuse(op, r, STR(""));
@@ -360,12 +348,16 @@ static void job_run(struct http_job *http_job)
     assert(r == 0);
 }
 
-static void copy_reported(struct admit *a, const struct security_origin *from)
+/* What lies in the request. */
+static void copy_borrowed(struct admit *a, const struct admit *from)
 {
-    a->reported.release = arena_str(&a->arena, from->release);
-    a->reported.environment = arena_str(&a->arena, from->environment);
-    a->reported.user_agent = arena_str(&a->arena, from->user_agent);
-    a->reported.origin = arena_str(&a->arena, from->origin);
+    a->reported.release = arena_str(&a->arena, from->reported.release);
+    a->reported.environment = arena_str(&a->arena, from->reported.environment);
+    a->reported.user_agent = arena_str(&a->arena, from->reported.user_agent);
+    a->reported.origin = arena_str(&a->arena, from->reported.origin);
+    a->slug = arena_str(&a->arena, from->slug);
+    a->content_type = arena_str(&a->arena, from->content_type);
+    a->crash.unreal_user = arena_str(&a->arena, from->crash.unreal_user);
 }
 
 static void admit_elsewhere(struct ingest_op *op)
@@ -390,7 +382,6 @@ static void admit_elsewhere(struct ingest_op *op)
     job->admit.form = op->admit.form;
     job->admit.blobs = op->ingest->config.blobs;
     job->admit.own_authority = op->admit.own_authority;
-    job->admit.slug = arena_str(&job->admit.arena, op->admit.slug);
     job->admit.encoding = op->admit.encoding;
     job->admit.body = map.base ? map.bytes : buf_str(&job->copy);
     job->admit.credentials = op->admit.credentials;
@@ -398,7 +389,7 @@ static void admit_elsewhere(struct ingest_op *op)
     job->admit.key_id = op->admit.key_id;
     job->admit.received_us = op->admit.received_us;
     memcpy(job->admit.addr, op->admit.addr, sizeof job->admit.addr);
-    copy_reported(&job->admit, &op->admit.reported);
+    copy_borrowed(&job->admit, &op->admit);
     op->job = job;
     r = http_job_submit(op->call->worker, &job->job);
     if (r < 0) {
@@ -420,7 +411,7 @@ static void decode(struct ingest_op *op, const struct key_info *key)
         refuse(op, -ERR_REPORT_MEDIA, STR(""));
     else if (spool_turns_away(op->ingest->config.spool, a->project_id, a->body.n) < 0)
         refuse(op, -ERR_SPOOL_SHARE, STR(""));
-    else if (a->body.n > INLINE_BODY_BYTES || admit_run(a, INLINE_DECODED_BYTES) == 1)
+    else if (is_crash(op) || a->body.n > INLINE_BODY_BYTES || admit_run(a, INLINE_DECODED_BYTES) == 1)
         admit_elsewhere(op);
     else
         admitted(op, a);
@@ -626,11 +617,32 @@ void ingest_take(struct http_call *call, const struct ingest_request *request)
         check_key(op);
 }
 
+/* ---- crash reports (protocol §1.6) */
+
+static void handle_minidump(struct http_call *call)
+{
+    struct ingest_op *op = begin(call, ADMIT_MINIDUMP);
+    op->admit.content_type = http_header(call, "content-type");
+    if (read_project(op))
+        read_head(op);
+}
+
+static void handle_unreal(struct http_call *call)
+{
+    struct ingest_op *op = begin(call, ADMIT_UNREAL);
+    op->path_key = call->params[1];
+    (void)http_query_param(call, STR("UserID"), &op->admit.crash.unreal_user); /* may be absent */
+    if (read_project(op))
+        read_head(op);
+}
+
 /* ---- the module */
 
 static const struct http_route routes[] = {
     {HTTP_POST, "/api/{project}/envelope/", HTTP_INGEST, HTTP_NO_BODY, handle_envelope},
     {HTTP_POST, "/api/{project}/store/", HTTP_INGEST, HTTP_NO_BODY, handle_store},
+    {HTTP_POST, "/api/{project}/minidump/", HTTP_INGEST, HTTP_NO_BODY, handle_minidump},
+    {HTTP_POST, "/api/{project}/unreal/{key}/", HTTP_INGEST, HTTP_NO_BODY, handle_unreal},
     {HTTP_GET, "/api/{project}/store/", HTTP_INGEST, HTTP_NO_BODY, handle_pixel},
     {HTTP_POST, "/api/{project}/security/", HTTP_INGEST, HTTP_NO_BODY, handle_security},
     {HTTP_POST, "/api/{project}/csp-report/", HTTP_INGEST, HTTP_NO_BODY, handle_security},
@@ -743,17 +755,6 @@ void ingest_settle(struct ingest *i)
     assert(r == 0);
 }
 
-static struct str authority_of(struct str url)
-{
-    for (struct str rest = url; rest.n; rest = str_drop(rest, 1)) {
-        if (str_starts(rest, STR("://"))) {
-            rest = str_drop(rest, 3);
-            return str_take(rest, str_find(rest, '/'));
-        }
-    }
-    return url;
-}
-
 int ingest_open(const struct ingest_config *config, struct ingest **ret)
 {
     struct ingest *i = calloc(1, sizeof *i + config->threads * sizeof(struct spool_port *));
@@ -763,7 +764,7 @@ int ingest_open(const struct ingest_config *config, struct ingest **ret)
     i->tally = tally_new();
     i->ledger = ledger_new();
     item_unwanted_limits(&i->unwanted_limits);
-    i->own_authority = authority_of(str_from(config->public_url));
+    i->own_authority = head_authority(str_from(config->public_url));
     i->module = (struct http_module){
         .routes = routes, .n_routes = ARRAY_LEN(routes), .ctx = i, .worker_start = worker_start, .worker_stop = worker_stop};
     *ret = i;

@@ -28,7 +28,13 @@ void reason_name(int r, const struct item_kind *kind, char dst[LEDGER_MAX_REASON
                  {-ERR_JUNK_REPORT, "invalid-csp"},
                  {-ERR_BLOB_QUOTA, "attachment_quota"},
                  {-ERR_BLOB_FULL, "attachments_full"},
-                 {-ERR_ATTACHMENT_REF, "invalid_placeholder_attachment"}};
+                 {-ERR_ATTACHMENT_REF, "invalid_placeholder_attachment"},
+                 {-ERR_BAD_BOUNDARY, "invalid_multipart"},
+                 {-ERR_BAD_MULTIPART, "invalid_multipart"},
+                 {-ERR_TOO_MANY_PARTS, "invalid_multipart"},
+                 {-ERR_BAD_MINIDUMP, "invalid_minidump"},
+                 {-ERR_NO_MINIDUMP, "missing_minidump_upload"},
+                 {-ERR_BAD_UNREAL, "process_unreal"}};
     const char *reason = r <= -ERR_EMPTY_ENVELOPE && r >= -ERR_BAD_EVENT_ID ? "invalid_envelope" : err_name(r);
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (names[i].error == r)

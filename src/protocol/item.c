@@ -37,7 +37,7 @@ static const struct item_kind kinds[] = {
     {NAME("statsd"), ITEM_UNWANTED, ITEM_USE_NONE, CATEGORY_METRIC_BUCKET, false, NAME("metric_bucket")},
     {NAME("trace_metric"), ITEM_UNWANTED, ITEM_USE_NONE, CATEGORY_TRACE_METRIC, false, NAME("trace_metric;trace_metric_byte")},
     {NAME("transaction"), ITEM_UNWANTED, ITEM_USE_NONE, CATEGORY_TRANSACTION, true, NAME("transaction;span")},
-    {NAME("unreal_report"), ITEM_SKIPPED, ITEM_USE_NONE, CATEGORY_ATTACHMENT, true, {0}},
+    {NAME("unreal_report"), ITEM_STORED, ITEM_USE_UNREAL, CATEGORY_ERROR, true, {0}},
     {NAME("user_report"), ITEM_STORED, ITEM_USE_USER_REPORT, CATEGORY_FEEDBACK, true, {0}},
 };
 static const struct item_kind unknown = {{"", 0}, ITEM_SKIPPED, ITEM_USE_NONE, CATEGORY_DEFAULT, false, {0}};

@@ -1,4 +1,4 @@
-/* fuzz_admit.c: a whole body at the door, an envelope, one event or reports, plain or compressed (the first byte says which). What is taken is bounded, lies in the decoded body,
+/* fuzz_admit.c: a whole body at the door, an envelope, one event, reports or a crash report, plain or compressed (the first byte says which). What is taken is bounded, lies in the decoded body,
  * has an id of its own, and is a JSON object that the digest can read; what is refused leaves nothing behind. */
 #include "fuzz.h"
 
@@ -6,16 +6,16 @@
 #include "picket/base/error.h"
 #include "picket/event/event.h"
 
-enum { EVENT_MAX = 4096, ENVELOPE_MAX = 1 << 18 };
+enum { EVENT_MAX = 4096, ENVELOPE_MAX = 1 << 18, CRASH_MAX = 1 << 15 };
 
 static void check_record(const struct admit *a, unsigned i)
 {
     const struct spool_record *r = &a->records[i];
     struct str whole = a->encoding == ENCODING_IDENTITY ? a->body : buf_str(&a->decoded);
-    if (a->unwrapped.n)
+    if (a->form == ADMIT_STORE && a->unwrapped.n)
         whole = buf_str(&a->unwrapped);
     bool lies_inside = r->payload.p >= whole.p && r->payload.p + r->payload.n <= whole.p + whole.n;
-    assert(r->payload.n <= EVENT_MAX && (lies_inside || r->kind == SPOOL_EVENT));
+    assert(r->payload.n <= (a->has_crash ? CRASH_MAX : EVENT_MAX) && (lies_inside || r->kind == SPOOL_EVENT));
     assert(r->project_id == 42 && r->key_id == 7 && str_is_utf8(r->meta));
     for (unsigned j = 0; j < i; j++)
         assert(!id_eq(&a->records[j].id, &r->id));
@@ -29,7 +29,8 @@ static void check_record(const struct admit *a, unsigned i)
         assert(a->records[j].kind != SPOOL_EVENT || !id_eq(&a->records[j].event_id, &r->event_id));
     arena_init(&arena);
     int read = event_read(r->payload, &origin, &arena, &fields);
-    assert(read == 0 && fields.class != EVENT_TRANSACTION && (lies_inside || fields.class == EVENT_REPORT)); /* reports are written anew */
+    assert(read == 0 && fields.class != EVENT_TRANSACTION &&
+           (lies_inside || fields.class == EVENT_REPORT || a->has_crash)); /* these are written anew */
     arena_done(&arena);
 }
 
@@ -40,6 +41,28 @@ static struct blob_store *nowhere(void)
     int r = blob_open(&config, &blobs);
     assert(r == 0);
     return blobs;
+}
+
+static int run_elsewhere(struct admit *a)
+{
+    struct blob_store *blobs = nowhere();
+    struct admit again;
+    admit_init(&again);
+    again.blobs = blobs;
+    again.limits = a->limits;
+    again.form = a->form;
+    again.content_type = a->content_type;
+    again.encoding = a->encoding;
+    again.body = a->body;
+    again.credentials = a->credentials;
+    again.project_id = a->project_id;
+    again.key_id = a->key_id;
+    again.received_us = a->received_us;
+    admit_done(a);
+    *a = again;
+    int r = admit_run(a, SIZE_MAX);
+    blob_close(blobs);
+    return r;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -53,9 +76,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                      .attachment_max_bytes = EVENT_MAX,
                                      .attachments_max_bytes = 2 * EVENT_MAX,
                                      .attachments_max = 3};
-    bool is_report = data[0] >= 128 && data[0] < 138, is_told = data[0] < 10 || is_report;
+    bool is_report = data[0] >= 128 && data[0] < 138, is_crash = data[0] >= 140 && data[0] < 160;
+    bool is_told = data[0] < 10 || is_report || is_crash;
     a.encoding = is_told ? (enum content_encoding)(data[0] % 5) : ENCODING_IDENTITY;
-    a.form = is_report ? (data[0] < 133 ? ADMIT_REPORT : ADMIT_NEL) : is_told && data[0] >= 5 ? ADMIT_STORE : ADMIT_ENVELOPE;
+    a.content_type = STR("multipart/form-data; boundary=b");
+    if (is_crash)
+        a.form = data[0] % 2 ? ADMIT_MINIDUMP : ADMIT_UNREAL;
+    else if (is_report)
+        a.form = data[0] < 133 ? ADMIT_REPORT : ADMIT_NEL;
+    else
+        a.form = is_told && data[0] >= 5 ? ADMIT_STORE : ADMIT_ENVELOPE;
     a.body = str_drop(str_of((const char *)data, size), is_told);
     a.credentials =
         (struct credentials){.present = data[0] != '\v', .key = {{0x9e, 0xc7}}}; /* a blank before it is no part of an envelope */
@@ -66,25 +96,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         int peeked = admit_peek(&a);
         assert(peeked <= 0 && a.n_records == 0 && (peeked < 0 || a.credentials.present));
     }
-    int r = admit_run(&a, 1 << 16); /* 1: not decided, more comes out than is decoded at once on the loop */
+    a.elsewhere = is_crash;                        /* these never on the loop */
+    int r = is_crash ? 1 : admit_run(&a, 1 << 16); /* 1: not decided, more comes out than is decoded at once on the loop */
     bool attached = r == 1 && a.elsewhere;
     if (attached) { /* again, as on a worker, with a disk on which nothing can be put */
-        struct blob_store *blobs = nowhere();
-        struct admit again;
-        admit_init(&again);
-        again.blobs = blobs;
-        again.limits = a.limits;
-        again.form = a.form;
-        again.encoding = a.encoding;
-        again.body = a.body;
-        again.credentials = a.credentials;
-        again.project_id = a.project_id;
-        again.key_id = a.key_id;
-        again.received_us = a.received_us;
-        admit_done(&a);
-        a = again;
-        r = admit_run(&a, SIZE_MAX);
-        blob_close(blobs);
+        r = run_elsewhere(&a);
     } else if (r == 1) {
         r = admit_run(&a, SIZE_MAX);
     }

@@ -25,6 +25,7 @@ enum item_use { /* of those that are stored: who reads them */
                 ITEM_USE_ATTACHMENT,
                 ITEM_USE_FORM_DATA,
                 ITEM_USE_CHECK_IN,
+                ITEM_USE_UNREAL,
 };
 
 struct item_kind {

@@ -1,0 +1,8 @@
+/* reply.h: what senders get for what was taken (protocol §4.1). Each answers 200. Private to ingest. */
+#pragma once
+
+#include "picket/http/http.h"
+
+void reply_pixel(struct http_call *call);                        /* an image of one transparent point */
+void reply_id(struct http_call *call, const struct id128 *id);   /* JSON; NULL: there is none */
+void reply_text(struct http_call *call, const struct id128 *id); /* crash reporters get the id as a text */
