@@ -1,14 +1,16 @@
 -- Null: as it was. $2 name; $3 quotas, whose categories replace those of the same name and whose null members are taken out; $4 and $5 retention, 0: as
--- the installation has it. Columns as project_show.
+-- the installation has it; $6 scrubbing, whose members replace those of the same name. Columns as project_show.
 WITH changed AS (
     UPDATE projects
        SET name = coalesce($2::text, name),
            quotas = CASE WHEN $3::text IS NULL THEN quotas ELSE jsonb_strip_nulls(quotas || $3::text::jsonb) END,
+           scrubbing = CASE WHEN $6::text IS NULL THEN scrubbing ELSE jsonb_strip_nulls(scrubbing || $6::text::jsonb) END,
            retention_days = nullif(coalesce($4::bigint, retention_days), 0),
            retention_events_per_issue = nullif(coalesce($5::bigint, retention_events_per_issue), 0),
-           updated_at = CASE WHEN num_nonnulls($2, $3, $4, $5) > 0 THEN now() ELSE updated_at END
+           updated_at = CASE WHEN num_nonnulls($2, $3, $4, $5, $6) > 0 THEN now() ELSE updated_at END
      WHERE id = $1::int RETURNING *)
-SELECT p.id, p.name, p.slug, k.public_key, c.stored, c.digested, p.created_at, p.updated_at, p.quotas, p.retention_days, p.retention_events_per_issue
+SELECT p.id, p.name, p.slug, k.public_key, c.stored, c.digested, p.created_at, p.updated_at, p.quotas, p.retention_days, p.retention_events_per_issue,
+       p.scrubbing
   FROM changed p
   JOIN project_counters c ON c.project_id = p.id
   LEFT JOIN LATERAL (SELECT public_key FROM project_keys k WHERE k.project_id = p.id AND k.is_active ORDER BY k.id DESC LIMIT 1) k ON true

@@ -7,5 +7,5 @@ made AS (
 keyed AS (
     INSERT INTO project_keys (project_id, public_key) SELECT id, $3::uuid FROM made RETURNING public_key)
 SELECT m.id, m.name, m.slug, k.public_key, 0::bigint AS stored, 0::bigint AS digested, m.created_at, m.updated_at,
-       m.quotas, m.retention_days, m.retention_events_per_issue
+       m.quotas, m.retention_days, m.retention_events_per_issue, m.scrubbing
   FROM made m, keyed k

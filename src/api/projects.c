@@ -43,7 +43,7 @@ static void put_number(struct json_writer *w, struct str key, const struct db_ro
         json_field_i64(w, key, db_i64(rows, 0, col));
 }
 
-/* The project with its settings: further columns quotas, retention_days, retention_events_per_issue; null: as the installation has it. */
+/* The project with its settings: further columns quotas, retention_days, retention_events_per_issue, scrubbing; null: as the installation has it. */
 static void answer_settings(struct http_call *call, int status, const struct db_rows *rows)
 {
     AUTO_BUF struct buf out = {0};
@@ -55,6 +55,8 @@ static void answer_settings(struct http_call *call, int status, const struct db_
     json_put_raw(&w, db_text(rows, 0, 8));
     put_number(&w, STR("retention_days"), rows, 9);
     put_number(&w, STR("retention_events_per_issue"), rows, 10);
+    json_key(&w, STR("scrubbing"));
+    json_put_raw(&w, db_text(rows, 0, 11));
     json_end_object(&w);
     http_answer_json(call, status, &out);
 }
@@ -200,7 +202,7 @@ void project_show(struct http_call *call)
 
 /* ---- R10, and what else a project can be told */
 
-enum { DAYS_MAX = 36500 };
+enum { DAYS_MAX = 36500, FIELDS_MAX = 200, FIELD_MAX_BYTES = 200 };
 
 static void changed(struct db_query *q, int r, const struct db_rows *rows)
 {
@@ -224,13 +226,55 @@ static void bind_number(struct db_query *q, int64_t v)
         db_bind_i64(q, v);
 }
 
+static bool is_list_of_names(const struct json *v)
+{
+    if (json_type(v) != JSON_ARRAY || json_count(v) > FIELDS_MAX)
+        return false;
+    for (struct json_iter it = json_iter(v); json_next(&it);) {
+        struct str name;
+        if (!json_str_raw(it.value, &name) || name.n == 0 || name.n > FIELD_MAX_BYTES || !str_is_utf8(name) || str_find(name, 0) < name.n)
+            return false;
+    }
+    return true;
+}
+
+/* The member "scrubbing": {"enabled", "drop_ip": flags, "sensitive_fields", "safe_fields": lists of names}, each may be null: as everybody has it. The
+ * text in the arena; p == NULL: absent. False: answered. */
+static bool read_scrubbing(struct http_call *call, struct str *ret)
+{
+    const struct json *v = json_get(json_root(call->body), STR("scrubbing"));
+    AUTO_BUF struct buf out = {0};
+    struct json_writer w;
+    *ret = (struct str){NULL, 0};
+    if (json_type(v) == JSON_NONE || json_type(v) == JSON_NULL)
+        return true;
+    bool ok = json_type(v) == JSON_OBJECT;
+    for (struct json_iter it = json_iter(v); ok && json_next(&it);) {
+        struct str name;
+        bool flag, is_text = json_str_raw(it.key, &name), is_null = json_type(it.value) == JSON_NULL;
+        if (is_text && (str_eq(name, STR("enabled")) || str_eq(name, STR("drop_ip"))))
+            ok = is_null || json_bool(it.value, &flag);
+        else
+            ok = is_text && (str_eq(name, STR("sensitive_fields")) || str_eq(name, STR("safe_fields"))) &&
+                 (is_null || is_list_of_names(it.value));
+    }
+    if (!ok) {
+        api_refuse(call, "scrubbing must be an object of enabled and drop_ip (true or false), sensitive_fields and safe_fields (names)");
+        return false;
+    }
+    json_writer_init(&w, &out);
+    json_put_value(&w, v);
+    *ret = arena_str(&call->arena, buf_str(&out));
+    return true;
+}
+
 void project_change(struct http_call *call)
 {
     int32_t id;
-    struct str name, quotas;
+    struct str name, quotas, scrubbing;
     int64_t days, per_issue;
     if (!api_project_id(call, &id) || !api_body_str(call, "name", &name) || (name.p && !check_name(call, &name)) ||
-        !api_body_quotas(call, &quotas) || !api_body_number(call, "retention_days", DAYS_MAX, &days) ||
+        !api_body_quotas(call, &quotas) || !read_scrubbing(call, &scrubbing) || !api_body_number(call, "retention_days", DAYS_MAX, &days) ||
         !api_body_number(call, "retention_events_per_issue", INT32_MAX, &per_issue))
         return;
     struct api_op *op = api_op_new(call, STMT_PROJECT_CHANGE, changed);
@@ -239,5 +283,6 @@ void project_change(struct http_call *call)
     api_bind_text_or_null(&op->query, quotas);
     bind_number(&op->query, days);
     bind_number(&op->query, per_issue);
+    api_bind_text_or_null(&op->query, scrubbing);
     api_op_submit(op);
 }

@@ -39,6 +39,7 @@ void batch_done(struct batch *b)
         db_array_done(&b->arrays[i]);
     buf_done(&b->bytes);
     buf_done(&b->scratch);
+    rules_done(&b->rules);
     free(b->records);
     free(b->items);
     free(b->order);
@@ -50,6 +51,7 @@ void batch_clear(struct batch *b)
 {
     b->n_records = b->n_items = b->n_open = 0;
     b->claims = false;
+    rules_clear(&b->rules);
     arena_reset(&b->arena);
     if (b->bytes.cap > KEEP_BYTES)
         buf_done(&b->bytes);
@@ -101,9 +103,8 @@ static int64_t parser_position(struct str payload)
 /* Everything that is stored of the event, its title and columns too, is of the scrubbed payload. */
 static int scrub_item(struct batch *b, struct batch_item *item)
 {
-    const struct scrub_rules rules = SCRUB_DEFAULTS;
     buf_clear(&b->scratch);
-    int r = scrub_event(item->record->payload, &rules, &b->scratch);
+    int r = scrub_event(item->record->payload, item->rules, &b->scratch);
     if (r > 0)
         item->payload = arena_str(&b->arena, buf_str(&b->scratch));
     return r;
@@ -136,7 +137,10 @@ static int (*reader_of(enum spool_kind kind))(struct str payload, const struct i
 
 static void read_report(struct batch *b, struct batch_item *item, const struct spool_record *record)
 {
-    struct item_origin origin = {.received_us = record->received_us, .project_id = record->project_id, .event_id = record->event_id};
+    struct item_origin origin = {.received_us = record->received_us,
+                                 .project_id = record->project_id,
+                                 .event_id = record->event_id,
+                                 .rules = item->rules};
     int (*reader)(struct str, const struct item_origin *, struct buf *) = reader_of(record->kind);
     item->outcome = OUTCOME_REPORTED;
     if (record->kind == SPOOL_OUTCOMES) {
@@ -156,7 +160,8 @@ static void read_report(struct batch *b, struct batch_item *item, const struct s
 
 static void read_item(struct batch *b, struct batch_item *item, const struct spool_record *record)
 {
-    *item = (struct batch_item){.record = record, .payload = record->payload, .detail = STR(""), .position = -1};
+    *item = (struct batch_item){
+        .record = record, .payload = record->payload, .detail = STR(""), .position = -1, .rules = rules_of(&b->rules, record->project_id)};
     if (record->kind != SPOOL_EVENT) {
         read_report(b, item, record);
         return;
@@ -174,13 +179,32 @@ static void read_item(struct batch *b, struct batch_item *item, const struct spo
     }
 }
 
-int batch_read(struct batch *b, struct spool *spool)
+int batch_load(struct batch *b, struct spool *spool)
 {
     reserve(b, b->range.n_records);
     int n = spool_read(spool, &b->range, &b->bytes, b->records);
-    if (n < 0)
-        return n;
-    b->n_records = b->n_items = (unsigned)n;
+    b->n_records = n < 0 ? 0 : (unsigned)n;
+    return n;
+}
+
+/* One after the other: that some come twice does no harm. */
+void batch_bind_projects(struct batch *b, struct db_query *q)
+{
+    struct db_array *a = &b->arrays[0];
+    uint64_t last = 0;
+    db_array_start(a, DB_I32);
+    for (unsigned i = 0; i < b->n_records; i++) {
+        uint64_t project_id = b->records[i].project_id;
+        if (project_id != last && project_id <= INT32_MAX)
+            db_array_i32(a, (int32_t)project_id);
+        last = project_id;
+    }
+    db_bind_array(q, a);
+}
+
+void batch_read(struct batch *b)
+{
+    b->n_items = b->n_records;
     for (unsigned i = 0; i < b->n_items; i++)
         read_item(b, &b->items[i], &b->records[i]);
     qsort(b->items, b->n_items, sizeof *b->items, by_event);
@@ -197,7 +221,6 @@ int batch_read(struct batch *b, struct spool *spool)
         qsort(b->items, b->n_items, sizeof *b->items, by_event);
     while (b->n_open < b->n_items && b->items[b->n_open].outcome == OUTCOME_OPEN)
         b->n_open++;
-    return 0;
 }
 
 void batch_take(struct batch *b, const struct spool_record *record)
@@ -269,6 +292,14 @@ static enum category category_of_item(const struct batch_item *item)
     return item->fields.class == EVENT_REPORT ? CATEGORY_SECURITY : CATEGORY_ERROR;
 }
 
+static void put_address(struct db_array *a, const struct batch_item *item)
+{
+    if (item->rules->drops_ip)
+        db_array_null(a);
+    else
+        db_array_inet(a, item->record->addr);
+}
+
 static void put_record(struct batch *b, const struct batch_item *item)
 {
     const struct spool_record *r = item->record;
@@ -287,7 +318,7 @@ static void put_record(struct batch *b, const struct batch_item *item)
     db_array_text(&a[A_R_SERVER], f->server_name);
     db_array_text(&a[A_R_SDK_NAME], f->sdk_name);
     db_array_text(&a[A_R_SDK_VERSION], f->sdk_version);
-    db_array_inet(&a[A_R_ADDR], r->addr);
+    put_address(&a[A_R_ADDR], item);
     buf_clear(&b->scratch);
     encoding_zstd_compress(b->zstd, item->payload, &b->scratch);
     db_array_bytes(&a[A_R_PAYLOAD], buf_str(&b->scratch));
@@ -384,7 +415,7 @@ void batch_bind_rest(struct batch *b, struct db_query *q)
         db_array_id(&a[X_ID], &r->id);
         db_array_id(&a[X_EVENT_ID], &r->event_id);
         db_array_time(&a[X_RECEIVED], r->received_us);
-        db_array_inet(&a[X_ADDR], r->addr);
+        put_address(&a[X_ADDR], item);
         db_array_text(&a[X_REPORT], repeated ? duplicate_report(b, item) : item->report);
     }
     for (unsigned i = 0; i < X_COUNT; i++)

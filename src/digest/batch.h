@@ -5,6 +5,7 @@
 #include "picket/event/event.h"
 #include "picket/protocol/encoding.h"
 #include "picket/spool/spool.h"
+#include "rules.h"
 
 enum outcome {
     OUTCOME_OPEN,
@@ -18,7 +19,8 @@ enum outcome {
 
 struct batch_item {
     const struct spool_record *record;
-    struct str payload; /* the record's, or what scrubbing left of it: in the batch's arena */
+    struct str payload;              /* the record's, or what scrubbing left of it: in the batch's arena */
+    const struct scrub_rules *rules; /* the project's; the batch's */
     struct event_fields fields;
     struct str report; /* of OUTCOME_REPORTED: what digest_reports() stores; in the arena */
     enum outcome outcome;
@@ -67,6 +69,7 @@ struct batch {
     struct buf bytes; /* what spool_read filled; records borrow it */
     struct spool_record *records;
     unsigned n_records, records_cap;
+    struct rules rules;                  /* of the projects in it; names are in the arena */
     struct batch_item *items;            /* sorted by (project, event_id, receipt) after batch_read */
     uint32_t *order;                     /* scratch: items of a slice by (project, grouping hash) */
     unsigned n_items, n_open, items_cap; /* the first n_open items go to the database, the others have their outcome */
@@ -81,9 +84,12 @@ void batch_init(struct batch *b);
 void batch_done(struct batch *b);
 /* Makes the batch ready for another range; memory beyond what an ordinary batch needs is given back. */
 void batch_clear(struct batch *b);
-/* Reads the claimed b->range from the spool and the columns of every event. Unreadable events get OUTCOME_DEAD, repeated ids
- * OUTCOME_DUPLICATE; the rest are items [0, n_open). Blocks for file reads: digest threads only. */
-MUST_CHECK int batch_read(struct batch *b, struct spool *spool);
+/* Reads the records of the claimed b->range from the spool. Blocks for file reads: digest threads only. */
+MUST_CHECK int batch_load(struct batch *b, struct spool *spool);
+/* Binds the projects of the records, for whoever asks for their rules, which go into b->rules before: */
+void batch_bind_projects(struct batch *b, struct db_query *q);
+/* Reads the columns of every event. Unreadable events get OUTCOME_DEAD, repeated ids OUTCOME_DUPLICATE; the rest are items [0, n_open). */
+void batch_read(struct batch *b);
 /* The same for one record that comes from elsewhere and belongs to no range; borrowed. */
 void batch_take(struct batch *b, const struct spool_record *record);
 /* UTC day of the batch's receipts (the spool never mixes two in one range). */

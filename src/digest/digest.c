@@ -1,7 +1,7 @@
 /* digest.c: phase two: workers that turn spool ranges into rows.
  *
- * Each worker is a thread with a loop, one database connection and one batch, and goes round: claim a range → read it and the columns of
- * its events → one statement → outcomes → dead letters, if any → the rest, if any → settle the range. Nothing is counted here: the statement counts what it
+ * Each worker is a thread with a loop, one database connection and one batch, and goes round: claim a range → ask what its projects want
+ * taken out of it (rules.c) → read the columns of its events → one statement → outcomes → dead letters, if any → the rest, if any → settle the range. Nothing is counted here: the statement counts what it
  * inserted (sql/migrations/0002_digest_batch.sql), so delivering a range twice changes nothing, and the range is settled only after the
  * commit (S6).
  *
@@ -73,6 +73,7 @@ struct worker {
     bool stopping, closing;
 
     struct batch batch;
+    enum { ASK_NOTHING, ASK_LATER, ASK_RUNNING } asking; /* for the rules of a batch that is loaded and not read */
     enum holding holding; /* this and the next three: written by the worker under day_lock, read by the others under it */
     int64_t day, oldest_us;
     struct spool_pos from;
@@ -109,6 +110,7 @@ static void set_holding(struct worker *w, enum holding holding)
 {
     pthread_mutex_lock(&w->digest->day_lock);
     w->holding = holding;
+    w->oldest_us = w->batch.n_records ? w->batch.records[0].received_us : 0;
     pthread_mutex_unlock(&w->digest->day_lock);
 }
 
@@ -196,10 +198,11 @@ static void linger(struct worker *w, unsigned ms)
 /* The batch is over, settled or given back. */
 static void drop_batch(struct worker *w)
 {
-    assert(w->holding == HOLDS_WAITING || w->holding == HOLDS_TURN);
-    set_holding(w, HOLDS_NOTHING);
+    assert(w->holding == HOLDS_WAITING || w->holding == HOLDS_TURN || w->asking != ASK_NOTHING);
+    w->asking = ASK_NOTHING;
     w->n_slices = 0;
     batch_clear(&w->batch);
+    set_holding(w, HOLDS_NOTHING);
 }
 
 static void close_worker(struct worker *w);
@@ -239,17 +242,22 @@ static bool is_lasting(const struct worker *w, int r, const struct db_query *q)
     return false;
 }
 
-/* Up to half of `ms`, so that workers which failed together do not come back together. */
-static uint64_t jitter(uint64_t ms)
-{
-    uint16_t r;
-    random_bytes(&r, sizeof r);
-    return ms / 2 * r / UINT16_MAX;
-}
-
 static void on_backoff(uv_timer_t *timer)
 {
     store_next(container_of(timer, struct worker, backoff));
+}
+
+/* How long to wait after one more failure; tells the first, and those at the longest pause. */
+static uint64_t pause_ms(struct worker *w, int r)
+{
+    w->attempts++;
+    w->backoff_ms = w->backoff_ms ? w->backoff_ms * 2 : BACKOFF_MIN_MS;
+    if (w->backoff_ms > BACKOFF_MAX_MS)
+        w->backoff_ms = BACKOFF_MAX_MS;
+    if (w->attempts == 1 || w->backoff_ms == BACKOFF_MAX_MS)
+        log_line(LOG_WARN, "batch waits for the database", "worker=%u error=%s sqlstate=%s attempts=%u retry_ms=%" PRIu64, w->index,
+                 err_name(r), w->query.sqlstate[0] ? w->query.sqlstate : "-", w->attempts, w->backoff_ms);
+    return w->backoff_ms + failure_jitter(w->backoff_ms);
 }
 
 /* The same slice again, later. */
@@ -260,14 +268,7 @@ static void back_off(struct worker *w, int r)
         close_worker(w);
         return;
     }
-    w->attempts++;
-    w->backoff_ms = w->backoff_ms ? w->backoff_ms * 2 : BACKOFF_MIN_MS;
-    if (w->backoff_ms > BACKOFF_MAX_MS)
-        w->backoff_ms = BACKOFF_MAX_MS;
-    if (w->attempts == 1 || w->backoff_ms == BACKOFF_MAX_MS)
-        log_line(LOG_WARN, "batch waits for the database", "worker=%u error=%s sqlstate=%s attempts=%u retry_ms=%" PRIu64, w->index,
-                 err_name(r), w->query.sqlstate[0] ? w->query.sqlstate : "-", w->attempts, w->backoff_ms);
-    uv_timer_start(&w->backoff, on_backoff, w->backoff_ms + jitter(w->backoff_ms), 0);
+    uv_timer_start(&w->backoff, on_backoff, pause_ms(w, r), 0);
 }
 
 /* The slice in two, the first half first. */
@@ -431,8 +432,34 @@ static void store_next(struct worker *w)
 
 /* ---- claiming */
 
-/* Claims and reads the next range. False: nothing there, or a failure, after which the next try is planned. */
-static bool take_range(struct worker *w)
+static void begin_turn(struct worker *w);
+
+/* The rules were said: now the batch is read. */
+static void on_rules(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct worker *w = container_of(q, struct worker, query);
+    if (r < 0) {
+        w->asking = ASK_LATER;
+        linger(w, (unsigned)pause_ms(w, r));
+        return;
+    }
+    w->asking = ASK_NOTHING;
+    rules_take(&w->batch.rules, rows, &w->batch.arena);
+    batch_read(&w->batch);
+    wait_for_turn(w);
+    begin_turn(w);
+}
+
+static void ask_rules(struct worker *w)
+{
+    w->asking = ASK_RUNNING;
+    db_query_init(&w->query, STMT_SCRUB_RULES, on_rules);
+    batch_bind_projects(&w->batch, &w->query);
+    db_submit(w->db, &w->query);
+}
+
+/* Claims the next range, loads its records and asks for their rules. Nothing there: it is over; after a failure the next try is planned. */
+static void take_range(struct worker *w)
 {
     struct digest *d = w->digest;
     set_holding(w, HOLDS_UNREAD);
@@ -440,31 +467,41 @@ static bool take_range(struct worker *w)
     if (r < 0) {
         log_line(LOG_ERROR, "spool cannot be read", "error=%s", err_name(r));
         linger(w, READ_RETRY_MS);
-        return false;
+        return;
     }
     if (r == 0) {
         set_holding(w, HOLDS_NOTHING);
-        return false;
+        return;
     }
-    r = batch_read(&w->batch, d->config.spool);
+    r = batch_load(&w->batch, d->config.spool);
     if (r < 0) {
         log_line(LOG_ERROR, "spool cannot be read", "error=%s segment=%" PRIu64 " from=%" PRIu64, err_name(r), w->batch.range.segment,
                  w->batch.range.from);
         spool_release(d->config.spool, &w->batch.range);
         batch_clear(&w->batch);
         linger(w, READ_RETRY_MS);
-        return false;
+        return;
     }
-    wait_for_turn(w);
-    return true;
+    set_holding(w, HOLDS_UNREAD); /* and it is known how old it is */
+    w->attempts = 0;
+    w->backoff_ms = 0;
+    ask_rules(w);
 }
 
 static void claim_next(struct worker *w)
 {
-    if (w->holding == HOLDS_TURN || w->stopping || !atomic_load(&w->digest->ready))
+    if (w->holding == HOLDS_TURN || w->asking == ASK_RUNNING || w->stopping || !atomic_load(&w->digest->ready))
         return;
-    if (w->holding != HOLDS_WAITING && !take_range(w))
-        return;
+    if (w->asking == ASK_LATER)
+        ask_rules(w);
+    else if (w->holding == HOLDS_WAITING)
+        begin_turn(w);
+    else
+        take_range(w);
+}
+
+static void begin_turn(struct worker *w)
+{
     if (!take_turn(w)) {
         linger(w, LINGER_MS);
         return;
@@ -620,7 +657,7 @@ static void on_stop(uv_async_t *async)
         return;
     }
     db_cancel(&w->query); /* with the database away it waits for a connection: nobody should wait for that */
-    if (has_turn || w->holding == HOLDS_WAITING)
+    if (has_turn || w->holding == HOLDS_WAITING || w->asking != ASK_NOTHING)
         give_back(w);
     close_worker(w);
 }
@@ -725,8 +762,7 @@ static int64_t oldest_us(struct digest *d)
     pthread_mutex_lock(&d->day_lock);
     for (unsigned i = 0; i < d->n_workers; i++) {
         const struct worker *w = &d->workers[i];
-        bool holds = w->holding == HOLDS_WAITING || w->holding == HOLDS_TURN;
-        if (holds && w->oldest_us && (oldest == 0 || w->oldest_us < oldest))
+        if (w->holding != HOLDS_NOTHING && w->oldest_us && (oldest == 0 || w->oldest_us < oldest))
             oldest = w->oldest_us;
     }
     pthread_mutex_unlock(&d->day_lock);

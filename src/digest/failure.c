@@ -4,6 +4,7 @@
 #include "failure.h"
 
 #include "picket/base/error.h"
+#include "picket/base/id.h"
 
 enum failure failure_of(int r, const struct db_query *q)
 {
@@ -16,4 +17,11 @@ enum failure failure_of(int r, const struct db_query *q)
         return FAILURE_INTERNAL;
     bool lasting = str_eq(class, STR("22")) || str_eq(class, STR("23")) || str_eq(class, STR("54"));
     return lasting ? FAILURE_LASTING : FAILURE_PASSING;
+}
+
+uint64_t failure_jitter(uint64_t ms)
+{
+    uint16_t r;
+    random_bytes(&r, sizeof r);
+    return ms / 2 * r / UINT16_MAX;
 }

@@ -167,6 +167,8 @@ static void on_next(struct db_query *q, int result, const struct db_rows *rows)
         note_failure(r, result, STR("the payload that was kept"), -1);
         return;
     }
+    if (!db_is_null(rows, 0, 10))
+        rules_add(&r->batch.rules, record.project_id, db_text(rows, 0, 10), &r->batch.arena);
     batch_take(&r->batch, &record);
     const struct batch_item *item = &r->batch.items[0];
     if (item->outcome == OUTCOME_DEAD) {

@@ -18,11 +18,12 @@ static struct str text(const struct json *object, struct str key, size_t max, st
 }
 
 /* What people write may hold what must not be stored (§5.15). */
-static struct str written(const struct json *object, struct str key, size_t max, struct arena *a)
+static struct str written(const struct json *object, struct str key, size_t max, const struct item_origin *origin, struct arena *a)
 {
+    const struct scrub_rules defaults = SCRUB_DEFAULTS;
     AUTO_BUF struct buf scrubbed = {0};
     struct str s = text(object, key, SIZE_MAX, a);
-    if (scrub_text(s, &SCRUB_DEFAULTS, &scrubbed))
+    if (scrub_text(s, origin->rules ? origin->rules : &defaults, &scrubbed))
         s = arena_str(a, buf_str(&scrubbed));
     return str_take_code_points(s, max);
 }
@@ -91,8 +92,8 @@ int feedback_read(struct str payload, const struct item_origin *origin, struct b
         .event_id = id_of(json_get(said, STR("associated_event_id")), &a),
         .name = text(said, STR("name"), ITEMS_MAX_NAME, &a),
         .email = text(said, STR("contact_email"), ITEMS_MAX_NAME, &a),
-        .message = written(said, STR("message"), ITEMS_MAX_MESSAGE, &a),
-        .url = written(said, STR("url"), ITEMS_MAX_NAME, &a),
+        .message = written(said, STR("message"), ITEMS_MAX_MESSAGE, origin, &a),
+        .url = written(said, STR("url"), ITEMS_MAX_NAME, origin, &a),
         .source = text(said, STR("source"), ITEMS_MAX_NAME, &a),
         .release = text(root, STR("release"), EVENT_MAX_RELEASE, &a),
         .environment = text(root, STR("environment"), EVENT_MAX_ENVIRONMENT, &a),
@@ -115,7 +116,7 @@ int user_report_read(struct str payload, const struct item_origin *origin, struc
         .event_id = id_of(json_get(root, STR("event_id")), &a),
         .name = text(root, STR("name"), ITEMS_MAX_NAME, &a),
         .email = text(root, STR("email"), ITEMS_MAX_NAME, &a),
-        .message = written(root, STR("comments"), ITEMS_MAX_MESSAGE, &a),
+        .message = written(root, STR("comments"), ITEMS_MAX_MESSAGE, origin, &a),
         .url = STR(""),
         .source = STR("user_report"),
         .release = STR(""),

@@ -123,7 +123,7 @@ static bool read_name(const struct job *k, enum scrub_place from, struct str nam
         return false;
     if (k->rules->drops_ip && str_eq(name, STR("client.address")))
         *ret = PLACE_ADDRESS;
-    if (rules->names == 0 || !scrub_is_sensitive(name, rules->names, k->rules))
+    if (rules->names == 0 || !k->rules->enabled || !scrub_is_sensitive(name, rules->names, k->rules))
         return false;
     if (from == PLACE_META)
         *ret = PLACE_META_SECRET;
@@ -283,12 +283,12 @@ int scrub_event(struct str payload, const struct scrub_rules *rules, struct buf 
 {
     AUTO_JSON struct json_doc *doc = NULL;
     size_t start = out->n;
-    if (!rules->enabled)
+    if (!rules->enabled && !rules->drops_ip)
         return 0;
     int r = json_parse(payload, &doc, NULL);
     if (r < 0)
         return r;
-    struct job k = {.rules = rules, .payload = payload, .doc = doc, .out = out, .looks = ~(unsigned)LOOK_IPS};
+    struct job k = {.rules = rules, .payload = payload, .doc = doc, .out = out, .looks = rules->enabled ? ~(unsigned)LOOK_IPS : 0};
     if (rules->drops_ip)
         k.looks |= LOOK_IPS;
     arena_init(&k.arena);

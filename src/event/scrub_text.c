@@ -573,6 +573,6 @@ bool scrub_look(struct str text, unsigned looks, const struct scrub_rules *rules
 bool scrub_text(struct str text, const struct scrub_rules *rules, struct buf *out)
 {
     struct scrub_remarks ignored;
-    unsigned looks = LOOK_PATTERNS | LOOK_PAIRS | LOOK_PROSE | (rules->drops_ip ? LOOK_IPS : 0u);
-    return rules->enabled && scrub_look(text, looks, rules, out, &ignored);
+    unsigned looks = (rules->enabled ? LOOK_PATTERNS | LOOK_PAIRS | LOOK_PROSE : 0u) | (rules->drops_ip ? LOOK_IPS : 0u);
+    return looks && scrub_look(text, looks, rules, out, &ignored);
 }

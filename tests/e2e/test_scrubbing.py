@@ -2,9 +2,11 @@
 import json
 import uuid
 
+import pytest
 import zstandard
 
 import wire
+from waiting import until
 
 CARD = "4111 1111 1111 1111"
 SECRETS = ["hunter2", "c00kie-value", CARD, "eyJzdWIiOiJhbm4ifQ", "MIIEpAIBAAKCAQEA", "query-secret", "form-secret", "db-secret"]
@@ -68,3 +70,95 @@ def test_what_has_no_secrets_is_stored_as_it_came(picket, project):
     project.find(event_id)
     (stored,), = picket.sql("SELECT payload FROM events WHERE project_id = %s", project.id)
     assert unpacked(stored) == payload
+
+
+# ---- a project's own rules (columns of projects, PATCH /api/projects/{id}); the digest asks for them with each batch (src/digest/rules.c)
+
+def own_event(**fields):
+    return wire.error_event(user={"id": "7", "ip_address": "{{auto}}", "email": "ann@example.com"}, request={"env": {"REMOTE_ADDR": "10.1.2.3"}},
+                            extra={"password": "hunter2", "plate": "B-XY 1", "from": "seen at 10.9.8.7"}, **fields)
+
+
+def stored(picket, project, event):
+    """The event as the API shows it, and the address of its row."""
+    project.send(event)
+    data = project.find(event["event_id"])["data"]
+    (address,), = picket.sql("SELECT host(remote_addr) FROM events WHERE project_id = %s AND event_id = %s", project.id, uuid.UUID(event["event_id"]))
+    return data, address
+
+
+def scrub(project, **scrubbing):
+    answer = project.api.patch(project.path, json={"scrubbing": scrubbing})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["scrubbing"]
+
+
+def test_own_rules_act_at_once(picket, project):
+    """From the answer to the change on: no event that is sent afterwards is stored by the old rules."""
+    assert project.row()["scrubbing"] == {}
+    data, address = stored(picket, project, own_event())
+    assert (data["extra"]["password"], data["extra"]["plate"], data["user"]["ip_address"], address) == ("[Filtered]", "B-XY 1", "127.0.0.1", "127.0.0.1")
+    assert scrub(project, sensitive_fields=["plate"], safe_fields=["password"]) == {"sensitive_fields": ["plate"], "safe_fields": ["password"]}
+    data, address = stored(picket, project, own_event())
+    assert (data["extra"]["password"], data["extra"]["plate"], address) == ("hunter2", "[Filtered]", "127.0.0.1")
+    assert scrub(project, sensitive_fields=None, safe_fields=None, drop_ip=True) == {"drop_ip": True}
+    data, address = stored(picket, project, own_event())
+    assert (data["extra"]["password"], data["extra"]["plate"], data["extra"]["from"]) == ("[Filtered]", "B-XY 1", "seen at [ip]")
+    assert address is None and data["user"].get("ip_address") is None and "10.1.2.3" not in json.dumps(data) and data["user"]["id"] == "7"
+    scrub(project, enabled=False)
+    data, address = stored(picket, project, own_event())
+    assert (data["extra"]["password"], data["extra"]["from"], address, data["user"].get("ip_address")) == ("hunter2", "seen at [ip]", None, None)
+    scrub(project, drop_ip=False)
+    data, address = stored(picket, project, own_event())
+    assert (data["extra"]["password"], data["extra"]["from"], address) == ("hunter2", "seen at 10.9.8.7", "127.0.0.1")
+
+
+def test_rules_are_one_project_s(picket, project):
+    """In one batch with others."""
+    other = picket.new_project()
+    scrub(project, sensitive_fields=["plate"])
+    mine, theirs = [own_event(value=f"v{i}") for i in range(20)], [own_event(value=f"v{i}") for i in range(20)]
+    for a, b in zip(mine, theirs):
+        project.send(a)
+        other.send(b)
+    assert {project.find(e["event_id"])["data"]["extra"]["plate"] for e in mine} == {"[Filtered]"}
+    assert {other.find(e["event_id"])["data"]["extra"]["plate"] for e in theirs} == {"B-XY 1"}
+
+
+def test_own_rules_for_what_people_write(project):
+    def message():
+        return project.api.read(project.path + "/feedback")["items"][0]["message"]
+
+    def write():
+        body = wire.envelope({}, wire.item("feedback", {"contexts": {"feedback": {"message": f"my card {CARD} from 10.9.8.7"}}}))
+        assert project.post(body).status_code == 200
+    write()
+    until(lambda: project.api.read(project.path + "/feedback")["items"], "no feedback")
+    assert message() == "my card [creditcard] from 10.9.8.7"
+    scrub(project, drop_ip=True, enabled=False)
+    write()
+    until(lambda: len(project.api.read(project.path + "/feedback")["items"]) == 2, "no feedback")
+    assert message() == f"my card {CARD} from [ip]"
+
+
+def test_dead_letters_obey_the_rules_of_their_retry(make_picket):
+    """A letter keeps what came; what is stored of it is scrubbed by what its project wants then."""
+    picket = make_picket().start()
+    project = picket.new_project()
+    picket.sql("ALTER TABLE issues ADD CONSTRAINT obstacle CHECK (title NOT LIKE '%%obstacle%%')")
+    event = own_event(value="obstacle")
+    project.send(event)
+    letter, = until(lambda: picket.api.read("/api/dead-letters")["items"], "no dead letter")
+    scrub(project, sensitive_fields=["plate"], drop_ip=True)
+    picket.sql("ALTER TABLE issues DROP CONSTRAINT obstacle")
+    assert picket.api.post(f"/api/dead-letters/{letter['id']}/retry").status_code in (200, 202)
+    data = project.find(event["event_id"])["data"]
+    assert data["extra"]["plate"] == "[Filtered]" and data["user"].get("ip_address") is None
+    assert picket.sql("SELECT remote_addr FROM events WHERE project_id = %s", project.id) == [(None,)]
+
+
+@pytest.mark.parametrize("scrubbing", [[], {"on": True}, {"enabled": 1}, {"drop_ip": "yes"}, {"sensitive_fields": "a"}, {"sensitive_fields": [1]},
+                                       {"safe_fields": [""]}, {"safe_fields": ["x" * 201]}, {"sensitive_fields": ["a"] * 201}])
+def test_wrong_rules(project, scrubbing):
+    assert project.api.patch(project.path, json={"scrubbing": scrubbing}).status_code == 400
+    assert project.row()["scrubbing"] == {}

@@ -10,6 +10,7 @@
 
 #include "picket/base/buf.h"
 #include "picket/event/event.h"
+#include "picket/event/scrub.h"
 
 enum {
     ITEMS_MAX_ENTRIES = 1000,   /* of a client report or of session aggregates; further ones are left out */
@@ -27,7 +28,8 @@ enum {
 struct item_origin {
     int64_t received_us;
     uint64_t project_id;
-    struct id128 event_id; /* the envelope header's, or nil */
+    struct id128 event_id;           /* the envelope header's, or nil */
+    const struct scrub_rules *rules; /* the project's, for what people write; NULL: SCRUB_DEFAULTS */
 };
 
 /* Client reports (§4.7): {"outcomes": [{"h": epoch seconds, "c": category, "o": outcome, "r": reason, "n": quantity}, …]} */

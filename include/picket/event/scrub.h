@@ -10,14 +10,14 @@
  *
  * A text that only mentions a secret's name stays as it is: what follows the name goes ("password=hunter2"), not the whole text.
  *
- * Rules are those of the installation so far: SCRUB_DEFAULTS. Switches and names per project come later. */
+ * A project that says nothing has SCRUB_DEFAULTS. */
 #pragma once
 
 #include "picket/base/buf.h"
 
 struct scrub_rules {
-    bool enabled;                  /* false: nothing goes */
-    bool drops_ip;                 /* IP addresses too: fields that hold one become null, in texts it becomes [ip] */
+    bool enabled;  /* false: nothing goes but what drops_ip says */
+    bool drops_ip; /* IP addresses, also when nothing else goes: fields that hold one become null, in texts it becomes [ip] */
     const struct str *extra_names; /* more words that make a name sensitive, wherever they stand in it, in any case */
     size_t n_extra_names;
     const struct str *safe_names; /* whole names, in any case, whose values are left alone with all that they hold */
