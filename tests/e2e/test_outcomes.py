@@ -207,17 +207,25 @@ def random_envelope(chance):
     return wire.envelope({}, *(body for body, _ in items)), sum(n for _, n in items)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_the_sums_add_up(project, seed):
-    """Random traffic: the sum of outcomes is the sum of items; a request that is refused as a whole is one."""
+QUOTAS = {"error": {"minute": 15, "hour": 20}, "session": {"hour": 15}, "feedback": {"hour": 4}, "attachment": {"hour": 1500}}
+
+
+@pytest.mark.parametrize("seed, quotas", [(0, {}), (1, {}), (2, {}), (3, QUOTAS), (4, QUOTAS)])
+def test_the_sums_add_up(project, seed, quotas):
+    """Random traffic, also beyond quotas: the sum of outcomes is the sum of items; a request that is refused as a whole is one, but for one of which
+    quotas left nothing."""
     chance = random.Random(seed)
-    sent = 0
+    assert project.api.patch(project.path, json={"quotas": quotas}).status_code == 200
+    sent, statuses = 0, set()
     for _ in range(60):
         body, n = random_envelope(chance)
         answer = project.post(body)
-        assert answer.status_code in (200, 400, 413), answer.text
-        sent += n if answer.status_code == 200 else 1
+        assert answer.status_code in ((200, 400, 413, 429) if quotas else (200, 400, 413)), answer.text
+        sent += n if answer.status_code in (200, 429) else 1
+        statuses.add(answer.status_code)
     until(lambda: sum(totals(project).values()) == sent, lambda: f"{totals(project)}: {sum(totals(project).values())}, {sent} sent", 30)
+    limited = {name[0]: n for name, n in totals(project).items() if name[1] == "rate_limited"}
+    assert set(limited) >= set(quotas) and (429 in statuses) == bool(quotas)
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
