@@ -1,5 +1,5 @@
-"""What has no id of its own (client reports, sessions, feedback, the door's account) is counted once under the same faults as events: every 200 is
-counted, what got no answer may be, and nothing is counted twice (sql/migrations/0005_reports.sql)."""
+"""What has no id of its own (client reports, sessions, feedback, check-ins, the door's account) is counted once under the same faults as events: every
+200 is counted, what got no answer may be, and nothing is counted twice (sql/migrations/0005_reports.sql)."""
 import random
 import threading
 import time
@@ -25,6 +25,8 @@ def body(event):
                          wire.item("client_report", {"timestamp": time.time(), "discarded_events": [{"reason": "queue_overflow", "category": "error", "quantity": 1}]}),
                          wire.item("session", {"sid": uuid.uuid4().hex, "init": True, "started": time.time(), "status": "crashed", "attrs": {"release": "a@1"}}),
                          wire.item("sessions", {"aggregates": [{"started": time.time(), "exited": AGGREGATED}], "attrs": {"release": "a@1"}}),
+                         wire.item("check_in", {"check_in_id": uuid.uuid4().hex, "monitor_slug": f"job-{random.randrange(100)}", "status": "ok",
+                                                "monitor_config": {"schedule": {"type": "interval", "value": 1, "unit": "hour"}}}),
                          wire.item("feedback", {"event_id": uuid.uuid4().hex, "contexts": {"feedback": {"message": "hm"}}}))
 
 
@@ -78,7 +80,13 @@ def counted(picket, project_id):
                                              "WHERE project_id = %s", project_id)
     ((feedback,),) = picket.sql("SELECT count(*) FROM feedback WHERE project_id = %s", project_id)
     ((sessions,),) = picket.sql("SELECT coalesce(sum(quantity), 0)::int FROM outcomes WHERE project_id = %s AND category = 5 AND outcome = 0", project_id)
-    return {"reports": reports, "sessions": total / (1 + AGGREGATED), "exited": exited / AGGREGATED, "crashed": crashed, "feedback": feedback, "accounts": sessions / 2}
+    # Six of an environment are taken in a minute: what is beyond is counted, and what is taken is there.
+    ((check_ins, taken),) = picket.sql("SELECT coalesce(sum(quantity), 0)::int, coalesce(sum(quantity) FILTER (WHERE outcome = 0), 0)::int FROM outcomes "
+                                       "WHERE project_id = %s AND category = 10", project_id)
+    if picket.sql("SELECT count(*) FROM check_ins WHERE project_id = %s", project_id) != [(taken,)]:
+        check_ins = -1
+    return {"check-ins": check_ins, "reports": reports, "sessions": total / (1 + AGGREGATED), "exited": exited / AGGREGATED, "crashed": crashed,
+            "feedback": feedback, "accounts": sessions / 2}
 
 
 def check(picket, sender, less=None):

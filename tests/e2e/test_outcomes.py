@@ -168,12 +168,16 @@ def test_requests_of_nobody_count_for_nobody(project):
 def random_item(chance):
     """An item, and what it is to be counted as; None: by its contents."""
     kind = chance.choice(["event", "event", "event", "broken", "large", "transaction", "session", "sessions", "feedback", "user_report", "report",
-                          "unknown", "csp", "early_feedback", "attachment"])
+                          "unknown", "csp", "early_feedback", "attachment", "check_in"])
     now = time.time()
     if kind == "event":
         return wire.item("event", wire.error_event(value=f"error {chance.randrange(5)}")), 1
     if kind == "broken":
-        return wire.item(chance.choice(["event", "session", "sessions", "feedback"]), b"{ no JSON"), 1
+        return wire.item(chance.choice(["event", "session", "sessions", "feedback", "check_in"]), b"{ no JSON"), 1
+    if kind == "check_in":  # none that fails: that would make an event
+        return wire.item("check_in", {"monitor_slug": chance.choice(["a", "b", ""]), "status": chance.choice(["ok", "in_progress"]),
+                                      "check_in_id": chance.choice([None, uuid.uuid4().hex]),
+                                      **chance.choice([{}, {"monitor_config": {"schedule": {"type": "interval", "value": 1, "unit": chance.choice(["day", "eon"])}}}])}), 1
     if kind == "large":
         return wire.item("event", wire.error_event(extra={"x": "y" * (1 << 20)})), 1
     if kind == "transaction":

@@ -1,5 +1,6 @@
-/* fuzz_admit.c: a whole body at the door, an envelope, one event, reports or a crash report, plain or compressed (the first byte says which). What is taken is bounded, lies in the decoded body,
- * has an id of its own, and is a JSON object that the digest can read; what is refused leaves nothing behind. */
+/* fuzz_admit.c: a whole body at the door, an envelope, one event, reports, a crash report or a check-in, plain or compressed (the first byte says
+ * which). What is taken is bounded, lies in the decoded body, has an id of its own, and is a JSON object that the digest can read; what is refused
+ * leaves nothing behind. */
 #include "fuzz.h"
 
 #include "admit.h"
@@ -76,16 +77,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                      .attachment_max_bytes = EVENT_MAX,
                                      .attachments_max_bytes = 2 * EVENT_MAX,
                                      .attachments_max = 3};
-    bool is_report = data[0] >= 128 && data[0] < 138, is_crash = data[0] >= 140 && data[0] < 160;
-    bool is_told = data[0] < 10 || is_report || is_crash;
+    bool is_report = data[0] >= 128 && data[0] < 138, is_crash = data[0] >= 140 && data[0] < 160, is_cron = data[0] >= 160 && data[0] < 165;
+    bool is_told = data[0] < 10 || is_report || is_crash || is_cron;
     a.encoding = is_told ? (enum content_encoding)(data[0] % 5) : ENCODING_IDENTITY;
     a.content_type = STR("multipart/form-data; boundary=b");
     if (is_crash)
         a.form = data[0] % 2 ? ADMIT_MINIDUMP : ADMIT_UNREAL;
+    else if (is_cron)
+        a.form = ADMIT_CRON;
     else if (is_report)
         a.form = data[0] < 133 ? ADMIT_REPORT : ADMIT_NEL;
     else
         a.form = is_told && data[0] >= 5 ? ADMIT_STORE : ADMIT_ENVELOPE;
+    a.slug = STR("nightly");
     a.body = str_drop(str_of((const char *)data, size), is_told);
     a.credentials =
         (struct credentials){.present = data[0] != '\v', .key = {{0x9e, 0xc7}}}; /* a blank before it is no part of an envelope */
