@@ -2,7 +2,7 @@
 -- such letter.
 WITH asked AS (
     SELECT id, status, stored_at FROM dead_letters
-     WHERE ($1::bigint[] IS NOT NULL OR status <> 'stored') AND ($1::bigint[] IS NULL OR id = ANY ($1::bigint[]))
+     WHERE dropped_at IS NULL AND ($1::bigint[] IS NOT NULL OR status <> 'stored') AND ($1::bigint[] IS NULL OR id = ANY ($1::bigint[]))
        AND ($2::bigint IS NULL OR project_id = $2::bigint)
      ORDER BY id FOR UPDATE),
 marked AS (

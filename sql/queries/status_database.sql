@@ -12,5 +12,5 @@ SELECT current_setting('server_version'),
          FROM digest_batches WHERE id > b.last_number - 50000 AND digested_at > now() - interval '1 minute') r -- far more than a minute makes
  CROSS JOIN (
        SELECT count(*) FILTER (WHERE status = 'dead') AS dead, count(*) FILTER (WHERE status = 'retry') AS marked,
-              count(*) FILTER (WHERE status = 'stored') AS stored
+              count(*) FILTER (WHERE status = 'stored' AND dropped_at IS NULL) AS stored
          FROM dead_letters) d

@@ -472,6 +472,7 @@ enum dead_column {
     D_POSITION,
     D_META,
     D_PAYLOAD,
+    D_KEY,
     D_COUNT
 };
 
@@ -500,14 +501,18 @@ static void put_dead(struct batch *b, const struct batch_item *item)
     buf_clear(&b->scratch);
     encoding_zstd_compress(b->zstd, r->payload, &b->scratch);
     db_array_bytes(&a[D_PAYLOAD], buf_str(&b->scratch));
+    if (r->key_id)
+        db_array_i64(&a[D_KEY], (int64_t)r->key_id);
+    else
+        db_array_null(&a[D_KEY]);
 }
 
 unsigned batch_bind_dead(struct batch *b, struct db_query *q)
 {
     static const enum db_type types[D_COUNT] = {
-        [D_RECORD] = DB_ID,    [D_PROJECT] = DB_I64, [D_EVENT] = DB_ID,     [D_RECEIVED] = DB_TIME, [D_SENT] = DB_TIME,
-        [D_KIND] = DB_I16,     [D_ADDR] = DB_INET,   [D_REASON] = DB_TEXT,  [D_SQLSTATE] = DB_TEXT, [D_DETAIL] = DB_TEXT,
-        [D_POSITION] = DB_I64, [D_META] = DB_BYTES,  [D_PAYLOAD] = DB_BYTES};
+        [D_RECORD] = DB_ID,    [D_PROJECT] = DB_I64, [D_EVENT] = DB_ID,      [D_RECEIVED] = DB_TIME, [D_SENT] = DB_TIME,
+        [D_KIND] = DB_I16,     [D_ADDR] = DB_INET,   [D_REASON] = DB_TEXT,   [D_SQLSTATE] = DB_TEXT, [D_DETAIL] = DB_TEXT,
+        [D_POSITION] = DB_I64, [D_META] = DB_BYTES,  [D_PAYLOAD] = DB_BYTES, [D_KEY] = DB_I64};
     for (unsigned i = 0; i < D_COUNT; i++)
         db_array_start(&b->arrays[i], types[i]);
     for (unsigned i = 0; i < b->n_items; i++)

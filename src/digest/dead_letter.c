@@ -58,6 +58,7 @@ void dead_letter_whole(const struct db_rows *rows, struct dead_letter *ret, stru
     ret->sent_at_us = time_or_0(rows, 0, 15);
     ret->address = db_text(rows, 0, 16);
     ret->meta = db_bytes(rows, 0, 17);
+    ret->key = db_is_null(rows, 0, 19) ? 0 : db_i64(rows, 0, 19);
     *ret_payload = db_bytes(rows, 0, 18);
 }
 
@@ -112,4 +113,8 @@ void dead_letter_put_whole(struct json_writer *w, const struct dead_letter *l)
     json_field_i64(w, STR("kind"), l->kind); /* a file becomes a row by it, though this release may have no name for it */
     put_time(w, STR("sent_at"), l->sent_at_us);
     put_text(w, STR("remote_addr"), l->address);
+    if (l->key)
+        json_field_i64(w, STR("key_id"), l->key);
+    else
+        json_field_null(w, STR("key_id"));
 }

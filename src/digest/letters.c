@@ -7,10 +7,12 @@
  * (marked, dropped, or spilled by another server), the row counts and the file is taken back; a cut between the two leaves both, and whoever
  * lists believes the row. While files cannot be written, rows stay, above the bound: nothing is lost for want of room.
  *
- * Such a file beside its row, left by a cut here or in `picket dlq retry`, would stand up when the row goes, and be stored again. So before the row
- * of a stored letter is forgotten, its record's files are deleted for good (spill_clean). That is right without a lock: stored is a row's last
- * status, so every file of its record is stale, and none can come: only rows that are dead are spilled, a record has one row, and this thread
- * alone spills. A dead row's file stays: the statement that deletes the row may still be under way on a connection that was lost.
+ * Such a file beside its row, left by a cut here or in `picket dlq retry`, would stand up when the row goes, and be stored again. So the rows of letters
+ * that are stored or dropped stay for a while, and every server deletes the files of their records in its own directory (spill_clean) when it sees
+ * them, and before it forgets them. That is right without a lock: stored is a row's last status, so every file of its record is stale, and none can
+ * come: only rows that are dead are spilled, and a record has one row. A server that is away for longer than the rows stay (a week, or a minute when
+ * there are too many) finds its stale files as letters. A dead row's file stays: the statement that deletes the row may still be under way on a
+ * connection that was lost.
  *
  * Files of persons who are to be erased (erasure.c) are deleted here, on the thread that may wait for files, by each server in its own directory:
  * when a request has come or a letter was spilled since the last time. */
@@ -45,7 +47,7 @@ struct letters {
     struct spill *spill;
     struct digest_letters_stats now; /* what the look found */
     int64_t n_stored;                /* the same; rows of stored letters */
-    int64_t n_clean;                 /* stored letters when files were looked for last; -1: never, or it failed */
+    int64_t n_clean, clean_us;       /* stored letters when files were looked for last, and the youngest; -1: never, or it failed */
     struct db_array forgotten;       /* numbers of rows */
     struct db_array erased, sizes;   /* requests, and bytes of files */
     int64_t newest_erasure;          /* this and the next: as of the files' last search for erased persons */
@@ -213,7 +215,7 @@ static void on_retried(void *arg, int r)
 static void go_on(struct letters *l)
 {
     bool only_counted = l->recount;
-    l->excess = (int64_t)l->now.dead + (int64_t)l->now.marked + l->n_stored - (int64_t)l->config.max_rows;
+    l->excess = (int64_t)l->now.dead + (int64_t)l->now.marked - (int64_t)l->config.max_rows; /* stored ones go before, or soon */
     l->recount = false;
     publish(l, &l->now);
     if (l->now.marked == 0 || only_counted) {
@@ -269,8 +271,8 @@ static void forget_rows(struct letters *l)
     db_submit(l->db, &l->query);
 }
 
-/* Columns: number, record, has its row no use any more? Files are looked for when there are such rows, because it must be, and when the number of
- * stored letters has changed, because a row may also be dropped. */
+/* Columns: number, record, has its row no use any more, since when. Files are looked for when there are such rows, because it must be, and when some
+ * came: what they left in this directory would stand up when another server forgets them. */
 static void on_stored(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct letters *l = container_of(q, struct letters, query);
@@ -279,9 +281,13 @@ static void on_stored(struct db_query *q, int r, const struct db_rows *rows)
         return;
     }
     AUTO_FREE struct id128 *records = read_stored(l, rows);
-    if (l->forgotten.count || l->n_clean != db_count(rows))
+    int64_t newest_us = 0;
+    for (int i = 0; i < db_count(rows); i++)
+        newest_us = db_time(rows, i, 3) > newest_us ? db_time(rows, i, 3) : newest_us;
+    if (l->forgotten.count || l->n_clean != db_count(rows) || l->clean_us != newest_us)
         r = spill_clean(l->spill, records, (size_t)db_count(rows));
     l->n_clean = r < 0 ? -1 : db_count(rows);
+    l->clean_us = newest_us;
     if (r < 0) {
         tell_failure(l, r);
         go_on(l); /* the rows stay, and so hide the files */

@@ -144,6 +144,7 @@ static int read_record(struct retry *r, const struct db_rows *rows, struct spool
         .received_us = db_time(rows, 0, 4),
         .sent_at_us = db_is_null(rows, 0, 5) ? 0 : db_time(rows, 0, 5),
         .kind = (enum spool_kind)db_i64(rows, 0, 6),
+        .key_id = (uint64_t)db_i64(rows, 0, 11),
     };
     int result = encoding_decode(ENCODING_ZSTD, db_bytes(rows, 0, 8), SPOOL_MAX_RECORD, &r->payload);
     ret->meta = buf_str(&r->meta);

@@ -50,7 +50,8 @@ def refusing(picket, word):
 
 
 def rows(picket, project):
-    return picket.sql("SELECT id, status, attempts, reason, sqlstate, detail FROM dead_letters WHERE project_id = %s ORDER BY id", project.id)
+    return picket.sql("SELECT id, status, attempts, reason, sqlstate, detail FROM dead_letters WHERE project_id = %s AND dropped_at IS NULL ORDER BY id",
+                      project.id)
 
 
 def poison(picket, project, n=1, word="poison", **fields):
@@ -491,6 +492,78 @@ def test_a_cut_between_file_and_row(make_picket):
     assert shown(picket, number)["reason"] == "DB_FAILED"
 
 
+# ---- files that lie beside a row, left by a command that was killed between the two
+
+def spilled(picket, project, n):
+    """n letters of which all but one are files: their paths with what is in them."""
+    with refusing(picket, "poison"):
+        project.send(*[wire.error_event("E", f"poison {i}") for i in range(n)])
+        until(lambda: len(files(picket)) == n - 1 and len(rows(picket, project)) == 1, lambda: (files(picket), rows(picket, project)))
+    texts = {}
+    for path in files(picket):
+        with open(path, "rb") as f:
+            texts[path] = f.read()
+    return texts
+
+
+@pytest.mark.parametrize("status", ["stored", "retry", "dead"])
+def test_a_dropped_letter_takes_its_files_along(make_picket, status):
+    """Dropped by the API, which sees no files, before the server has looked: nothing stands up again, and nothing is stored twice."""
+    picket = make_picket(DEAD_LETTERS_MAX=1).start()
+    project = picket.new_project()
+    (path, text), *_ = spilled(picket, project, 2).items()
+    number = int(os.path.basename(path)[:19])
+    picket.command("dlq", "retry", number)
+    put_back(picket, path, text)
+    picket.sql("UPDATE dead_letters SET status = %s WHERE id = %s", status, number)
+    project.api.delete(f"/api/dead-letters/{number}")
+    assert number not in [letter["id"] for letter in listed(picket)]
+    assert project.api.get(f"/api/dead-letters/{number}").status_code == project.api.delete(f"/api/dead-letters/{number}").status_code == 404
+    assert picket.run("dlq", "retry", number).returncode == 1
+    ((other, *_),) = [row for row in rows(picket, project) if row[0] != number]
+    project.api.post(f"/api/dead-letters/{other}/retry")  # the server looks after letters now, and not in some seconds
+    until(lambda: files(picket) == [], lambda: files(picket), 30)
+    until(lambda: project.count() == 2, project.count)
+    picket.command("dlq", "retry", "--all")
+    check_counters(picket, project.id)
+
+
+def test_another_servers_files(make_picket, cluster):
+    """Two servers on one database, each with its own directory: the one deletes what lies in its own of letters that the other has seen stored."""
+    url = cluster.new_database()
+    one, other = (make_picket(DATABASE_URL=url, DEAD_LETTERS_MAX=1).start() for _ in range(2))
+    project = one.new_project()
+    with refusing(one, "poison"):
+        project.send(*[wire.error_event("E", f"poison {i}") for i in range(3)])
+        until(lambda: len(files(one)) + len(files(other)) == 2 and len(rows(one, project)) == 1, lambda: (files(one), files(other)))
+    holder, beside = (one, other) if files(one) else (other, one)
+    path = files(holder)[0]
+    os.makedirs(spill_dir(beside), mode=0o700, exist_ok=True)
+    os.chown(spill_dir(beside), os.stat(beside.settings["DATA_DIR"]).st_uid, -1)
+    with open(path, "rb") as f:
+        put_back(beside, os.path.join(spill_dir(beside), os.path.basename(path)), f.read())
+    before = len(files(beside))
+    holder.command("dlq", "retry", int(os.path.basename(path)[:19]))
+    until(lambda: len(files(beside)) == before - 1, lambda: files(beside), 30)
+    one.command("dlq", "retry", "--all")
+    other.command("dlq", "retry", "--all")
+    assert project.count() == 3
+    check_counters(one, project.id)
+
+
+def test_a_retried_letter_keeps_its_key(make_picket):
+    """Outcomes are counted by key (protocol §4.8), also of what is stored by a retry, and of what lay in a file meanwhile."""
+    picket = make_picket(DEAD_LETTERS_MAX=1).start()
+    project = picket.new_project()
+    ((key,),) = picket.sql("SELECT id FROM project_keys WHERE project_id = %s", project.id)
+    texts = spilled(picket, project, 3)
+    assert all(json.loads(text.split(b"\n", 1)[0])["dead_letter"]["key_id"] == key for text in texts.values())
+    assert shown(picket, rows(picket, project)[0][0])["key_id"] == key
+    assert "3 of 3 dead letters stored" in picket.command("dlq", "retry", "--all")
+    totals = project.api.read(project.path + "/outcomes")["totals"]
+    assert [(line["key_id"], line["outcome"], line["quantity"]) for line in totals] == [(key, "accepted", 3)]
+
+
 # ---- what is no event
 
 @contextlib.contextmanager
@@ -632,8 +705,9 @@ def test_a_cut_between_row_and_file(make_picket):
     beside = os.path.join(spill_dir(picket), f"{dead:019d}-{record.hex}.envelope")
     put_back(picket, beside, content.replace(b'"id":%d,' % number, b'"id":%d,' % dead))
     assert [letter["status"] for letter in listed(picket)] == ["dead", "dead", "spilled", "stored"]
+    picket.sql("UPDATE dead_letters SET stored_at = stored_at - interval '2 minutes'")
     picket.start()
-    until(lambda: len(rows(picket, project)) == 2, lambda: rows(picket, project))  # one more than the bound: forgotten at once
+    until(lambda: len(rows(picket, project)) == 2, lambda: rows(picket, project))  # one more than the bound: forgotten when every server has looked
     assert files(picket) == [alone, beside]
     assert [letter["status"] for letter in listed(picket)] == ["dead", "dead", "spilled"]
     assert "3 of 3 dead letters stored" in picket.command("dlq", "retry", "--all")
