@@ -144,6 +144,9 @@ static int open_spool(struct serve *s)
         return cmd_fail("%s: the spool cannot be opened: %s", c->spool_dir, err_text(r));
     struct spool_stats stats;
     spool_stats(s->spool, &stats);
+    if (recovery.cursor_lost)
+        log_line(LOG_WARN, "the spool's cursor could not be read: what is there is digested from its start, and stored once all the same",
+                 "records=%" PRIu64, recovery.records);
     if (recovery.torn_bytes || recovery.quarantined_bytes)
         log_line(LOG_WARN, "spool recovered", "segments=%" PRIu64 " records=%" PRIu64 " torn_bytes=%" PRIu64 " quarantined_bytes=%" PRIu64,
                  recovery.segments, recovery.records, recovery.torn_bytes, recovery.quarantined_bytes);

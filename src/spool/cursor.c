@@ -416,17 +416,22 @@ int cursor_write(struct spool *s, struct spool_pos pos, enum cursor_save how)
     return r;
 }
 
-/* A missing or damaged file means: from the start. */
-int cursor_load(struct spool *s, struct spool_pos *ret)
+/* A missing or damaged file means: from the start of what is there, and so does one that the disk cannot read any more: what was digested comes again
+ * and is not stored twice, while a start that was refused would keep the rest from being stored at all. Nothing is written to the file: it is
+ * replaced by another. */
+int cursor_load(struct spool *s, struct spool_pos *ret, bool *ret_lost)
 {
     struct cursor_file f;
     AUTO_CLOSE int fd = disk_open(s->dir_fd, "cursor", O_RDONLY, "spool.cursor.open");
     *ret = (struct spool_pos){0, 0};
-    if (fd < 0)
+    *ret_lost = false;
+    if (fd < 0 && fd != -EIO)
         return fd == -ENOENT ? 0 : fd;
-    int r = disk_read(fd, &f, sizeof f, 0, "spool.cursor.read");
-    if (r == (int)sizeof f && f.magic == CURSOR_MAGIC && f.sum == hash64(&f, offsetof(struct cursor_file, sum)))
+    int r = fd < 0 ? fd : disk_read(fd, &f, sizeof f, 0, "spool.cursor.read");
+    bool is_good = r == (int)sizeof f && f.magic == CURSOR_MAGIC && f.sum == hash64(&f, offsetof(struct cursor_file, sum));
+    if (is_good)
         *ret = f.pos;
+    *ret_lost = !is_good;
     s->cursor_loose = true;
-    return r < 0 ? r : 0;
+    return r < 0 && r != -EIO ? r : 0;
 }

@@ -179,7 +179,7 @@ MUST_CHECK int spool_recover(struct spool *s, struct spool_recovery *ret);
 /* cursor.c */
 void cursor_advance(struct spool *s);                                    /* under lock */
 bool cursor_is_at_end(const struct spool *s, const struct segment *seg); /* under lock: all of it is settled, and nothing of a later one */
-MUST_CHECK int cursor_load(struct spool *s, struct spool_pos *ret);
+MUST_CHECK int cursor_load(struct spool *s, struct spool_pos *ret, bool *ret_lost); /* ret_lost: it was there and says nothing */
 enum cursor_save { CURSOR_QUICK, CURSOR_DURABLE };
 MUST_CHECK int cursor_write(struct spool *s, struct spool_pos pos, enum cursor_save how);
 

@@ -74,11 +74,15 @@ static int segment_head_read(struct spool *s, uint64_t number, struct segment_he
     return segment_head_valid(ret) && ret->number == number ? HEAD_VALID : HEAD_DAMAGED;
 }
 
-/* The file, else what the segments say, else a new one. */
+/* The file, else what the segments say, else a new one. A file on a bad sector (EIO) is as good as missing while a segment says it, or there is none:
+ * without the id no record of a segment whose header is bad, too, could be told from garbage, and the disk may yet give it. */
 static int node_find(struct spool *s, const uint64_t *numbers, size_t n)
 {
     struct segment_head head;
     int r = node_read(s);
+    bool is_bad = r == -EIO;
+    if (is_bad)
+        r = 0;
     for (size_t i = 0; r == 0 && i < n; i++) {
         r = segment_head_read(s, numbers[i], &head);
         if (r > 0)
@@ -86,6 +90,8 @@ static int node_find(struct spool *s, const uint64_t *numbers, size_t n)
         if (r > 0)
             return node_write(s);
     }
+    if (r == 0 && is_bad && n > 0)
+        return -EIO;
     if (r != 0)
         return r < 0 ? r : 0;
     s->node = id_random();
@@ -373,7 +379,7 @@ int spool_recover(struct spool *s, struct spool_recovery *ret)
     const uint64_t *numbers = (const uint64_t *)names.p;
     size_t n = names.n / sizeof *numbers;
     if (r == 0)
-        r = cursor_load(s, &s->cursor);
+        r = cursor_load(s, &s->cursor, &sum.cursor_lost);
     if (r < 0)
         return r;
     cursor_check(s);

@@ -40,10 +40,12 @@ static void everything_comes_again_without_a_cursor(void **state)
         else
             assert_int_equal(unlink(path), 0);
         kit_open(k);
+        assert_int_equal(k->recovery.cursor_lost, contents[i] != NULL);
         AUTO_FREE struct kit_seen *seen = kit_drain(k);
         kit_expect(seen, 0, 10);
     }
     kit_reopen(k);
+    assert_false(k->recovery.cursor_lost);
     AUTO_FREE struct kit_seen *last = kit_drain(k);
     kit_expect(last, 0, 0);
 }

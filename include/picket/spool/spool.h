@@ -65,9 +65,12 @@ struct spool_recovery {
     uint64_t records;           /* in them; of a segment that was finished in good order all of its records */
     uint64_t torn_bytes;        /* cut off at the end of segments that were not finished: not acknowledged, or damaged since */
     uint64_t quarantined_bytes; /* damage found before the end; the bytes are kept aside when a claim comes to them */
+    bool
+        cursor_lost; /* the cursor's file was there and could not be read: what was digested of these segments comes again, and is not stored again */
 };
 /* Opens or creates, cuts torn tails, finds the records that are not digested, starts the spool's two threads. *ret_recovery may be NULL.
- * -ERR_SPOOL_LOCKED, -ERR_SPOOL_VERSION (undigested records of another format; nothing is changed), or -errno of the directory. The segment for new records is made by the first append: a full disk does not prevent
+ * -ERR_SPOOL_LOCKED, -ERR_SPOOL_VERSION (undigested records of another format; nothing is changed), or -errno of the directory; a bad sector (EIO) under the
+ * cursor's or the node's file prevents no start. The segment for new records is made by the first append: a full disk does not prevent
  * a start, and what is spooled can be digested. */
 MUST_CHECK int spool_open(const struct spool_config *config, struct spool **ret, struct spool_recovery *ret_recovery);
 /* Syncs what is queued, answers it, stops the thread, saves the cursor. All ports are closed before. NULL is fine. */
