@@ -6,6 +6,8 @@
  *   NTH         which call, from 1; 0: only count
  *   NTH_ACTION  fail | short (write) | kill
  *   NTH_FILE    8 bytes that exist: the count of calls so far, for the test that must know when no call is left to fail
+ *   NTH_SITES   with NTH 0: a file that exists, filled with the places that memory was asked for from, 8 bytes for each call
+ *   NTH_SITE    one of these, in hex: only calls from there are met and counted. A place is the same in every life of a binary
  *
  * Without NTH_FILE it does nothing. libc's calls to itself are not met, so the functions of libc that open a file for their caller (fopen,
  * opendir ...) stand here by name. A write is one to a regular file: sockets and pipes are another subject
@@ -26,6 +28,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include <unwind.h>
 
 extern void *__libc_malloc(size_t n);
 extern void *__libc_calloc(size_t n, size_t size);
@@ -35,6 +38,8 @@ static _Atomic uint64_t *counter; /* in NTH_FILE; NULL: not armed */
 static uint64_t nth;
 static enum action { FAIL, SHORT, KILL } action;
 static enum kind { OPEN, WRITE, SYNC, RENAME, MAP, ALLOC, PQ, KINDS } kind = KINDS;
+static uint64_t *sites;               /* in NTH_SITES; NULL: not asked for */
+static uint64_t n_sites, wanted_site; /* 0: any */
 static const char *const kinds[KINDS] = {"open", "write", "sync", "rename", "mmap", "alloc", "pq"};
 
 __attribute__((constructor)) static void arm(void)
@@ -49,6 +54,16 @@ __attribute__((constructor)) static void arm(void)
     if (p == MAP_FAILED)
         abort();
     (void)close(fd);
+    const char *record = getenv("NTH_SITES"), *site = getenv("NTH_SITE");
+    struct stat st;
+    fd = record ? real(record, O_RDWR | O_CLOEXEC) : -1;
+    if (fd >= 0 && fstat(fd, &st) == 0) {
+        void *places = map(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        n_sites = (uint64_t)st.st_size / sizeof *sites;
+        sites = places == MAP_FAILED ? NULL : places;
+        (void)close(fd);
+    }
+    wanted_site = site ? strtoull(site, NULL, 16) : 0;
     nth = strtoull(number, NULL, 10);
     action = strcmp(what, "kill") == 0 ? KILL : strcmp(what, "short") == 0 ? SHORT : FAIL;
     while (kind > 0 && strcmp(kinds[kind - 1], name) != 0)
@@ -57,10 +72,45 @@ __attribute__((constructor)) static void arm(void)
     counter = p;
 }
 
-/* Is this the call that fails? Of several threads one meets it. */
-static int struck(enum kind k)
+/* ---- places: who asked, and for whom: the function that allocates is often only a helper */
+
+enum { SITE_SKIPPED = 2, SITE_DEPTH = 4 }; /* frames of this file; callers that make a place */
+struct site {
+    unsigned frame;
+    uint64_t hash;
+};
+
+static _Unwind_Reason_Code add_frame(struct _Unwind_Context *context, void *arg)
 {
-    if (!counter || kind != k || atomic_fetch_add(counter, 1) + 1 != nth)
+    struct site *site = arg;
+    struct dl_find_object object;
+    uintptr_t pc = _Unwind_GetIP(context);
+    if (site->frame++ < SITE_SKIPPED)
+        return _URC_NO_REASON;
+    if (pc == 0 || _dl_find_object((void *)(pc - 1), &object) != 0)
+        return _URC_END_OF_STACK;
+    site->hash = (site->hash ^ (pc - (uintptr_t)object.dlfo_map_start)) * UINT64_C(0x9e3779b97f4a7c15);
+    return site->frame < SITE_SKIPPED + SITE_DEPTH ? _URC_NO_REASON : _URC_END_OF_STACK;
+}
+
+__attribute__((noinline)) static uint64_t site_of_caller(void)
+{
+    struct site site = {.hash = 1};
+    (void)_Unwind_Backtrace(add_frame, &site);
+    return site.hash;
+}
+
+/* Is this the call that fails? Of several threads one meets it. */
+__attribute__((noinline)) static int struck(enum kind k)
+{
+    if (!counter || kind != k)
+        return 0;
+    if (wanted_site && site_of_caller() != wanted_site)
+        return 0;
+    uint64_t n = atomic_fetch_add(counter, 1) + 1;
+    if (sites && n <= n_sites)
+        sites[n - 1] = site_of_caller();
+    if (n != nth)
         return 0;
     if (action == KILL)
         (void)raise(SIGKILL);

@@ -1,6 +1,9 @@
 """The n-th call of every kind fails, is cut short, or is the last: issue 4 item 2. A small life of Picket (start, a few events of which one is
 large, their digest, SIGTERM) is lived again and again, each time with one call of one kind going wrong, until a life meets none any more; after
-each the same directory is started without trouble and the books must balance. nth.c stands between the released binary and its libraries."""
+each the same directory is started without trouble and the books must balance. nth.c stands between the released binary and its libraries.
+
+Of allocations a life makes some 230,000, from less than a thousand places (a place is the four callers behind malloc): the long form lets the first from
+each place fail, and looks into the books after every few lives, each of which is the recovery from the one before."""
 import os
 import random
 import signal
@@ -22,8 +25,10 @@ LIBRARY = os.path.join(server.BUILD, "tests", "crash", "nth.so")
 # with 1; for want of memory it stops at once (base/buf.h), as a process does that the kernel stops for the same reason.
 KINDS = [("open", "fail", 6, (1,)), ("open", "kill", 3, ()), ("write", "fail", 6, (1,)), ("write", "short", 6, (1,)), ("write", "kill", 4, ()),
          ("sync", "fail", 6, (1,)), ("sync", "kill", 4, ()), ("rename", "fail", 4, (1,)), ("rename", "kill", 3, ()), ("mmap", "fail", 3, (1,)), ("mmap", "kill", 2, ()),
-         ("pq", "fail", 10, (1,)), ("pq", "kill", 4, ()), ("alloc", "fail", 10, (1, -signal.SIGABRT)), ("alloc", "kill", 3, ())]
-ALLOCATIONS = 400  # of the many thousand of a life, in the long form
+         ("pq", "fail", 10, (1,)), ("pq", "kill", 4, ())]
+ALLOC_KILLS = 200      # places, in the long form: to end there is to be killed at any other time
+LIVES_PER_CHECK = 10   # of those with a failing allocation
+PLACES_BYTES = 8 << 20  # of NTH_SITES: eight for each allocation of a life
 
 
 class Life:
@@ -31,14 +36,25 @@ class Life:
         self.site, self.kind, self.action = site, kind, action
         self.file = site.directory.join("calls")
 
-    def live(self, n):
+    def places(self):
+        """Where memory is asked for in a life, each once, in the order of the first call."""
+        path = self.site.directory.join("places")
+        with open(path, "wb") as f:
+            f.truncate(PLACES_BYTES)
+        os.chmod(path, 0o666)
+        calls, status = self.live(0, NTH_SITES=path)
+        assert status == 0 and 0 < calls <= PLACES_BYTES // 8, f"{calls} calls, exit status {status}"
+        with open(path, "rb") as f:
+            return [f"{place:x}" for place in dict.fromkeys(struct.unpack(f"={calls}Q", f.read(8 * calls)))]
+
+    def live(self, n, **more):
         """Lives it with the n-th call going wrong: the number of calls it made, and its exit status."""
-        self.n = n
+        self.n = f"{n} {more or ''}"
         with open(self.file, "wb") as f:
             f.write(bytes(8))
         os.chmod(self.file, 0o666)
         picket = self.site.picket
-        trouble = {"LD_PRELOAD": LIBRARY, "NTH_KIND": self.kind, "NTH": n, "NTH_ACTION": self.action, "NTH_FILE": self.file}
+        trouble = {"LD_PRELOAD": LIBRARY, "NTH_KIND": self.kind, "NTH": n, "NTH_ACTION": self.action, "NTH_FILE": self.file, **more}
         picket.settings.update(trouble)
         picket.start(ready=False)
         for name in trouble:
@@ -89,34 +105,68 @@ class Life:
             assert answer.status_code in (429, 503) and answer.headers.get("Retry-After"), what
 
 
+def assert_ended_well(life, status, endings):
+    said = life.site.picket.said()  # the life's, until the next start
+    fine = (-signal.SIGKILL,) if life.action == "kill" else (0, *endings)
+    assert status in fine, f"{life.kind} {life.n} {life.action}: ended with {status}\n{said[-3000:]}"
+    assert status != 1 or "error" in said.lower() or "cannot" in said.lower(), f"{life.kind} {life.n} {life.action}: exit status 1 without a word\n{said}"
+
+
+def balance(life):
+    life.site.picket.start()
+    result = life.site.check()
+    life.site.picket.stop()
+    return result
+
+
+def record(life, lives, result):
+    what = {"kill": "is the last", "short": "is cut short", "fail": "fails"}[life.action]
+    figures.record(f"{life.kind}: the {'first of a place' if life.kind == 'alloc' else 'n-th'} {what}", lives, result)
+
+
+@pytest.fixture
+def make_life(make_site):
+    def make(kind, action):
+        site = make_site()
+        site.picket.stop()
+        return Life(site, kind, action)
+
+    return make
+
+
 @pytest.mark.parametrize("kind, action, sample, endings", KINDS, ids=[f"{kind}-{action}" for kind, action, *_ in KINDS])
-def test_nth(make_site, kind, action, sample, endings):
-    site = make_site()
-    site.picket.stop()
-    life = Life(site, kind, action)
-    calls, status = life.live(0)
-    assert calls > 0 and status == 0, f"{calls} calls, exit status {status}\n{site.picket.said()[-3000:]}"
-    if kind == "alloc":
-        numbers = sorted(random.sample(range(1, calls + 1), figures.amount(sample, ALLOCATIONS)))
-    elif figures.LONG:
-        numbers = range(1, 10 * calls)  # ends at the first that is not met
-    else:
-        numbers = sorted(random.sample(range(1, calls + 1), min(sample, calls)))
-    first_calls, lives, result = calls, 0, None
+def test_nth(make_life, kind, action, sample, endings):
+    life = make_life(kind, action)
+    first_calls, status = life.live(0)
+    assert first_calls > 0 and status == 0, f"{first_calls} calls, exit status {status}\n{life.site.picket.said()[-3000:]}"
+    numbers = range(1, 10 * first_calls) if figures.LONG else sorted(random.sample(range(1, first_calls + 1), min(sample, first_calls)))
+    lives, result = 0, None
     for n in numbers:
         calls, status = life.live(n)
         if calls < n:  # no two lives are quite the same: a sampled one may be missed, of all of them this is the end
-            if figures.LONG and kind != "alloc":
+            if figures.LONG:
                 break
             continue
         lives += 1
-        fine = (-signal.SIGKILL,) if action == "kill" else (0, *endings)
-        said = site.picket.said()  # the life's, until the next start
-        assert status in fine, f"{kind} {n} {action}: ended with {status}\n{said[-3000:]}"
-        assert status != 1 or "error" in said.lower() or "cannot" in said.lower(), f"{kind} {n} {action}: exit status 1 without a word\n{said}"
-        site.picket.start()
-        result = site.check()
-        site.picket.stop()
+        assert_ended_well(life, status, endings)
+        result = balance(life)
     assert lives > 0 and result
-    assert kind == "alloc" or not figures.LONG or lives >= 0.8 * first_calls  # it ended because no call was left
-    figures.record(f"{kind}: the n-th {'is the last' if action == 'kill' else 'is cut short' if action == 'short' else 'fails'}", lives, result)
+    assert not figures.LONG or lives >= 0.8 * first_calls  # it ended because no call was left
+    record(life, lives, result)
+
+
+@pytest.mark.parametrize("action, sample, endings", [("fail", figures.amount(10, None), (1, -signal.SIGABRT)), ("kill", figures.amount(3, ALLOC_KILLS), ())])
+def test_an_allocation(make_life, action, sample, endings):
+    life = make_life("alloc", action)
+    places = life.places()
+    chosen = random.sample(places, sample) if sample else places
+    lives, result = 0, None
+    for place in chosen:
+        calls, status = life.live(1, NTH_SITE=place)
+        if calls:
+            lives += 1
+            assert_ended_well(life, status, endings)
+        if lives % LIVES_PER_CHECK == 0 or place == chosen[-1]:
+            result = balance(life)
+    assert result and lives >= 0.9 * len(chosen), f"{lives} of {len(chosen)} places were met"
+    record(life, lives, result)
