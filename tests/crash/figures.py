@@ -20,6 +20,12 @@ def record(fault, rounds, figures, destroyed=0, **more):
                   "duplicated": figures.duplicated, **({"destroyed": destroyed} if destroyed else {}), **more})
 
 
+def record_failure(figures):
+    """The books did not balance: the table says so, too, and by how much."""
+    test = os.environ["PYTEST_CURRENT_TEST"].split("::", 1)[1].split(" ")[0]
+    lines.append({"fault": f"FAILED {test}", "rounds": 0, "acknowledged": figures.acknowledged, "lost": figures.lost, "duplicated": figures.duplicated})
+
+
 def note(fault, rounds):
     """A fault that no event was sent under."""
     lines.append({"fault": fault, "rounds": rounds, "acknowledged": 0, "lost": 0, "duplicated": 0})

@@ -1,7 +1,11 @@
 """One Picket under test with its projects, its senders and its books."""
+import contextlib
 import threading
 
+import psycopg
+
 import client
+import figures
 import ledger
 import load
 import server
@@ -75,7 +79,14 @@ class Site:
         until(lambda: self.stored() > before, lambda: f"nothing is digested:\n{self.picket.log()[-2000:]}", seconds)
 
     def check(self, **options):
-        return ledger.check(self.watch, self.promises, [project.id for project in self.projects], **options)
+        """The figures; of books that do not balance the table gets a line before the test fails."""
+        projects = [project.id for project in self.projects]
+        try:
+            return ledger.check(self.watch, self.promises, projects, **options)
+        except AssertionError:
+            with contextlib.suppress(psycopg.Error):  # the database does not answer: nothing is known
+                figures.record_failure(ledger.look(self.watch.conninfo, self.promises, projects))
+            raise
 
     def end(self):
         for one in self.loads:
