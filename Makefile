@@ -14,7 +14,7 @@ endef
 help:
 	@echo 'make run [ARGS=…]  install what is missing, build, start picket serve on 127.0.0.1:8080 (try ARGS=--help)'
 	@echo 'make test          install what is missing, build, run every test on real parts'
-	@echo 'make crash         the long form of the crash tests: about half an hour of killing, cutting and filling up; ends with a table'
+	@echo 'make crash         the long form of the crash tests: about an hour of killing, cutting and filling up; ends with a table'
 	@echo 'make bench         measure this machine: accepted and digested per second, memory, time until an event shows'
 	@echo 'make build         build $(BUILD)/picket and everything else'
 	@echo 'make lint          check the layers, the rules of style, and what analysers find; make format: lay out the C files'

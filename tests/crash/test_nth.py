@@ -26,7 +26,8 @@ LIBRARY = os.path.join(server.BUILD, "tests", "crash", "nth.so")
 KINDS = [("open", "fail", 6, (1,)), ("open", "kill", 3, ()), ("write", "fail", 6, (1,)), ("write", "short", 6, (1,)), ("write", "kill", 4, ()),
          ("sync", "fail", 6, (1,)), ("sync", "kill", 4, ()), ("rename", "fail", 4, (1,)), ("rename", "kill", 3, ()), ("mmap", "fail", 3, (1,)), ("mmap", "kill", 2, ()),
          ("pq", "fail", 10, (1,)), ("pq", "kill", 4, ())]
-ALLOC_KILLS = 200      # places, in the long form: to end there is to be killed at any other time
+ALLOC_PARTS = 4        # of the long form, which run side by side
+ALLOC_KILLS = 50       # places of each part: to end there is to be killed at any other time
 LIVES_PER_CHECK = 10   # of those with a failing allocation
 PLACES_BYTES = 8 << 20  # of NTH_SITES: eight for each allocation of a life
 
@@ -155,11 +156,12 @@ def test_nth(make_life, kind, action, sample, endings):
     record(life, lives, result)
 
 
+@pytest.mark.parametrize("part", range(figures.amount(1, ALLOC_PARTS)))
 @pytest.mark.parametrize("action, sample, endings", [("fail", figures.amount(10, None), (1, -signal.SIGABRT)), ("kill", figures.amount(3, ALLOC_KILLS), ())])
-def test_an_allocation(make_life, action, sample, endings):
+def test_an_allocation(make_life, action, sample, endings, part):
     life = make_life("alloc", action)
-    places = life.places()
-    chosen = random.sample(places, sample) if sample else places
+    places = sorted(life.places())[part::figures.amount(1, ALLOC_PARTS)]
+    chosen = random.sample(places, min(sample, len(places))) if sample else places
     lives, result = 0, None
     for place in chosen:
         calls, status = life.live(1, NTH_SITE=place)
