@@ -1,13 +1,16 @@
 """What people write without an SDK (protocol §1.2, §7.4): the web application's user-feedback address with a DSN, and the crash-report dialog."""
+import json
 import uuid
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 
+import live
 import wire
 from test_cors import PAGE
 from test_feedback import wait_feedback
 from test_outcomes import totals, wait_totals
+from waiting import until
 
 FORM = {"name": "Ada", "email": "ada@example.com", "comments": "It broke"}
 NOBODY = {"Authorization": None}
@@ -105,3 +108,42 @@ def test_dialog_of_nothing(project, method):
         assert dialog(project, method, dsn=dsn, data=FORM).status_code == 404, dsn
     assert getattr(project.api, method)("/api/embed/error-page/", headers=NOBODY).status_code == 404
     assert dialog(project, method, event_id="nonsense", data=FORM).status_code == 400
+
+
+# What a page does: it opens the dialog as SDKs do, somebody fills it in, and the page hears of its end.
+DIALOG_PAGE = """<!doctype html><meta charset=utf-8><script>
+addEventListener("message", function (event) {
+  if (event.data === "__sentry_reportdialog_closed__") fetch("end?dialog", {method: "POST", body: window.said + (document.querySelector("[role=dialog]") ? "" : ", gone")});
+});
+addEventListener("DOMContentLoaded", function () {
+  var script = document.createElement("script");
+  script.src = SOURCE;
+  script.onload = function () {
+    var status = document.querySelector("[role=status]");
+    document.querySelector("textarea").value = "<b>It broke</b> & é";
+    new MutationObserver(function () {
+      window.said = document.querySelector("h2").textContent + ": " + status.textContent;
+      document.querySelector("form button").click();
+    }).observe(status, {childList: true});
+    document.querySelector("form button").click();
+  };
+  document.body.appendChild(script);
+});
+</script><body></body>"""
+
+
+def test_dialog_in_a_browser(project):
+    """Texts of its address are texts, whatever stands in them; name and address are filled in; the page's own origin is another one."""
+    event_id = uuid.uuid4().hex
+    texts = urlencode({"dsn": project.dsn, "eventId": event_id, "name": "Ada", "email": "ada@example.com", "title": "<i>Oops", "successMessage": "Danke"})
+    site = live.PageServer(b"")
+    site.content["/"] = ("text/html", DIALOG_PAGE.replace("SOURCE", json.dumps(f"{project.api.url}/api/embed/error-page/?{texts}")).encode())
+    try:
+        with live.browser(f"http://127.0.0.1:{site.server_port}/") as said:
+            until(lambda: site.ends, said, 60)
+    finally:
+        site.close()
+    assert site.ends == {"dialog": "<i>Oops: Danke, gone"}
+    item, = wait_feedback(project)
+    assert (item["name"], item["email"], item["message"]) == ("Ada", "ada@example.com", "<b>It broke</b> & é")
+    assert uuid.UUID(item["event_id"]).hex == event_id
