@@ -280,7 +280,11 @@ static int open_http(struct serve *s)
                                    .blobs = s->blobs,
                                    .attachment_max_bytes = c->max_attachment_bytes,
                                    .attachments_max_bytes = c->max_attachments_bytes,
-                                   .attachments_max = (unsigned)c->max_attachments};
+                                   .attachments_max = (unsigned)c->max_attachments,
+                                   .sessions_max_bytes = c->max_sessions_bytes,
+                                   .sessions_max = (unsigned)c->max_sessions,
+                                   .client_reports_max_bytes = c->max_client_reports_bytes,
+                                   .client_reports_max = (unsigned)c->max_client_reports};
     struct api_config api = {.public_url = c->public_url,
                              .allow_registration = c->allow_registration,
                              .passwords = s->passwords,

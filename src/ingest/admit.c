@@ -300,6 +300,25 @@ static int take_check_in(struct admit *a, const struct envelope *e, const struct
     return has_check_in(a) ? -ERR_SURPLUS_EVENT : take_item(a, e, item);
 }
 
+/* Kinds that have limits of their own (protocol §2.5). What is beyond them is left out. */
+static int take_share(const struct admit_share *limit, struct admit_share *used, size_t bytes)
+{
+    if (used->items >= limit->items || bytes > limit->bytes - used->bytes)
+        return -ERR_ITEM_TOO_LARGE;
+    used->items++;
+    used->bytes += bytes;
+    return 0;
+}
+
+static int check_share(struct admit *a, const struct envelope_item *item)
+{
+    if (item->kind->category == CATEGORY_SESSION)
+        return take_share(&a->limits.sessions, &a->n_sessions, item->payload.n);
+    if (item->kind->use == ITEM_USE_CLIENT_REPORT)
+        return take_share(&a->limits.client_reports, &a->n_client_reports, item->payload.n);
+    return 0;
+}
+
 static int take(struct admit *a, const struct envelope *e, const struct envelope_item *item)
 {
     a->kind = item->kind;
@@ -308,7 +327,7 @@ static int take(struct admit *a, const struct envelope *e, const struct envelope
         return 0;
     bool is_attached =
         item->kind->use == ITEM_USE_ATTACHMENT || item->kind->use == ITEM_USE_FORM_DATA || item->kind->use == ITEM_USE_UNREAL;
-    if (item->payload.n > a->limits.event_max_bytes && !is_attached)
+    if ((item->payload.n > a->limits.event_max_bytes && !is_attached) || check_share(a, item) < 0)
         return -ERR_ITEM_TOO_LARGE;
     switch (item->kind->use) {
     case ITEM_USE_EVENT:

@@ -21,6 +21,10 @@ struct admit_limits {
     size_t envelope_max_bytes, event_max_bytes;
     size_t attachment_max_bytes, attachments_max_bytes; /* one; all of an envelope (protocol §2.5) */
     unsigned attachments_max;
+    struct admit_share {
+        size_t bytes;
+        unsigned items;
+    } sessions, client_reports; /* all of an envelope */
 };
 
 /* Items that are not taken: alike ones are one entry. */
@@ -78,6 +82,7 @@ struct admit {
     /* own */
     const struct item_kind *kind; /* of the item that is being taken */
     size_t record_bytes;          /* of `records` */
+    struct admit_share n_sessions, n_client_reports;
     unsigned n_attachments;
     size_t attachment_bytes;
     bool has_transaction, elsewhere; /* elsewhere: it must be run where it may block */

@@ -463,7 +463,9 @@ static struct ingest_op *begin(struct http_call *call, enum admit_form form)
                                       .event_max_bytes = i->config.event_max_bytes,
                                       .attachment_max_bytes = i->config.attachment_max_bytes,
                                       .attachments_max_bytes = i->config.attachments_max_bytes,
-                                      .attachments_max = i->config.attachments_max};
+                                      .attachments_max = i->config.attachments_max,
+                                      .sessions = {i->config.sessions_max_bytes, i->config.sessions_max},
+                                      .client_reports = {i->config.client_reports_max_bytes, i->config.client_reports_max}};
     a->form = form;
     a->received_us = clock_wall_us();
     a->body = http_body_bytes(call);

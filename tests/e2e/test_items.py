@@ -2,6 +2,7 @@
 SDKs to keep them."""
 import json
 import re
+import time
 import uuid
 
 import pytest
@@ -9,11 +10,13 @@ import sentry_sdk
 
 import wire
 from client import accepted
+from server import Directory, Picket
+from test_outcomes import wait_totals
 from waiting import until
 
 UNWANTED = ["transaction", "span", "log", "trace_metric", "profile", "profile_chunk", "replay_event", "replay_recording", "replay_video", "statsd",
             "metric_buckets", "otel_span", "otel_log"]
-SKIPPED = ["security", "nonsense", ""]
+SKIPPED = ["nel", "nonsense", ""]
 LIMITS = "x-sentry-rate-limits"
 
 
@@ -118,3 +121,52 @@ def test_broken_ones_between(project):
     assert accepted(project.post(body)) == good[0]["event_id"]
     project.wait_count(2)
     assert all(project.find(event["event_id"]) for event in good)
+
+
+# ---- limits of a kind (§2.5)
+
+@pytest.fixture(scope="module")
+def small(cluster):
+    picket = Picket(Directory(), DATABASE_URL=cluster.new_database(), MAX_SESSIONS=4, MAX_SESSIONS_BYTES="2000", MAX_CLIENT_REPORTS=3, MAX_CLIENT_REPORTS_BYTES="1000")
+    try:
+        yield picket.start()
+    finally:
+        picket.end()
+
+
+def sized(kind, size):
+    """An item of so many bytes that counts as one."""
+    now = time.time()
+    payload = {"session": {"sid": str(uuid.uuid4()), "init": True, "started": now, "status": "ok", "attrs": {"release": "a@1"}, "fill": ""},
+               "sessions": {"aggregates": [{"started": now, "exited": 1}], "attrs": {"release": "a@1"}, "fill": ""},
+               "client_report": {"timestamp": int(now), "discarded_events": [{"reason": "before_send", "category": "error", "quantity": 1}], "fill": ""}}[kind]
+    payload["fill"] = "x" * (size - len(wire.dumps(payload)))
+    assert len(wire.dumps(payload)) == size
+    return wire.item(kind, payload)
+
+
+@pytest.mark.parametrize("kinds, sizes, kept", [
+    (["session", "sessions"], [400] * 4, 4), (["session", "sessions"], [400] * 5, 4),
+    (["session"], [1000, 1000], 2), (["session"], [1000, 1001], 1), (["sessions"], [2000], 1), (["sessions"], [2001], 0),
+    (["client_report"], [300] * 3, 3), (["client_report"], [300] * 4, 3),
+    (["client_report"], [500, 500], 2), (["client_report"], [500, 501], 1), (["client_report"], [1001], 0),
+])
+def test_at_the_limit_and_beyond(small, kinds, sizes, kept):
+    """Session items together, client reports together, by bytes and by number, at limit and limit + 1: what is beyond is dropped and counted."""
+    project = small.new_project()
+    items = [sized(kinds[i % len(kinds)], size) for i, size in enumerate(sizes)]
+    assert project.post(wire.envelope({}, *items)).status_code == (200 if kept else 413)
+    lost, is_report = len(sizes) - kept, kinds == ["client_report"]
+    taken = ("error", "client_discard", "before_send") if is_report else ("session", "accepted", "")
+    wanted = {taken: kept} if kept else {("default", "invalid", "too_large"): 1}
+    if kept and lost:
+        wanted["default" if is_report else "session", "invalid", f"too_large:{kinds[(len(sizes) - 1) % len(kinds)]}"] = lost
+    wait_totals(project, wanted)
+
+
+def test_a_large_session_costs_no_sibling(small):
+    project = small.new_project()
+    event = wire.error_event()
+    accepted(project.post(wire.envelope({}, sized("session", 2001), wire.item("event", event), sized("session", 400))))
+    assert project.find(event["event_id"])
+    wait_totals(project, {("error", "accepted", ""): 1, ("session", "accepted", ""): 1, ("session", "invalid", "too_large:session"): 1})

@@ -35,6 +35,14 @@ static void check_record(const struct admit *a, unsigned i)
     arena_done(&arena);
 }
 
+static const struct admit_limits limits = {.envelope_max_bytes = ENVELOPE_MAX,
+                                           .event_max_bytes = EVENT_MAX,
+                                           .attachment_max_bytes = EVENT_MAX,
+                                           .attachments_max_bytes = 2 * EVENT_MAX,
+                                           .attachments_max = 3,
+                                           .sessions = {2 * EVENT_MAX, 3},
+                                           .client_reports = {EVENT_MAX, 3}};
+
 static struct blob_store *nowhere(void)
 {
     static const struct blob_config config = {.dir = "/proc/nowhere"};
@@ -72,11 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     struct admit a;
     admit_init(&a);
-    a.limits = (struct admit_limits){.envelope_max_bytes = ENVELOPE_MAX,
-                                     .event_max_bytes = EVENT_MAX,
-                                     .attachment_max_bytes = EVENT_MAX,
-                                     .attachments_max_bytes = 2 * EVENT_MAX,
-                                     .attachments_max = 3};
+    a.limits = limits;
     bool is_report = data[0] >= 128 && data[0] < 138, is_crash = data[0] >= 140 && data[0] < 160, is_cron = data[0] >= 160 && data[0] < 165;
     bool is_told = data[0] < 10 || is_report || is_crash || is_cron;
     a.encoding = is_told ? (enum content_encoding)(data[0] % 5) : ENCODING_IDENTITY;

@@ -17,8 +17,10 @@ struct ingest_config {
     size_t envelope_max_bytes;                          /* decoded */
     size_t event_max_bytes;                             /* one event's JSON */
     size_t attachment_max_bytes, attachments_max_bytes; /* one; all of an envelope */
-    unsigned attachments_max;                           /* of an envelope */
-    const char *public_url;                             /* what DSNs begin with: whose envelopes the tunnel takes. Borrowed */
+    unsigned attachments_max;                           /* of an envelope; those below, too */
+    size_t sessions_max_bytes, client_reports_max_bytes;
+    unsigned sessions_max, client_reports_max;
+    const char *public_url; /* what DSNs begin with: whose envelopes the tunnel takes. Borrowed */
 };
 MUST_CHECK int ingest_open(const struct ingest_config *config, struct ingest **ret);
 /* When the server is closed and the spool is not: what the door has left to account for goes into the spool. Blocks for a commit. */
