@@ -14,9 +14,9 @@
 const struct item_kind *admit_kind(enum admit_form form)
 {
     static const struct str names[] = {
-        [ADMIT_ENVELOPE] = STR(""),      [ADMIT_STORE] = STR("event"),         [ADMIT_REPORT] = STR("security"),
-        [ADMIT_NEL] = STR("nel"),        [ADMIT_WORDS] = STR("user_report"),   [ADMIT_CRON] = STR("check_in"),
-        [ADMIT_MINIDUMP] = STR("event"), [ADMIT_UNREAL] = STR("unreal_report")};
+        [ADMIT_ENVELOPE] = STR(""),      [ADMIT_STORE] = STR("event"),          [ADMIT_REPORT] = STR("security"),
+        [ADMIT_NEL] = STR("nel"),        [ADMIT_WORDS] = STR("user_report"),    [ADMIT_CRON] = STR("check_in"),
+        [ADMIT_MINIDUMP] = STR("event"), [ADMIT_UNREAL] = STR("unreal_report"), [ADMIT_FILES] = STR("attachment")};
     return item_kind_of(names[form]);
 }
 
@@ -24,6 +24,29 @@ void admit_init(struct admit *a)
 {
     *a = (struct admit){0};
     arena_init(&a->arena);
+}
+
+void admit_init_like(struct admit *a, const struct admit *from)
+{
+    admit_init(a);
+    a->limits = from->limits;
+    a->form = from->form;
+    a->own_authority = from->own_authority;
+    a->encoding = from->encoding;
+    a->credentials = from->credentials;
+    a->project_id = from->project_id;
+    a->key_id = from->key_id;
+    a->received_us = from->received_us;
+    memcpy(a->addr, from->addr, sizeof a->addr);
+    a->reported.release = arena_str(&a->arena, from->reported.release);
+    a->reported.environment = arena_str(&a->arena, from->reported.environment);
+    a->reported.user_agent = arena_str(&a->arena, from->reported.user_agent);
+    a->reported.origin = arena_str(&a->arena, from->reported.origin);
+    a->slug = arena_str(&a->arena, from->slug);
+    a->content_type = arena_str(&a->arena, from->content_type);
+    a->crash.unreal_user = arena_str(&a->arena, from->crash.unreal_user);
+    a->has_id = from->has_id;
+    a->id = from->id;
 }
 
 void admit_forget(struct admit *a)
@@ -582,6 +605,8 @@ static int read_body(struct admit *a, struct str body, size_t max_decoded)
         return admit_minidump(a, body);
     case ADMIT_UNREAL:
         return admit_unreal(a, body);
+    case ADMIT_FILES:
+        return admit_files(a, body);
     }
     return -ERR_BAD_REQUEST;
 }

@@ -50,6 +50,7 @@ enum admit_form {
     ADMIT_CRON,     /* one check-in as JSON, of the monitor `slug` */
     ADMIT_MINIDUMP, /* a form with a minidump, or the bare dump (§1.6) */
     ADMIT_UNREAL,   /* an archive of Unreal's crash reporter (§1.6) */
+    ADMIT_FILES,    /* a form whose files are attachments of the event `id`, which is set before (§1.6) */
 };
 
 struct admit {
@@ -66,7 +67,7 @@ struct admit {
     int64_t received_us;
     uint8_t addr[16];
     struct security_origin reported; /* what the request says about security reports. Borrowed */
-    struct str content_type;         /* of ADMIT_MINIDUMP. Borrowed */
+    struct str content_type;         /* of ADMIT_MINIDUMP and ADMIT_FILES. Borrowed */
     /* out */
     int result; /* 0 or the error that refuses the request */
     size_t at;  /* where in the decoded body */
@@ -97,6 +98,8 @@ struct admit {
 const struct item_kind *admit_kind(enum admit_form form);
 
 void admit_init(struct admit *a);
+/* For the same request on another thread: what is in, but `body` and `blobs`. What the other borrows of the request is copied. */
+void admit_init_like(struct admit *a, const struct admit *from);
 void admit_done(struct admit *a);
 void admit_forget(struct admit *a); /* the bytes that `records` borrow: their meta and payload; what else is out stays */
 /* For a request that names no key outside its body: takes the envelope's dsn, decoding no more than its header may need. <0 as `result`. Only
@@ -115,6 +118,8 @@ MUST_CHECK int admit_run(struct admit *a, size_t max_decoded);
 MUST_CHECK int admit_attach(struct admit *a, const struct envelope *e, const struct attachment *attachment, struct str bytes);
 /* The same for items of an envelope: attachment, form_data. */
 MUST_CHECK int admit_attach_item(struct admit *a, const struct envelope *e, const struct envelope_item *item);
+/* A body of ADMIT_FILES. -ERR_BAD_BOUNDARY, -ERR_BAD_MULTIPART, -ERR_TOO_MANY_PARTS; or why not one of its files was taken. */
+MUST_CHECK int admit_files(struct admit *a, struct str body);
 void admit_attach_settle(struct admit *a); /* when a->id is known */
 
 /* ---- crash.c */

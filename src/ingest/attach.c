@@ -8,6 +8,7 @@
 #include "admit.h"
 
 #include "picket/base/error.h"
+#include "picket/protocol/multipart.h"
 
 /* Upload references and attachments of traces (protocol §1.6, §3.2) say what they are by their content type. */
 static bool has_type(struct str content_type, struct str prefix)
@@ -101,6 +102,63 @@ int admit_attach_item(struct admit *a, const struct envelope *e, const struct en
         return -ERR_TRANSACTION_ATTACHMENT;
     admit_crash_note(a, what.type, item->payload); /* the event counts, even when the file cannot be kept */
     return admit_attach(a, e, &what, item->payload);
+}
+
+/* ---- forms */
+
+/* All of it must be sound before anything is stored. */
+static int check_form(struct admit *a, struct str body)
+{
+    struct multipart m;
+    struct multipart_part part;
+    int r = multipart_open(a->content_type, body, &a->arena, &m);
+    while (r == 0 || r == 1) {
+        r = multipart_next(&m, &part);
+        if (r <= 0)
+            return r;
+    }
+    return r;
+}
+
+/* Files without a name are places where none was chosen (protocol §1.6). */
+static int attach_part(struct admit *a, const struct envelope *e, const struct multipart_part *part)
+{
+    const struct attachment what = {.name = part->file_name, .content_type = part->content_type};
+    bool is_file = part->is_file && part->file_name.n > 0;
+    int r = is_file ? admit_attach(a, e, &what, part->content) : 0;
+    if (r <= 0 && (is_file || !part->is_file))
+        admit_leave(a, &(struct admit_left){.kind = item_kind_of(is_file ? STR("attachment") : STR("form_data")),
+                                            .reason = r,
+                                            .bytes = part->content.n,
+                                            .quantity = 1});
+    a->over_quota = a->over_quota || r == -ERR_BLOB_QUOTA;
+    return r;
+}
+
+int admit_files(struct admit *a, struct str body)
+{
+    struct envelope e = {.arena = &a->arena, .header.json = STR("{}")};
+    struct multipart m;
+    struct multipart_part part;
+    int first_reason = 0;
+    bool any_sound = false;
+    if (!a->blobs) {
+        a->elsewhere = true;
+        return 1;
+    }
+    a->kind = item_kind_of(STR("attachment"));
+    int r = check_form(a, body);
+    if (r == 0)
+        r = multipart_open(a->content_type, body, &a->arena, &m);
+    if (r < 0)
+        return r;
+    while (multipart_next(&m, &part) == 1) {
+        r = attach_part(a, &e, &part);
+        any_sound = any_sound || r >= 0;
+        first_reason = r < 0 && first_reason == 0 ? r : first_reason;
+    }
+    admit_attach_settle(a);
+    return any_sound ? 0 : first_reason;
 }
 
 void admit_attach_settle(struct admit *a)

@@ -212,6 +212,8 @@ static void answer_accepted(struct ingest_op *op)
         reply_pixel(op->call);
     else if (op->admit.form == ADMIT_CRON)
         http_answer_empty(op->call, 202);
+    else if (op->admit.form == ADMIT_FILES)
+        http_answer_empty(op->call, 201);
     else if (is_crash(op))
         reply_text(op->call, &a->id);
     else if (op->admit.form == ADMIT_ENVELOPE || op->admit.form == ADMIT_STORE)
@@ -348,18 +350,6 @@ static void job_run(struct http_job *http_job)
     assert(r == 0);
 }
 
-/* What lies in the request. */
-static void copy_borrowed(struct admit *a, const struct admit *from)
-{
-    a->reported.release = arena_str(&a->arena, from->reported.release);
-    a->reported.environment = arena_str(&a->arena, from->reported.environment);
-    a->reported.user_agent = arena_str(&a->arena, from->reported.user_agent);
-    a->reported.origin = arena_str(&a->arena, from->reported.origin);
-    a->slug = arena_str(&a->arena, from->slug);
-    a->content_type = arena_str(&a->arena, from->content_type);
-    a->crash.unreal_user = arena_str(&a->arena, from->crash.unreal_user);
-}
-
 static void admit_elsewhere(struct ingest_op *op)
 {
     struct http_body_map map = {0};
@@ -376,20 +366,10 @@ static void admit_elsewhere(struct ingest_op *op)
     *job = (struct admit_job){.job = {.run = job_run, .home = job_home}, .op = op, .map = map};
     if (!map.base)
         buf_append_str(&job->copy, op->admit.body);
-    admit_init(&job->admit);
-    job->admit.decoded.file_dir = job->admit.unwrapped.file_dir = http_config(op->call)->body_dir;
-    job->admit.limits = op->admit.limits;
-    job->admit.form = op->admit.form;
+    admit_init_like(&job->admit, &op->admit);
     job->admit.blobs = op->ingest->config.blobs;
-    job->admit.own_authority = op->admit.own_authority;
-    job->admit.encoding = op->admit.encoding;
     job->admit.body = map.base ? map.bytes : buf_str(&job->copy);
-    job->admit.credentials = op->admit.credentials;
-    job->admit.project_id = op->admit.project_id;
-    job->admit.key_id = op->admit.key_id;
-    job->admit.received_us = op->admit.received_us;
-    memcpy(job->admit.addr, op->admit.addr, sizeof job->admit.addr);
-    copy_borrowed(&job->admit, &op->admit);
+    job->admit.decoded.file_dir = job->admit.unwrapped.file_dir = http_config(op->call)->body_dir;
     op->job = job;
     r = http_job_submit(op->call->worker, &job->job);
     if (r < 0) {
@@ -638,6 +618,20 @@ static void handle_unreal(struct http_call *call)
         read_head(op);
 }
 
+/* ---- files for an event (protocol §1.6), before or after it */
+
+static void handle_files(struct http_call *call)
+{
+    struct ingest_op *op = begin(call, ADMIT_FILES);
+    struct admit *a = &op->admit;
+    a->content_type = http_header(call, "content-type");
+    a->has_id = id_parse(call->params[1], &a->id) && !id_is_nil(&a->id);
+    if (!a->has_id)
+        refuse(op, -ERR_BAD_EVENT_ID, STR(""));
+    else if (read_project(op))
+        read_head(op);
+}
+
 /* ---- the module */
 
 static const struct http_route routes[] = {
@@ -649,6 +643,7 @@ static const struct http_route routes[] = {
     {HTTP_POST, "/api/{project}/security/", HTTP_INGEST, HTTP_NO_BODY, handle_security},
     {HTTP_POST, "/api/{project}/csp-report/", HTTP_INGEST, HTTP_NO_BODY, handle_security},
     {HTTP_POST, "/api/{project}/nel/", HTTP_INGEST, HTTP_NO_BODY, handle_network_errors},
+    {HTTP_POST, "/api/{project}/events/{event}/attachments/", HTTP_INGEST, HTTP_NO_BODY, handle_files},
     {HTTP_POST, "/api/store/", HTTP_INGEST, HTTP_NO_BODY, handle_store_by_key},
     {HTTP_GET, "/api/store/", HTTP_INGEST, HTTP_NO_BODY, handle_pixel_by_key},
     {HTTP_POST, "/api/0/projects/{organization}/{project}/user-feedback/", HTTP_INGEST, HTTP_NO_BODY, words_post},

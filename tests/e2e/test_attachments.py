@@ -338,3 +338,51 @@ def test_of_erased_persons(make_picket):
         os.utime(path, (time.time() - 7200,) * 2)
     picket.command("retention", "run")
     assert list(files(picket).values()) == [3]
+
+
+# ---- a form for an event (§1.6 "Attachments")
+
+def post_files(project, event, files, **more):
+    return project.api.session.post(f"{project.api.url}/api/{project.id}/events/{event}/attachments/", files=files, headers={**project.auth, **more.pop("headers", {})}, **more)
+
+
+def test_files_of_a_form(project):
+    """§4.1: 201 and an empty body. Several files, one name twice, an empty file, one that was not chosen, a field."""
+    event = wire.error_event()
+    dashed = str(uuid.UUID(event["event_id"])).upper()
+    files = [("a", ("same.txt", b"one", "text/plain")), ("b", ("same.txt", b"two")), ("c", ("empty", b"")), ("d", ("", b"not chosen")), ("e", (None, "a field"))]
+    answer = post_files(project, dashed, files)
+    assert (answer.status_code, answer.content) == (201, b""), answer.text
+    project.send(event)
+    detail = project.find(event["event_id"])
+    rows = wait_attachments(project, 3, detail["id"])
+    assert {(row["name"], row["content_type"], row["size"]) for row in rows} == {("empty", None, 0), ("same.txt", None, 3), ("same.txt", "text/plain", 3)}
+    assert sorted(download(project, row).content for row in rows) == [b"", b"one", b"two"]
+    until(lambda: totals(project).get(("attachment_item", "filtered", "not_stored")) == 1, lambda: totals(project))
+    assert totals(project)[("attachment_item", "accepted", "")] == 3
+
+
+@pytest.mark.parametrize("event, content_type, body, status", [
+    ("no-id", "multipart/form-data; boundary=b", b"--b--\r\n", 400),
+    ("0" * 32, "multipart/form-data; boundary=b", b"--b--\r\n", 400),
+    ("1" * 32, "multipart/form-data", b"--b--\r\n", 400),
+    ("1" * 32, "application/json", b"{}", 400),
+    ("1" * 32, "multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="a"; filename="a"\r\n\r\ncut', 400),
+    ("1" * 32, "multipart/form-data; boundary=b", b"--b--\r\n", 201),
+])
+def test_bad_forms(project, picket, event, content_type, body, status):
+    """§10.4 test_attachments: bad event id → 400. Of a form that is cut nothing is stored."""
+    path = f"{project.api.url}/api/{project.id}/events/{event}/attachments/"
+    answer = project.api.session.post(path, data=body, headers={**project.auth, "Content-Type": content_type})
+    assert answer.status_code == status and (status == 201 or answer.json()["detail"])
+    assert files(picket, project) == {}
+    assert project.api.session.post(path, data=body, headers={"Content-Type": content_type}).status_code in (400, 401)
+
+
+def test_files_beyond_limits(small):
+    """One that is too large costs that one; nothing survives: 413. The sum of outcomes is the sum of files."""
+    project = small.new_project()
+    assert post_files(project, "1" * 32, [("a", ("a", bytes(10000))), ("b", ("b", bytes(10001)))]).status_code == 201
+    assert post_files(project, "1" * 32, [("a", ("a", bytes(10001)))]).status_code == 413
+    until(lambda: totals(project).get(("attachment_item", "invalid", "too_large:attachment")) == 2 and totals(project).get(("attachment_item", "accepted", "")) == 1,
+          lambda: totals(project))

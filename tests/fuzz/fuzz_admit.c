@@ -61,6 +61,8 @@ static int run_elsewhere(struct admit *a)
     again.limits = a->limits;
     again.form = a->form;
     again.content_type = a->content_type;
+    again.has_id = a->has_id;
+    again.id = a->id;
     again.encoding = a->encoding;
     again.body = a->body;
     again.credentials = a->credentials;
@@ -82,19 +84,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     admit_init(&a);
     a.limits = limits;
     bool is_report = data[0] >= 128 && data[0] < 138, is_crash = data[0] >= 140 && data[0] < 160, is_cron = data[0] >= 160 && data[0] < 165;
-    bool is_told = data[0] < 10 || is_report || is_crash || is_cron;
+    bool is_files = data[0] >= 165 && data[0] < 170, is_told = data[0] < 10 || is_report || is_crash || is_cron || is_files;
     a.encoding = is_told ? (enum content_encoding)(data[0] % 5) : ENCODING_IDENTITY;
     a.content_type = STR("multipart/form-data; boundary=b");
     if (is_crash)
         a.form = data[0] % 2 ? ADMIT_MINIDUMP : ADMIT_UNREAL;
     else if (is_cron)
         a.form = ADMIT_CRON;
+    else if (is_files)
+        a.form = ADMIT_FILES;
     else if (is_report)
         a.form = data[0] < 133 ? ADMIT_REPORT : ADMIT_NEL;
     else
         a.form = is_told && data[0] >= 5 ? ADMIT_STORE : ADMIT_ENVELOPE;
     a.slug = STR("nightly");
     a.body = str_drop(str_of((const char *)data, size), is_told);
+    a.has_id = is_files;
+    a.id.b[0] = is_files;
     a.credentials =
         (struct credentials){.present = data[0] != '\v', .key = {{0x9e, 0xc7}}}; /* a blank before it is no part of an envelope */
     a.project_id = 42;
