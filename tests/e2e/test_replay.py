@@ -1,5 +1,5 @@
-"""Recorded traffic of real SDKs (recordings/README.md): every envelope is accepted, and every error, attachment, session and feedback in it is visible in
-the API. Headers in their order and case, transfer coding, content coding and the sharing of connections are as recorded; sessions are of today."""
+"""Recorded traffic of real SDKs (recordings/README.md): every envelope is accepted, and every error, attachment, session, check-in and feedback in it is
+visible in the API. Headers in their order and case, transfer coding, content coding and the sharing of connections are as recorded; sessions are of today."""
 import datetime
 import glob
 import gzip
@@ -16,6 +16,7 @@ import wire
 from client import Project
 from contract import EVENT_DETAIL, ISSUE, check
 from test_attachments import attachments
+from test_monitors import check_ins
 from waiting import until
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "recordings")
@@ -90,6 +91,9 @@ class Recording:
         return {(uuid.UUID(head["event_id"]).hex, header["filename"], hashlib.sha256(payload).hexdigest())
                 for header, payload, head in self.of_kind("attachment")}
 
+    def check_ins(self):
+        return self.bodies("check_in")
+
     def errors(self):
         """(id, event) of the error events; the envelope header's id wins, and its sdk serves when the event has none (protocol §2.2)."""
         for _, payload, head in self.of_kind("event"):
@@ -120,6 +124,7 @@ def recorded(cluster):
         picket.sql("INSERT INTO project_keys (project_id, public_key) VALUES (1, %s)", uuid.UUID(KEY))
         project = Project(picket.api, picket.api.read("/api/projects/1"))
         project.sessions_seen, project.sessions_counted = set(), 0  # by whatever was replayed so far
+        project.failures = 0
         yield project
     finally:
         picket.end()
@@ -141,6 +146,22 @@ def words(event):
 def see_attachments(project, folder):
     for event_id, name, digest in sorted(entry for recording in posts(folder) for entry in recording.attachments()):
         until(lambda: (name, digest) in {(row["name"], row["sha256"]) for row in attachments(project, event_id)}, f"{name} of {event_id} is not visible")
+
+
+def see_check_ins(project, folder):
+    """Each run, as its last check-in left it. The job of Node's recordings came to be by a check-in that was not recorded. The monitors go, because a
+    monitor takes six check-ins in a minute; what failed for good is an issue by then."""
+    sent = [body for recording in posts(folder) for body in recording.check_ins()]
+    known = {body["monitor_slug"] for body in sent if body.get("monitor_config")}
+    runs = {(body["monitor_slug"], str(uuid.UUID(body["check_in_id"]))): body["status"] for body in sent if body["monitor_slug"] in known}
+
+    def visible():
+        return {(slug, run["check_in_id"]): run["status"] for slug in known for run in check_ins(project, slug)}
+    until(lambda: visible() == runs, lambda: f"{visible()}, wanted {runs}")
+    project.failures += sum(1 for (slug, _), status in runs.items() if slug == "hourly" and status == "error")  # the others wait for a second one
+    until(lambda: sum(issue["event_count"] for issue in project.issues() if issue["title"].startswith("Cron failure")) == project.failures, project.issues)
+    for slug in known:
+        assert project.api.delete(f"{project.path}/monitors/{slug}").status_code == 204
 
 
 def replay(project, folder):
@@ -186,6 +207,7 @@ def test_replay(recorded, folder):
     see_sessions(recorded)
     see_feedback(recorded, folder)
     see_attachments(recorded, folder)
+    see_check_ins(recorded, folder)
 
 
 def see_sessions(project):
@@ -216,6 +238,7 @@ def test_there_are_recordings():
     assert sum(1 for recording in every for _ in recording.errors()) == 136
     assert sum(len(recording.bodies("feedback")) for recording in every) == 4
     assert sum(len(recording.attachments()) for recording in every) == 16
+    assert sum(len(recording.check_ins()) for recording in every) == 19
     assert (sum(len(recording.sessions()[0]) for recording in every), sum(recording.sessions()[1] for recording in every)) == (23, 12)
 
 
