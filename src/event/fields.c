@@ -112,11 +112,12 @@ static void read_title(const struct event_view *view, struct arena *a, struct ev
     (void)SHA256((const unsigned char *)key.p, key.n, f->grouping_hash); /* returns its third argument */
 }
 
-/* Only a payload that says so itself is a transaction. Feedback without a word of it is kept as the event that it is, too. */
+/* Only a payload that says so itself is a transaction. Feedback without a word of it is kept as the event that it is, and so is a crash with words
+ * about it. */
 static enum event_class read_class(const struct event_view *view)
 {
     static const enum report_kind kinds[] = {REPORT_CSP, REPORT_HPKP, REPORT_EXPECT_CT, REPORT_EXPECT_STAPLE};
-    const struct json *feedback = json_get(view->at[EVENT_KEY_CONTEXTS], STR("feedback"));
+    const struct json *feedback = json_get(view->at[EVENT_KEY_CONTEXTS], STR("feedback")), *exception;
     struct report report;
     struct str s;
     if (json_str_raw(view->at[EVENT_KEY_TYPE], &s)) {
@@ -126,7 +127,8 @@ static enum event_class read_class(const struct event_view *view)
             if (str_eq(s, report_name(kinds[i])))
                 return EVENT_REPORT;
     }
-    if (json_str_raw(json_get(feedback, STR("message")), &s) && str_trim(s).n > 0)
+    bool has_words = json_str_raw(json_get(feedback, STR("message")), &s) && str_trim(s).n > 0;
+    if (has_words && !event_main_exception(view, &exception))
         return EVENT_FEEDBACK;
     return report_of_event(view, &report) ? EVENT_REPORT : EVENT_ERROR;
 }

@@ -153,8 +153,9 @@ static int take_report(struct admit *a, const struct envelope *e, const struct c
     if (r < 0)
         return r;
     attach_files(a, e, files);
+    const struct spool_record *first = admit_first_event(a);
     a->has_id = true;
-    a->id = admit_first_event(a)->event_id;
+    a->id = first ? first->event_id : a->records[0].event_id; /* what the sender calls feedback is no event */
     admit_attach_settle(a);
     return 0;
 }
@@ -200,9 +201,7 @@ static void take_part(struct admit *a, struct form *f, const struct multipart_pa
 {
     const struct file_kind *kind = kind_by_name(part->name);
     bool is_of_event = kind->part == PART_EVENT || kind->part == PART_CRUMBS_1 || kind->part == PART_CRUMBS_2;
-    if (kind->part == PART_DUMP) {
-        if (f->has_dump)
-            return;
+    if (kind->part == PART_DUMP && !f->has_dump) {
         f->has_dump = true;
         f->dump = part->content;
         f->dump_name = part->file_name.n ? part->file_name : STR("Minidump");

@@ -241,6 +241,18 @@ def test_unreal_without_a_dump(project):
     assert project.find(sent(post(project, body, "", unreal_path(project), auth=False)))["title"] == "Log Message: Fatal <error>"
 
 
+def test_crashes_with_words(project):
+    """What a report says of itself cannot make its crash something else; words without a crash are feedback (§7.3)."""
+    words = ("sentry[contexts][feedback][message]", None, b"it broke")
+    for kind in (b"transaction", b"csp", b"feedback"):
+        event = project.find(send(project, dump(), words, ("sentry[type]", None, kind), ("sentry[csp]", None, b'{"effective_directive":"x"}')))
+        assert event["title"] == CRASH and event["data"]["contexts"]["feedback"]["message"] == "it broke"
+    game = XML.replace(b"{&quot;release&quot;:&quot;game@2&quot;}", b"{&quot;contexts&quot;:{&quot;feedback&quot;:{&quot;message&quot;:&quot;hm&quot;}}}")
+    sent(post(project, dumps.compressed(dumps.unreal([("CrashContext.runtime-xml", game)])), "", unreal_path(project), auth=False))
+    until(lambda: [row["message"] for row in project.api.read(project.path + "/feedback")["items"]] == ["hm"], "no feedback")
+    assert project.count() == 3
+
+
 def test_unreal_refused(project):
     good = dumps.compressed(dumps.unreal([("CrashContext.runtime-xml", XML)]))
     for body in (b"", b"no archive", good[:-30], dumps.compressed(b"CR1"), dumps.compressed(dumps.unreal([("a", b"x")])[:-1])):

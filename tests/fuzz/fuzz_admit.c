@@ -16,7 +16,7 @@ static void check_record(const struct admit *a, unsigned i)
     if (a->form == ADMIT_STORE && a->unwrapped.n)
         whole = buf_str(&a->unwrapped);
     bool lies_inside = r->payload.p >= whole.p && r->payload.p + r->payload.n <= whole.p + whole.n;
-    assert(r->payload.n <= (a->has_crash ? CRASH_MAX : EVENT_MAX) && (lies_inside || r->kind == SPOOL_EVENT));
+    assert(r->payload.n <= (a->has_crash ? CRASH_MAX : EVENT_MAX) && (lies_inside || r->kind == SPOOL_EVENT || a->has_crash));
     assert(r->project_id == 42 && r->key_id == 7 && str_is_utf8(r->meta));
     for (unsigned j = 0; j < i; j++)
         assert(!id_eq(&a->records[j].id, &r->id));
