@@ -159,7 +159,7 @@ def schema(cluster, url):
     return cluster.sql("""SELECT table_name, column_name, ordinal_position, data_type, is_nullable FROM information_schema.columns
                            WHERE table_schema = 'public' AND table_name !~ '^events_[0-9]' ORDER BY 1, 2""", database=database) + \
         cluster.sql("SELECT number, name FROM schema_migrations ORDER BY 1", database=database) + \
-        cluster.sql("SELECT proname, md5(prosrc) FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1", database=database)
+        cluster.sql("SELECT proname, md5(prosrc) FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1, 2", database=database)
 
 
 def whole_migration(cluster):
