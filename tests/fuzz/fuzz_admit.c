@@ -13,7 +13,7 @@ static void check_record(const struct admit *a, unsigned i)
 {
     const struct spool_record *r = &a->records[i];
     struct str whole = a->encoding == ENCODING_IDENTITY ? a->body : buf_str(&a->decoded);
-    if (a->form == ADMIT_STORE && a->unwrapped.n)
+    if ((a->form == ADMIT_STORE || a->form == ADMIT_CRON) && a->unwrapped.n)
         whole = buf_str(&a->unwrapped);
     bool lies_inside = r->payload.p >= whole.p && r->payload.p + r->payload.n <= whole.p + whole.n;
     assert(r->payload.n <= (a->has_crash ? CRASH_MAX : EVENT_MAX) && (lies_inside || r->kind == SPOOL_EVENT || a->has_crash));
