@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libpq-fe.h>
+#include <link.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -26,6 +27,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/ucontext.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include <unwind.h>
@@ -41,6 +43,24 @@ static enum kind { OPEN, WRITE, SYNC, RENAME, MAP, ALLOC, PQ, KINDS } kind = KIN
 static uint64_t *sites;               /* in NTH_SITES; NULL: not asked for */
 static uint64_t n_sites, wanted_site; /* 0: any */
 static const char *const kinds[KINDS] = {"open", "write", "sync", "rename", "mmap", "alloc", "pq"};
+
+/* libh2o's tables do not look at what they got: there, want of memory ends the process by SIGSEGV instead of SIGABRT, and nobody can help it. Whoever
+ * else follows a pointer that is none ends as such. */
+static void tell_libraries_fault(int signal_number, siginfo_t *info, void *context)
+{
+    struct dl_find_object object;
+    (void)info;
+    void *pc = (void *)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+    if (_dl_find_object(pc, &object) == 0 && strstr(object.dlfo_link_map->l_name, "libh2o"))
+        abort();
+    (void)signal(signal_number, SIG_DFL); /* it comes again */
+}
+
+static void watch_libraries(void)
+{
+    struct sigaction watch = {.sa_sigaction = tell_libraries_fault, .sa_flags = SA_SIGINFO};
+    (void)sigaction(SIGSEGV, &watch, NULL);
+}
 
 __attribute__((constructor)) static void arm(void)
 {
@@ -69,6 +89,8 @@ __attribute__((constructor)) static void arm(void)
     while (kind > 0 && strcmp(kinds[kind - 1], name) != 0)
         kind--;
     kind = kind ? kind - 1 : KINDS;
+    if (kind == ALLOC && action == FAIL)
+        watch_libraries();
     counter = p;
 }
 
