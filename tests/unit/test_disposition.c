@@ -18,7 +18,7 @@ static void table(void **state)
     for (ssize_t length; (length = getline(&line, &cap, f)) > 0; n++) {
         AUTO_JSON struct json_doc *doc = NULL;
         AUTO_BUF struct buf out = {0};
-        struct str in, expected;
+        struct str in = STR(""), expected = STR("");
         struct arena a;
         arena_init(&a);
         assert_int_equal(json_parse(str_of(line, (size_t)length), &doc, NULL), 0);
