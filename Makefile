@@ -28,12 +28,13 @@ run:
 	@$(NINJA) picket
 	@exec $(BUILD)/picket serve $(ARGS)
 
-# Unit tests run in a build with fault points, the end-to-end tests against the very binary that `make build` makes.
+# Unit tests run in a build with fault points, little optimised because it is compiled to be run once; the end-to-end tests against the very binary
+# that `make build` makes.
 test:
 	@echo 'make test: install missing Debian packages, build, run all tests under tests/'
 	@docker/setup.sh build database test
 	$(call configure,$(BUILD))
-	$(call configure,$(BUILD)-test,-Dfault_points=true)
+	$(call configure,$(BUILD)-test,-Dfault_points=true -Doptimization=1)
 	@$(NINJA) picket
 	@ninja -C $(BUILD)-test --quiet
 	@BUILD=$(BUILD)-test PICKET_BINARY=$(BUILD)/picket tests/run
@@ -42,7 +43,7 @@ crash:
 	@echo 'make crash: install missing Debian packages, build, run the long form of the crash tests'
 	@docker/setup.sh build database test
 	$(call configure,$(BUILD))
-	$(call configure,$(BUILD)-test,-Dfault_points=true)
+	$(call configure,$(BUILD)-test,-Dfault_points=true -Doptimization=1)
 	@$(NINJA) picket
 	@ninja -C $(BUILD)-test --quiet
 	@CRASH_FORM=long POWERCUT_STATES=10000 SUITES="powercut crash" BUILD=$(BUILD)-test PICKET_BINARY=$(BUILD)/picket PYTEST_ARGS="--timeout=1800 $(ARGS)" tests/run
