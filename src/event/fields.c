@@ -109,7 +109,8 @@ static void read_title(const struct event_view *view, struct arena *a, struct ev
     f->title = arena_str(a, t.title);
     f->transaction = t.has_transaction ? arena_str(a, t.transaction) : STR("");
     struct str key = event_key_v1(view, &t, a);
-    (void)SHA256((const unsigned char *)key.p, key.n, f->grouping_hash); /* returns its third argument */
+    if (!SHA256((const unsigned char *)key.p, key.n, f->grouping_hash)) /* OpenSSL 3 fetches it, which may fail for want of memory */
+        abort();
 }
 
 /* Only a payload that says so itself is a transaction. Feedback without a word of it is kept as the event that it is, and so is a crash with words
