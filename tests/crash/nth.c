@@ -21,13 +21,13 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/ucontext.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include <unwind.h>
@@ -44,21 +44,34 @@ static uint64_t *sites;               /* in NTH_SITES; NULL: not asked for */
 static uint64_t n_sites, wanted_site; /* 0: any */
 static const char *const kinds[KINDS] = {"open", "write", "sync", "rename", "mmap", "alloc", "pq"};
 
-/* libh2o's tables do not look at what they got: there, want of memory ends the process by SIGSEGV instead of SIGABRT, and nobody can help it. Whoever
- * else follows a pointer that is none ends as such. */
-static void tell_libraries_fault(int signal_number, siginfo_t *info, void *context)
+/* libh2o's tables do not look at what they got, nor does libcrypto when it is used first: there, want of memory ends the process by SIGSEGV instead
+ * of SIGABRT, and nobody can help it. Whoever else follows a pointer that is none ends as such. */
+static _Unwind_Reason_Code judge_frame(struct _Unwind_Context *context, void *arg)
 {
     struct dl_find_object object;
-    (void)info;
-    void *pc = (void *)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
-    if (_dl_find_object(pc, &object) == 0 && strstr(object.dlfo_link_map->l_name, "libh2o"))
+    bool *is_theirs = arg;
+    void *pc = (void *)_Unwind_GetIP(context);
+    if (_dl_find_object(pc, &object) != 0)
+        return _URC_END_OF_STACK;
+    const char *name = object.dlfo_link_map->l_name;
+    *is_theirs = strstr(name, "libh2o") || strstr(name, "libcrypto");
+    bool goes_on =
+        strstr(name, "libc.so") || strstr(name, "nth.so"); /* who called libc is to be asked, and this handler is on the stack, too */
+    return goes_on ? _URC_NO_REASON : _URC_END_OF_STACK;
+}
+
+static void tell_libraries_fault(int signal_number)
+{
+    bool is_theirs = false;
+    (void)_Unwind_Backtrace(judge_frame, &is_theirs);
+    if (is_theirs)
         abort();
     (void)signal(signal_number, SIG_DFL); /* it comes again */
 }
 
 static void watch_libraries(void)
 {
-    struct sigaction watch = {.sa_sigaction = tell_libraries_fault, .sa_flags = SA_SIGINFO};
+    struct sigaction watch = {.sa_handler = tell_libraries_fault};
     (void)sigaction(SIGSEGV, &watch, NULL);
 }
 
