@@ -97,10 +97,19 @@ static struct str utf8_at(const struct minidump *m, uint32_t at)
     return at ? part_of(m, (uint64_t)at + 4, minidump_u32(m, m->bytes, at)) : STR("");
 }
 
-/* Up to its NUL. */
+/* Up to its NUL. No more is looked at than is taken: a thousand modules may name the same two hundred megabytes. */
 static struct str c_text(struct str part, struct arena *a)
 {
-    part = str_take(part, str_find(part, '\0'));
+    enum { MAX_BYTES = 4 * MINIDUMP_MAX_TEXT };
+    bool is_longer = part.n > MAX_BYTES;
+    part = str_take(part, MAX_BYTES);
+    size_t end = str_find(part, '\0');
+    is_longer = is_longer && end == part.n;
+    part = str_take(part, end);
+    while (is_longer && part.n && ((uint8_t)part.p[part.n - 1] & 0xc0) == 0x80)
+        part.n--; /* a character that was cut */
+    if (is_longer && part.n && (uint8_t)part.p[part.n - 1] >= 0xc0)
+        part.n--;
     return arena_str(a, str_take_code_points(str_is_utf8(part) ? part : STR(""), MINIDUMP_MAX_TEXT));
 }
 
@@ -161,7 +170,8 @@ static void read_process(struct minidump *m)
 /* Lines of name="value", as in /etc/lsb-release and /etc/os-release. */
 static void read_distribution(struct minidump *m, struct arena *a)
 {
-    for (struct str rest = stream(m, STREAM_LSB_RELEASE); rest.p;) {
+    enum { MAX_BYTES = 64 * 1024 }; /* the file has some hundred */
+    for (struct str rest = str_take(stream(m, STREAM_LSB_RELEASE), MAX_BYTES); rest.p;) {
         struct str value = str_cut(&rest, '\n'), name = str_trim(str_cut(&value, '='));
         value = str_trim(value);
         if (value.n > 1 && value.p[0] == '"' && value.p[value.n - 1] == '"')
@@ -182,7 +192,7 @@ static void read_assertion(struct minidump *m, struct arena *a)
         texts[i] = utf16_text(str_take(str_drop(part, i * BYTES), BYTES), m->is_swapped, a);
     if (texts[0].n + texts[1].n + texts[2].n)
         m->assertion = arena_printf(a, "%.*s in %.*s (%.*s:%u)", STR_ARG(texts[0]), STR_ARG(texts[1]), STR_ARG(texts[2]),
-                                    minidump_u32(m, part, 3 * BYTES));
+                                    minidump_u32(m, part, (uint64_t)3 * BYTES));
 }
 
 static void read_exception(struct minidump *m)
@@ -210,7 +220,7 @@ static void read_exception(struct minidump *m)
 static struct str memory_at(const struct minidump *m, uint64_t address, uint64_t *ret_start)
 {
     struct str part = stream(m, STREAM_MEMORY), ranges = list(m, part, 16);
-    for (size_t at = 0; at < ranges.n && at < 16 * MAX_RANGES; at += 16) {
+    for (size_t at = 0; at < ranges.n && at < (size_t)16 * MAX_RANGES; at += 16) {
         uint64_t start = minidump_u64(m, ranges, at);
         if (address >= start && address - start < minidump_u32(m, ranges, at + 8)) {
             *ret_start = start;

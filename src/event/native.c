@@ -83,6 +83,13 @@ static void add_value(struct build *b, const struct str *path, size_t n, struct 
 {
     AUTO_BUF struct buf text = {0};
     struct json_writer w;
+    size_t bytes = value.n;
+    for (size_t i = 0; i < n; i++)
+        bytes += path[i].n;
+    if (bytes > b->room) { /* before it is written: values may be as large as the dump, and many may be the same bytes of it */
+        b->was_cut = true;
+        return;
+    }
     json_writer_init(&w, &text);
     json_begin_object(&w);
     for (size_t i = 0; i < n; i++) {
@@ -93,6 +100,8 @@ static void add_value(struct build *b, const struct str *path, size_t n, struct 
     json_put_str(&w, value);
     for (size_t i = 0; i < n; i++)
         json_end_object(&w);
+    if (text.n > b->room)
+        b->room -= bytes; /* escapes take more: what is written for nothing counts, too, or it could be done again and again */
     add_layer(b, buf_str(&text));
 }
 
@@ -146,7 +155,7 @@ static void add_chunks(struct build *b)
         qsort(b->chunks, b->n_chunks, sizeof *b->chunks, by_number);
     for (size_t i = 0; i < b->n_chunks; i++)
         if (text.n <= b->room) /* more is not read anyway */
-            buf_append_str(&text, b->chunks[i].text);
+            buf_append_str(&text, str_take(b->chunks[i].text, b->room + 1 - text.n));
     b->n_chunks = 0;
     add_layer(b, buf_str(&text));
 }

@@ -490,6 +490,8 @@ static int unwrap(struct admit *a, struct str body, size_t max, struct str *ret)
     *ret = body;
     if (is_json(body))
         return 1;
+    if (body.n > 2 * max + 1024) /* more than any wrapping adds, and before it is copied */
+        return 0;
     AUTO_BUF struct buf bytes = {0};
     if (unwrap_base64(body, &bytes) == 0) {
         body = buf_str(&bytes);

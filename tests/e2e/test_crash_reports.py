@@ -319,3 +319,11 @@ def test_acknowledged_and_killed(make_picket):
     picket.start()
     for event_id in ids:
         assert len(wait_attachments(project, 1, project.find(event_id)["id"])) == 1
+
+
+def test_long_values_are_not_written_out(project, outsiders_memory):
+    """§2.5: what is too long for the event is left out before it is copied; escaped, each of these would be 540 MiB."""
+    body, content_type = form(dump(), ("sentry__1", None, b"\1" * (30 << 20)), ("long", None, b"\1" * (30 << 20)), ("longer", None, b"\1" * (30 << 20)))
+    event_id = sent(project.post(gzip.compress(body, 1), path=f"/api/{project.id}/minidump/",
+                                 headers={"Content-Type": content_type, "Content-Encoding": "gzip"}))
+    assert project.find(event_id)["title"] == CRASH

@@ -121,7 +121,8 @@ def test_bombs(project):
     bomb = zlib.compress(b"{" + b" " * (64 << 20))
     for body in (bomb, base64.b64encode(bomb)):
         assert store(project, body).status_code == 413
-    assert store(project, gzip.compress(bomb), **{"Content-Encoding": "gzip"}).status_code == 413
+    for body in (bomb, b"A" * (90 << 20)):  # the second might be base64
+        assert store(project, gzip.compress(body, 1), **{"Content-Encoding": "gzip"}).status_code == 413
 
 
 def test_transaction_to_store(project):
