@@ -85,7 +85,7 @@ static void note(struct admit *a, enum part part, struct str bytes)
                                  [PART_CONTEXT] = &r->unreal_context};
     if (!slots[part])
         return;
-    a->has_crash = true;
+    a->has_crash = a->has_crash || part != PART_CONTEXT; /* which only says more about one */
     if (slots[part]->n == 0)
         *slots[part] = bytes;
 }
@@ -121,7 +121,9 @@ int admit_crash_settle(struct admit *a, const struct envelope *e)
 {
     AUTO_BUF struct buf out = {0};
     struct spool_record *first = admit_first_event(a);
-    if (!a->has_crash)
+    bool says_more =
+        first && (a->crash.n_fields || a->crash.unreal_context.n); /* of the event that came with it; alone it makes none (protocol §3.3) */
+    if (!a->has_crash && !says_more)
         return 0;
     a->crash.event = first ? first->payload : STR("");
     a->crash.max_bytes = a->limits.event_max_bytes;
@@ -332,6 +334,5 @@ void admit_crash_form(struct admit *a, const struct json *pairs)
         if (!json_str(json_at(it.value, 0), &a->arena, &name) || !json_str(json_at(it.value, 1), &a->arena, &value))
             continue;
         note_field(a, arena_str(&a->arena, name), arena_str(&a->arena, value));
-        a->has_crash = true;
     }
 }

@@ -107,6 +107,9 @@ def test_form_data(project):
     accepted(project.post(wire.envelope({}, wire.item("form_data", fields))))
     row, = wait_attachments(project, 1)
     assert (row["name"], row["attachment_type"]) == ("form_data.json", "form_data") and download(project, row).json() == fields
+    event = wire.error_event()
+    accepted(project.post(wire.envelope({"event_id": event["event_id"]}, wire.item("event", event), wire.item("form_data", fields))))
+    assert project.find(event["event_id"])["data"]["release"] == "1.0" and project.count() == 1  # it says more about an event, and makes none
     assert project.post(wire.envelope({}, wire.item("form_data", b"{ no JSON"))).status_code == 400
 
 
