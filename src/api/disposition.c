@@ -42,7 +42,7 @@ void disposition_write(struct str name, struct buf *out)
         bool continues = ((unsigned char)name.p[i] & 0xC0) == 0x80; /* one '_' for a character */
         exact = exact && plain;
         if (!continues)
-            buf_append_char(out, plain ? name.p[i] : '_');
+            buf_append_char(out, (char)(plain ? name.p[i] : '_'));
     }
     buf_append_char(out, '"');
     if (exact)

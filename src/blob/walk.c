@@ -59,16 +59,27 @@ int blob_hold(struct blob_store *s, const struct id128 *node, int64_t oldest_us)
     return 0;
 }
 
+static int list_open(const struct blob_store *s, const char *below, DIR **ret)
+{
+    *ret = NULL;
+    int fd = blob_dir_open(s, below);
+    if (fd < 0)
+        return fd;
+    *ret = fdopendir(fd);
+    if (*ret)
+        return 0;
+    int r = -errno;
+    (void)close(fd);
+    return r;
+}
+
 int blob_horizon(struct blob_store *s, int64_t *ret_us)
 {
     int64_t least = INT64_MAX;
-    AUTO_CLOSE int fd = blob_dir_open(s, HOLDS);
-    if (fd < 0)
-        return fd;
-    DIR *dir = fdopendir(fd);
-    if (!dir)
-        return -errno;
-    fd = -1; /* the directory's now */
+    DIR *dir;
+    int r = list_open(s, HOLDS, &dir);
+    if (r < 0)
+        return r;
     for (struct dirent *e; (e = readdir(dir)) != NULL;) {
         struct id128 node;
         struct stat st;
@@ -204,13 +215,10 @@ int blob_walk_next(struct blob_walk *w, int64_t before_us, const struct blob_fou
     if (w->shard == 0)
         begin_project(w);
     blob_shard_path(w->projects[w->at], w->shard, path);
-    AUTO_CLOSE int fd = blob_dir_open(w->store, path);
-    if (fd < 0 && fd != -ENOENT)
-        return fd;
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    if (fd >= 0 && !dir)
-        return -errno;
-    fd = -1; /* the directory's now */
+    DIR *dir;
+    int r = list_open(w->store, path, &dir);
+    if (r < 0 && r != -ENOENT)
+        return r;
     for (struct dirent *e; dir && (e = readdir(dir)) != NULL;)
         see(w, dirfd(dir), e->d_name, before_us, &n);
     if (dir)
@@ -223,7 +231,7 @@ int blob_walk_next(struct blob_walk *w, int64_t before_us, const struct blob_fou
 
 int blob_count(struct blob_store *s)
 {
-    struct blob_walk *w;
+    struct blob_walk *w = NULL;
     const struct blob_found *found;
     size_t n;
     int r = blob_walk_open(s, &w);

@@ -70,7 +70,8 @@ static void later(struct retention *r, unsigned ms, void (*next)(struct retentio
 static void keep_sqlstate(char dst[DB_SQLSTATE], const char *state)
 {
     struct str s = str_take(str_from(state), DB_SQLSTATE - 1);
-    memcpy(dst, s.p, s.n);
+    if (s.n)
+        memcpy(dst, s.p, s.n);
     dst[s.n] = '\0';
 }
 

@@ -26,9 +26,9 @@ static struct str content_type(struct str s)
 static void put_name(struct json_writer *w, struct str name)
 {
     AUTO_BUF struct buf clean = {0};
-    name = str_take_code_points(str_take(name, 4 * ITEMS_MAX_FILE_NAME), ITEMS_MAX_FILE_NAME);
+    name = str_take_code_points(str_take(name, (size_t)4 * ITEMS_MAX_FILE_NAME), ITEMS_MAX_FILE_NAME);
     for (size_t i = 0; i < name.n; i++)
-        buf_append_char(&clean, (unsigned char)name.p[i] < ' ' || name.p[i] == 0x7F ? '_' : name.p[i]);
+        buf_append_char(&clean, (char)((unsigned char)name.p[i] < ' ' || name.p[i] == 0x7F ? '_' : name.p[i]));
     json_field_str(w, STR("name"), buf_str(&clean));
 }
 

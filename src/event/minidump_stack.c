@@ -115,7 +115,7 @@ static void follow_frames(struct walk *w, uint64_t fp)
     while (fp % step == 0 && is_on_stack(w, fp) && is_on_stack(w, fp + step)) {
         if (!add(w, stack_word(w, fp + step), MINIDUMP_TRUST_FRAME))
             return;
-        w->sp = fp + 2 * step; /* so that the next one lies above */
+        w->sp = fp + 2 * (uint64_t)step; /* so that the next one lies above */
         fp = plain(w, stack_word(w, fp));
     }
 }

@@ -68,7 +68,7 @@ static struct str snake(struct str key, char dst[2 * NAME_MAX_BYTES])
         char c = key.p[i];
         if (is_upper(c) && i > 0 && !is_upper(key.p[i - 1]))
             dst[n++] = '_';
-        dst[n++] = c == '-' ? '_' : lower(c);
+        dst[n++] = (char)(c == '-' ? '_' : lower(c));
     }
     return str_of(dst, n);
 }

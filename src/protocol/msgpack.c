@@ -56,6 +56,7 @@ static bool take_float(struct str *rest, unsigned bytes, struct value *ret)
 
 static bool take_int(struct str *rest, unsigned bytes, struct value *ret)
 {
+    assert(bytes > 0);
     if (!take_number(rest, bytes, &ret->number))
         return false;
     if (bytes < 8 && ret->number >> (8 * bytes - 1))
