@@ -132,6 +132,8 @@ static bool is_limited(const struct quota *q, enum quota_scope scope, enum categ
 
 static const struct limit *find_limit(const struct quota *q, uint64_t name)
 {
+    if (q->n_limits == 0)
+        return NULL; /* bsearch wants a list even then */
     return bsearch(&(struct limit){.name = name}, q->limits, q->n_limits, sizeof *q->limits, by_name);
 }
 
