@@ -237,6 +237,7 @@ int blob_count(struct blob_store *s)
     int r = blob_walk_open(s, &w);
     if (r < 0)
         return r;
+    assert(w);
     while (!atomic_load(&s->stopped) && (r = blob_walk_next(w, 0, &found, &n)) == 1)
         continue;
     blob_walk_close(w);

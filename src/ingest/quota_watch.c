@@ -14,8 +14,8 @@
 #include "picket/ingest/quota.h"
 
 enum { TICK_MS = 2000, SETTLE_MS = 1000, PRIME_MS = 3000, LIMITS_MAX = 1000 * 1000 };
-#define KEPT_US ((int64_t)CLOCK_US_PER_HOUR + 2 * 60 * (int64_t)CLOCK_US_PER_S) /* an hour, and what window.c may hold longer */
-#define FINE_US (2 * 60 * (int64_t)CLOCK_US_PER_S) /* of older ticks only the hour's window still wants something */
+#define FINE_US ((int64_t)120 * CLOCK_US_PER_S)        /* of older ticks only the hour's window still wants something */
+#define KEPT_US ((int64_t)CLOCK_US_PER_HOUR + FINE_US) /* an hour, and what window.c may hold longer */
 
 struct seen {
     struct id128 node;
