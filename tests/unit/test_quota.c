@@ -182,14 +182,14 @@ struct telling {
     struct {
         int64_t name;
         uint64_t quantity;
-    } told[16];
+    } told[4096];
     unsigned n;
 };
 
 static void note(void *arg, int64_t name, uint64_t quantity)
 {
     struct telling *t = arg;
-    assert_true(t->n < 16);
+    assert_true(t->n < 4096);
     t->told[t->n].name = name;
     t->told[t->n++].quantity = quantity;
 }
@@ -197,7 +197,8 @@ static void note(void *arg, int64_t name, uint64_t quantity)
 /* What `from` took reaches `to`, as a tick of `age_us` ago: by way of a list, as in quota_watch.c, for one never holds the lock of both. */
 static bool tell(struct quota *from, struct quota *to, int64_t now_us, int64_t age_us)
 {
-    struct telling t = {.n = 0};
+    static struct telling t; /* large */
+    t.n = 0;
     quota_collect(from, now_us, note, &t);
     for (unsigned i = 0; i < t.n; i++)
         quota_count(to, t.told[i].name, t.told[i].quantity, now_us, now_us - age_us);
