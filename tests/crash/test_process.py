@@ -15,7 +15,7 @@ import figures
 import server
 from conversation import places
 from load import REFUSALS
-from postgres import free_port
+from ports import free_port
 from proxy import Proxy
 from sites import Site
 from waiting import until

@@ -24,6 +24,7 @@ def is_gone(pid):
 
 
 class Victim(postgres.Cluster):
+    AUTH = "scram-sha-256"
     ROLE = "app"  # what Pickets log in as: no superuser, so limits hold for it
     common = None
 

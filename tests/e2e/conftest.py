@@ -32,7 +32,7 @@ def cluster():
 @pytest.fixture(scope="session")
 def picket(cluster):
     """The Picket that tests share: DATABASE_URL, two digest workers, the dashboard at an origin of its own."""
-    shared = server.Picket(server.Directory(), DATABASE_URL=cluster.new_database(), CREATE_SUPERUSER=":".join(server.ADMIN),
+    shared = server.Picket(server.Directory(), DATABASE_URL=cluster.migrated_database(), CREATE_SUPERUSER=":".join(server.ADMIN),
                            DASHBOARD_URL="http://dashboard.test:3000")
     try:
         yield shared.start()
@@ -53,12 +53,12 @@ def api(picket):
 
 @pytest.fixture
 def make_picket(cluster):
-    """Makes Pickets that belong to the test: make_picket(private=True) has its own cluster, else a new database of the plain one."""
+    """Makes Pickets that belong to the test: make_picket(private=True) has its own cluster, else a new database of the plain one, with its schema."""
     made = []
 
     def make(private=False, **settings):
         if not private:
-            settings.setdefault("DATABASE_URL", cluster.new_database())
+            settings.setdefault("DATABASE_URL", cluster.migrated_database())
         settings.setdefault("CREATE_SUPERUSER", ":".join(server.ADMIN))
         made.append(server.Picket(server.Directory(), **settings))
         return made[-1]

@@ -12,7 +12,7 @@ import psycopg
 import requests
 
 from client import Api, Project
-from postgres import free_port
+from ports import free_port
 from waiting import TIME_FACTOR, until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

@@ -171,7 +171,7 @@ def test_login_with_a_wrong_password(make_own, password):
 @pytest.fixture(scope="module")
 def own(cluster):
     """Failures count per address: a Picket whose throttle may be spoilt. Restarted per test: the throttle is in memory."""
-    picket = server.Picket(server.Directory(), DATABASE_URL=cluster.new_database(), CREATE_SUPERUSER=":".join(server.ADMIN))
+    picket = server.Picket(server.Directory(), DATABASE_URL=cluster.migrated_database(), CREATE_SUPERUSER=":".join(server.ADMIN))
     try:
         yield picket
     finally:
@@ -253,7 +253,7 @@ def test_registration_is_off(nobody):
 
 @pytest.fixture(scope="module")
 def open_house(cluster):
-    picket = server.Picket(server.Directory(), DATABASE_URL=cluster.new_database(), ALLOW_REGISTRATION="true", SSL_PROXY="true")
+    picket = server.Picket(server.Directory(), DATABASE_URL=cluster.migrated_database(), ALLOW_REGISTRATION="true", SSL_PROXY="true")
     try:
         yield picket.start()
     finally:

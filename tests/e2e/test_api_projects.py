@@ -99,7 +99,7 @@ def test_counts(project):
 @pytest.fixture(scope="module")
 def crowded(cluster):
     """A Picket with 26 projects: the one of the first start and 25 more."""
-    picket = server.Picket(server.Directory(), DATABASE_URL=cluster.new_database())
+    picket = server.Picket(server.Directory(), DATABASE_URL=cluster.migrated_database())
     try:
         picket.start()
         for i in range(25):
@@ -187,7 +187,7 @@ def test_readiness_without_the_database(make_picket):
     away = Cluster(directory.join("postgres"))
     try:
         away.create()
-        picket = make_picket(DATABASE_URL=away.new_database()).start()
+        picket = make_picket(DATABASE_URL=away.migrated_database()).start()
         letters = until(lambda: Api(picket.url).get("/health/ready").json()["dead_letters"], "dead letters are not counted")
         away.stop()
         until(lambda: Api(picket.url).get("/health/ready").status_code == 503, "still ready")

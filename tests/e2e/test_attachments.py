@@ -131,7 +131,7 @@ def test_not_stored_but_accepted(project, kind, header, reason):
 @pytest.fixture(scope="module")
 def small(cluster):
     import server
-    picket = server.Picket(server.Directory(), DATABASE_URL=cluster.new_database(), CREATE_SUPERUSER=":".join(ADMIN), MAX_ATTACHMENT_BYTES="10000",
+    picket = server.Picket(server.Directory(), DATABASE_URL=cluster.migrated_database(), CREATE_SUPERUSER=":".join(ADMIN), MAX_ATTACHMENT_BYTES="10000",
                            MAX_ATTACHMENTS_BYTES="25000", MAX_ATTACHMENTS=5)
     try:
         yield picket.start()

@@ -9,7 +9,7 @@ import pytest
 import server
 import wire
 from client import Api, Project
-from postgres import free_port
+from ports import free_port
 from waiting import until
 
 COMMANDS = ["serve", "migrate", "user", "project", "token", "send", "status", "dlq", "version"]

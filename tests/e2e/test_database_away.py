@@ -26,7 +26,7 @@ def own_cluster():
 
 @pytest.fixture
 def picket(make_picket, own_cluster):
-    return make_picket(DATABASE_URL=own_cluster.new_database(), DATABASE_ACQUIRE_TIMEOUT_SECS=1).start()
+    return make_picket(DATABASE_URL=own_cluster.migrated_database(), DATABASE_ACQUIRE_TIMEOUT_SECS=1).start()
 
 
 def key_copy(picket):

@@ -26,7 +26,7 @@ from waiting import until
 @pytest.fixture(scope="module")
 def one(cluster):
     """A Picket of this file's own: its constraints and bounds concern nobody else."""
-    picket = server.Picket(server.Directory(), DATABASE_URL=cluster.new_database(), CREATE_SUPERUSER=":".join(server.ADMIN))
+    picket = server.Picket(server.Directory(), DATABASE_URL=cluster.migrated_database(), CREATE_SUPERUSER=":".join(server.ADMIN))
     try:
         yield picket.start()
     finally:

@@ -21,7 +21,7 @@ with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "unit",
 @pytest.fixture(scope="module")
 def one_worker(cluster):
     """With one digest worker, what was accepted earlier is digested earlier: a marker proves that nothing more comes."""
-    picket = server.Picket(server.Directory(), DATABASE_URL=cluster.new_database(), DIGEST_WORKERS=1)
+    picket = server.Picket(server.Directory(), DATABASE_URL=cluster.migrated_database(), DIGEST_WORKERS=1)
     try:
         yield picket.start()
     finally:

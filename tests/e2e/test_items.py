@@ -127,7 +127,7 @@ def test_broken_ones_between(project):
 
 @pytest.fixture(scope="module")
 def small(cluster):
-    picket = Picket(Directory(), DATABASE_URL=cluster.new_database(), MAX_SESSIONS=4, MAX_SESSIONS_BYTES="2000", MAX_CLIENT_REPORTS=3, MAX_CLIENT_REPORTS_BYTES="1000")
+    picket = Picket(Directory(), DATABASE_URL=cluster.migrated_database(), MAX_SESSIONS=4, MAX_SESSIONS_BYTES="2000", MAX_CLIENT_REPORTS=3, MAX_CLIENT_REPORTS_BYTES="1000")
     try:
         yield picket.start()
     finally:

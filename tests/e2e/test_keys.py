@@ -73,7 +73,7 @@ def test_deleted_project(picket):
 @pytest.mark.parametrize("how", ["stopped", "frozen"])
 def test_database_away(make_picket, own_cluster, how):
     """Known keys go on, unknown ones get 503 (not 403: they may be good) with Retry-After; afterwards everything is digested, once."""
-    picket = make_picket(DATABASE_URL=own_cluster.new_database(), DATABASE_ACQUIRE_TIMEOUT_SECS=1, CREATE_SUPERUSER=None).start()
+    picket = make_picket(DATABASE_URL=own_cluster.migrated_database(), DATABASE_ACQUIRE_TIMEOUT_SECS=1, CREATE_SUPERUSER=None).start()
     project = picket.new_project()
     project.send(wire.error_event())
     project.wait_count(1)
@@ -120,7 +120,7 @@ def thaw(cluster):
 
 def test_key_revoked_without_a_notice(make_picket, own_cluster):
     """The listener was not connected when the key was revoked: after its reconnect all keys are read again."""
-    picket = make_picket(DATABASE_URL=own_cluster.new_database(), CREATE_SUPERUSER=None).start()
+    picket = make_picket(DATABASE_URL=own_cluster.migrated_database(), CREATE_SUPERUSER=None).start()
     project = picket.new_project()
     project.send(wire.error_event())
     own_cluster.stop()

@@ -24,7 +24,7 @@ DAY = 86400
 @pytest.fixture(scope="module")
 def one_worker(cluster):
     """With one digest worker, what was accepted earlier is digested earlier."""
-    picket = server.Picket(server.Directory(), DATABASE_URL=cluster.new_database(), DIGEST_WORKERS=1)
+    picket = server.Picket(server.Directory(), DATABASE_URL=cluster.migrated_database(), DIGEST_WORKERS=1)
     try:
         yield picket.start()
     finally:

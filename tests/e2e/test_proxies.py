@@ -10,7 +10,7 @@ from waiting import until
 @pytest.fixture(scope="module")
 def behind(cluster):
     import server
-    picket = server.Picket(server.Directory(), DATABASE_URL=cluster.new_database(), CREATE_SUPERUSER=":".join(server.ADMIN),
+    picket = server.Picket(server.Directory(), DATABASE_URL=cluster.migrated_database(), CREATE_SUPERUSER=":".join(server.ADMIN),
                            TRUSTED_PROXIES="10.0.0.0/8, 127.0.0.1")
     try:
         yield picket.start()

@@ -42,7 +42,7 @@ class Target:
     """A Picket and a project of it. One digest worker: what was accepted before is stored before."""
 
     def __init__(self, cluster):
-        self.picket = server.Picket(server.Directory(), DATABASE_URL=cluster.new_database(), CREATE_SUPERUSER=":".join(server.ADMIN), DIGEST_WORKERS=1)
+        self.picket = server.Picket(server.Directory(), DATABASE_URL=cluster.migrated_database(), CREATE_SUPERUSER=":".join(server.ADMIN), DIGEST_WORKERS=1)
         self.project = None
 
     def start(self):

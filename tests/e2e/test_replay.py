@@ -118,7 +118,7 @@ def is_ingest(recording):
 @pytest.fixture(scope="module")
 def recorded(cluster):
     """A Picket of its own, whose first project (number 1, as in the recordings) takes the recordings' key."""
-    picket = server.Picket(server.Directory(), DATABASE_URL=cluster.new_database(), DIGEST_WORKERS=1)
+    picket = server.Picket(server.Directory(), DATABASE_URL=cluster.migrated_database(), DIGEST_WORKERS=1)
     try:
         picket.start()
         picket.sql("INSERT INTO project_keys (project_id, public_key) VALUES (1, %s)", uuid.UUID(KEY))

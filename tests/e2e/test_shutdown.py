@@ -130,7 +130,7 @@ def test_stop_while_the_database_is_away(make_picket):
     away = Cluster(directory.join("postgres"))
     try:
         away.create()
-        picket = make_picket(DATABASE_URL=away.new_database()).start()
+        picket = make_picket(DATABASE_URL=away.migrated_database()).start()
         project = picket.new_project()
         project.send(wire.error_event())
         project.wait_count(1)

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
+from ports import free_port
 import server
-from postgres import free_port
 from waiting import until
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives directories away")

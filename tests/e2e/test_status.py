@@ -91,7 +91,7 @@ def test_server_down(make_picket):
 
 
 def test_database_down(make_picket, own_cluster):
-    picket = make_picket(DATABASE_URL=own_cluster.new_database()).start()
+    picket = make_picket(DATABASE_URL=own_cluster.migrated_database()).start()
     project = picket.new_project()
     project.send(wire.error_event())
     project.wait_count(1)
@@ -115,7 +115,7 @@ def test_database_down(make_picket, own_cluster):
 
 def test_started_in_the_dark(make_picket, own_cluster):
     """The digest has not begun: no figures of it, and the age is bounded by the segment's."""
-    picket = make_picket(DATABASE_URL=own_cluster.new_database()).start()
+    picket = make_picket(DATABASE_URL=own_cluster.migrated_database()).start()
     project = picket.new_project()
     keys = os.path.join(picket.settings["DATA_DIR"], "spool", "keys")
     until(lambda: os.path.exists(keys) and project.key in open(keys, "rb").read().hex(), "the key is not in the copy")
@@ -153,7 +153,7 @@ def test_private_cluster(make_picket):
 
 def test_old_schema(make_picket, cluster):
     """Looking migrates nothing: it says what does."""
-    picket = make_picket()
+    picket = make_picket(DATABASE_URL=cluster.new_database())
     answer = status(picket, 1)
     assert answer["database"]["reachable"] and answer["database"]["schema"] == 0 and "picket migrate" in answer["database"]["error"]
     picket.command("migrate")
