@@ -31,6 +31,7 @@ void admit_init_like(struct admit *a, const struct admit *from)
     admit_init(a);
     a->limits = from->limits;
     a->form = from->form;
+    a->quota = from->quota;
     a->own_authority = from->own_authority;
     a->encoding = from->encoding;
     a->credentials = from->credentials;
@@ -85,9 +86,10 @@ void admit_leave(struct admit *a, const struct admit_left *one)
     a->left[i].quantity += one->quantity;
 }
 
-static void leave(struct admit *a, const struct item_kind *kind, int reason, size_t bytes)
+void admit_leave_item(struct admit *a, const struct item_kind *kind, int reason, size_t bytes)
 {
-    admit_leave(a, &(struct admit_left){.kind = kind, .reason = reason, .bytes = bytes, .quantity = 1});
+    const char *quota = reason == -ERR_RATE_LIMITED ? a->quota_reason : NULL;
+    admit_leave(a, &(struct admit_left){.kind = kind, .reason = reason, .quota = quota, .bytes = bytes, .quantity = 1});
 }
 
 /* ---- what is taken */
@@ -161,8 +163,10 @@ static bool is_taken(const struct admit *a, const struct id128 *id)
 
 static int add_event(struct admit *a, const struct envelope *e, struct str payload, struct id128 id)
 {
-    if (is_taken(a, &id) || !admit_has_room(a, payload.n + e->header.json.n))
+    if (is_taken(a, &id))
         return -ERR_SURPLUS_EVENT;
+    if (!admit_has_room(a, payload.n + e->header.json.n))
+        return -ERR_TOO_MANY_ITEMS;
     admit_add_record(a, e, SPOOL_EVENT, payload, id);
     a->n_events++;
     return 1;
@@ -177,7 +181,7 @@ static int add_feedback(struct admit *a, const struct envelope *e, struct str pa
     if (r < 0)
         return r;
     if (!admit_has_room(a, payload.n + e->header.json.n))
-        return -ERR_SURPLUS_EVENT;
+        return -ERR_TOO_MANY_ITEMS;
     a->kind = item_kind_of(STR("feedback")); /* what it counts as */
     admit_add_record(a, e, SPOOL_FEEDBACK, payload, id);
     return 1;
@@ -251,12 +255,12 @@ static int take_reports(struct admit *a, const struct envelope *e, const struct 
             continue;
         }
         if (told < 0)
-            leave(a, item->kind, told, 0);
+            admit_leave_item(a, item->kind, told, 0);
         told = r;
     }
     security_done(&reader);
     if (taken > 0 && told < 0)
-        leave(a, item->kind, told, 0);
+        admit_leave_item(a, item->kind, told, 0);
     return taken > 0 ? 1 : told;
 }
 
@@ -300,7 +304,7 @@ static int take_item(struct admit *a, const struct envelope *e, const struct env
     if (r < 0)
         return r;
     if (!admit_has_room(a, item->payload.n + e->header.json.n))
-        return -ERR_SURPLUS_EVENT;
+        return -ERR_TOO_MANY_ITEMS;
     admit_add_record(a, e, uses[item->kind->use].kind, item->payload, origin.event_id);
     if (item->kind->use == ITEM_USE_SESSIONS)
         a->taken[a->n_records - 1].quantity = quantity_of(buf_str(&a->scratch));
@@ -394,20 +398,22 @@ static int read_items(struct admit *a, struct envelope *e)
             a->at = item.at;
         }
         if (taken <= 0)
-            leave(a, item.kind, taken, item.payload.n);
+            admit_leave_item(a, item.kind, taken, item.payload.n);
     }
     if (r < 0) {
         a->at = e->at;
         return r;
     }
-    if (first_reason < 0 && !any_sound)
-        return first_reason;
-    r = admit_crash_settle(a, e);
+    a->is_read = true;
+    r = admit_crash_settle(a, e); /* makes an event also of a dump whose file could not be kept */
     if (r < 0)
-        leave(a, item_kind_of(STR("event")), r, 0);
+        admit_leave_item(a, item_kind_of(STR("event")), r, 0);
     const struct spool_record *first = admit_first_event(a);
-    a->has_id = e->header.has_event_id || needs_id;
-    a->id = first ? first->event_id : e->header.has_event_id ? e->header.event_id : id_random();
+    a->has_id = e->header.has_event_id;
+    a->id = first ? first->event_id : a->has_id ? e->header.event_id : id_random();
+    if (first_reason < 0 && !any_sound && r <= 0)
+        return first_reason;
+    a->has_id = a->has_id || needs_id;
     admit_attach_settle(a);
     return 0;
 }
@@ -421,7 +427,7 @@ static int join_dsn(struct admit *a, struct str text)
     if (text.n == 0)
         return -ERR_NO_CREDENTIALS;
     int r = dsn_parse(text, &dsn);
-    if (r == 0 && !str_eq_nocase(dsn.authority, a->own_authority))
+    if (r == 0 && !str_eq_nocase(dsn_host(dsn.scheme, dsn.authority), a->own_authority))
         r = -ERR_FOREIGN_DSN;
     if (r < 0)
         return r;
@@ -429,6 +435,17 @@ static int join_dsn(struct admit *a, struct str text)
     a->credentials.key = dsn.key;
     a->credentials.present = true;
     return 0;
+}
+
+/* Before any attachment's bytes are written. */
+static int check_framing(struct admit *a, struct envelope e)
+{
+    struct envelope_item item;
+    int r;
+    while ((r = envelope_next(&e, &item)) == 1)
+        continue;
+    a->at = e.at;
+    return r;
 }
 
 static int read_envelope(struct admit *a, struct str body)
@@ -440,6 +457,8 @@ static int read_envelope(struct admit *a, struct str body)
         return r;
     }
     r = join_dsn(a, e.header.dsn);
+    if (r == 0 && a->blobs)
+        r = check_framing(a, e);
     return r < 0 ? r : read_items(a, &e);
 }
 
@@ -472,10 +491,16 @@ static bool is_json(struct str s)
 static int unwrap_base64(struct str in, struct buf *out)
 {
     AUTO_BUF struct buf clean = {0};
-    in = str_trim(in);
-    for (size_t i = 0; i < in.n; i++)
-        if (in.p[i] != '\n' && in.p[i] != '\r')
-            buf_append_char(&clean, (char)(in.p[i] == ' ' ? '+' : in.p[i]));
+    size_t text = 0; /* where the last byte ends that is no blank */
+    for (size_t i = 0; i < in.n; i++) {
+        char c = in.p[i];
+        if (c == '\n' || c == '\r' || c == '\t' || (c == ' ' && text == 0))
+            continue;
+        buf_append_char(&clean, (char)(c == ' ' ? '+' : c));
+        text = c == ' ' ? text : clean.n;
+    }
+    while (clean.n > text && clean.n % 4 != 0) /* blanks at the end that complete nothing were blanks */
+        clean.n--;
     buf_reserve(out, 3 * clean.n / 4 + 3);
     ptrdiff_t n = str_base64_decode(buf_str(&clean), (uint8_t *)out->p + out->n);
     if (n < 0)
@@ -524,7 +549,7 @@ static int read_store(struct admit *a, struct str body, size_t max_decoded)
         return r;
     if (r == 0) {
         a->unwanted = true;
-        leave(a, item.kind, r, item.payload.n);
+        admit_leave_item(a, item.kind, r, item.payload.n);
     }
     a->has_id = true;
     a->id = a->n_records ? a->records[0].event_id : id_random();
@@ -537,9 +562,21 @@ static int read_item(struct admit *a, struct str body)
     struct envelope e = {.arena = &a->arena, .header.json = STR("{}")};
     struct envelope_item item = {.kind = admit_kind(a->form), .payload = body};
     int r = take(a, &e, &item);
+    a->is_read = true;
     if (r < 0)
-        leave(a, item.kind, r, body.n);
+        admit_leave_item(a, item.kind, r, body.n);
     return r < 0 && err_status(r) != 200 ? r : 0;
+}
+
+/* What somebody wrote must say which event it is about: there is no envelope that could. */
+static int read_words(struct admit *a, struct str body)
+{
+    struct id128 event_id;
+    enum event_class class;
+    int r = event_peek(body, &event_id, &class);
+    if (r == 0 && id_is_nil(&event_id))
+        r = -ERR_BAD_EVENT_ID;
+    return r < 0 ? r : read_item(a, body);
 }
 
 /* Network errors would become logs, one by one. Each is counted. */
@@ -553,7 +590,7 @@ static int read_network_errors(struct admit *a, struct str body)
         return r;
     size_t n = json_type(json_root(doc)) == JSON_ARRAY ? json_count(json_root(doc)) : 1;
     for (size_t i = 0; i < n; i++)
-        leave(a, admit_kind(a->form), 0, body.n / n);
+        admit_leave_item(a, admit_kind(a->form), 0, body.n / n);
     return 0;
 }
 
@@ -597,8 +634,9 @@ static int read_body(struct admit *a, struct str body, size_t max_decoded)
     case ADMIT_STORE:
         return read_store(a, body, max_decoded);
     case ADMIT_REPORT:
-    case ADMIT_WORDS:
         return read_item(a, body);
+    case ADMIT_WORDS:
+        return read_words(a, body);
     case ADMIT_NEL:
         return read_network_errors(a, body);
     case ADMIT_CRON:
@@ -637,5 +675,7 @@ int admit_run(struct admit *a, size_t max_decoded)
         a->result = 0;
         return 1;
     }
+    if (a->result < 0)
+        limit_give_back(a);
     return 0;
 }

@@ -2,6 +2,7 @@
  * whose bytes go to the disk before their records are made: then it blocks. Private to ingest. */
 #pragma once
 
+#include "limit.h"
 #include "picket/blob/blob.h"
 #include "picket/event/items.h"
 #include "picket/event/native.h"
@@ -39,6 +40,7 @@ struct admit_left {
 struct admit_taken {
     const struct item_kind *kind;
     uint64_t bytes, quantity;
+    bool is_counted; /* by the quotas (limit.c) */
 };
 
 enum admit_form {
@@ -58,6 +60,7 @@ struct admit {
     struct admit_limits limits;
     enum admit_form form;
     struct blob_store *blobs; /* where attachments go; NULL: this thread must not block, see admit_run */
+    struct quota *quota;      /* asked before they go there; NULL: nothing is limited */
     struct str own_authority; /* of this server's DSNs, where the envelope's dsn names the project (a tunnel); else empty. Borrowed */
     struct str slug;          /* of ADMIT_CRON; borrowed */
     enum content_encoding encoding;
@@ -69,8 +72,9 @@ struct admit {
     struct security_origin reported; /* what the request says about security reports. Borrowed */
     struct str content_type;         /* of ADMIT_MINIDUMP and ADMIT_FILES. Borrowed */
     /* out */
-    int result; /* 0 or the error that refuses the request */
-    size_t at;  /* where in the decoded body */
+    int result;   /* 0 or the error that refuses the request */
+    bool is_read; /* its items were: each is among `taken` or `left`, also when the request is refused */
+    size_t at;    /* where in the decoded body */
     bool has_id;
     struct id128 id;              /* the answer's */
     unsigned n_records, n_events; /* n_events: of the records */
@@ -80,8 +84,10 @@ struct admit {
     struct admit_left left[ADMIT_MAX_LEFT];
     bool unwanted;   /* an item of a kind that is ITEM_UNWANTED was there */
     bool over_quota; /* an attachment was left out because its project, or all of them, have stored as much as they may */
+    struct limited limited;
     /* own */
     const struct item_kind *kind; /* of the item that is being taken */
+    const char *quota_reason;     /* of the last -ERR_RATE_LIMITED; static */
     size_t record_bytes;          /* of `records` */
     struct admit_share n_sessions, n_client_reports;
     unsigned n_attachments;
@@ -107,6 +113,7 @@ void admit_forget(struct admit *a); /* the bytes that `records` borrow: their me
 MUST_CHECK int admit_peek(struct admit *a);
 /* One more item is left out. */
 void admit_leave(struct admit *a, const struct admit_left *one);
+void admit_leave_item(struct admit *a, const struct item_kind *kind, int reason, size_t bytes);
 /* Fills the out fields. 1: not decided: with max_decoded below the envelope limit a body inflates beyond it, or there are attachments and no
  * `blobs`. Begin again with another admit. */
 MUST_CHECK int admit_run(struct admit *a, size_t max_decoded);

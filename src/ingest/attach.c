@@ -27,6 +27,7 @@ static int check_limits(const struct admit *a, size_t bytes)
 int admit_attach(struct admit *a, const struct envelope *e, const struct attachment *attachment, struct str bytes)
 {
     struct attachment what = *attachment;
+    struct admit_taken taken = {.kind = item_kind_of(STR("attachment")), .bytes = bytes.n, .quantity = bytes.n};
     struct blob_name name;
     char hex[ITEMS_HASH_HEX];
     int r = check_limits(a, bytes.n);
@@ -39,17 +40,21 @@ int admit_attach(struct admit *a, const struct envelope *e, const struct attachm
     buf_clear(&a->scratch);
     attachment_write(&what, &a->scratch);
     if (!admit_has_room(a, a->scratch.n + ITEMS_HASH_HEX + 32 + e->header.json.n)) /* before anything is written for nothing */
-        return -ERR_SURPLUS_EVENT;
+        return -ERR_TOO_MANY_ITEMS;
+    if (!limit_take(a, &taken, &a->quota_reason))
+        return -ERR_RATE_LIMITED;
     r = blob_put(a->blobs, a->project_id, bytes, &name);
-    if (r < 0)
+    if (r < 0) {
+        limit_untake(a, &taken);
         return r;
+    }
     str_hex_encode(name.sha256, sizeof name.sha256, hex);
     what.sha256 = str_of(hex, sizeof hex);
     what.bytes = bytes.n;
     buf_clear(&a->scratch);
     attachment_write(&what, &a->scratch);
     admit_add_record(a, e, SPOOL_ATTACHMENT, arena_str(&a->arena, buf_str(&a->scratch)), (struct id128){{0}});
-    a->taken[a->n_records - 1] = (struct admit_taken){item_kind_of(STR("attachment")), bytes.n, bytes.n};
+    a->taken[a->n_records - 1] = taken;
     a->n_attachments++;
     a->attachment_bytes += bytes.n;
     return 1;
@@ -127,10 +132,7 @@ static int attach_part(struct admit *a, const struct envelope *e, const struct m
     bool is_file = part->is_file && part->file_name.n > 0;
     int r = is_file ? admit_attach(a, e, &what, part->content) : 0;
     if (r <= 0 && (is_file || !part->is_file))
-        admit_leave(a, &(struct admit_left){.kind = item_kind_of(is_file ? STR("attachment") : STR("form_data")),
-                                            .reason = r,
-                                            .bytes = part->content.n,
-                                            .quantity = 1});
+        admit_leave_item(a, item_kind_of(is_file ? STR("attachment") : STR("form_data")), r, part->content.n);
     a->over_quota = a->over_quota || r == -ERR_BLOB_QUOTA;
     return r;
 }
@@ -157,6 +159,7 @@ int admit_files(struct admit *a, struct str body)
         any_sound = any_sound || r >= 0;
         first_reason = r < 0 && first_reason == 0 ? r : first_reason;
     }
+    a->is_read = true;
     admit_attach_settle(a);
     return any_sound ? 0 : first_reason;
 }

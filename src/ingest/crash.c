@@ -94,8 +94,10 @@ static void note_field(struct admit *a, struct str name, struct str value)
 {
     if (!a->crash_fields)
         a->crash_fields = arena_array(&a->arena, struct native_field, MULTIPART_MAX_PARTS);
-    if (a->crash.n_fields == MULTIPART_MAX_PARTS)
+    if (a->crash.n_fields == MULTIPART_MAX_PARTS) {
+        admit_leave_item(a, item_kind_of(STR("form_data")), -ERR_TOO_MANY_PARTS, value.n);
         return;
+    }
     a->crash_fields[a->crash.n_fields++] = (struct native_field){name, value};
     a->crash.fields = a->crash_fields;
 }
@@ -107,8 +109,10 @@ static void add_file(struct admit *a, struct crash_files *files, const struct fi
         files->cap = MULTIPART_MAX_PARTS;
         files->at = arena_array(&a->arena, struct crash_file, files->cap);
     }
-    if (files->n == files->cap)
+    if (files->n == files->cap) {
+        admit_leave_item(a, item_kind_of(STR("attachment")), -ERR_TOO_MANY_ATTACHMENTS, bytes.n);
         return;
+    }
     files->at[files->n++] = (struct crash_file){.what = {.name = name,
                                                          .content_type = kind->content_type.n ? kind->content_type : content_type,
                                                          .type = kind->type},
@@ -143,18 +147,20 @@ static void attach_files(struct admit *a, const struct envelope *e, const struct
     for (size_t i = 0; i < files->n; i++) {
         int r = admit_attach(a, e, &files->at[i].what, files->at[i].bytes);
         if (r < 0)
-            admit_leave(a, &(struct admit_left){.kind = attachment, .reason = r, .bytes = files->at[i].bytes.n, .quantity = 1});
+            admit_leave_item(a, attachment, r, files->at[i].bytes.n);
         a->over_quota = a->over_quota || r == -ERR_BLOB_QUOTA;
     }
 }
 
-/* Of a request that is nothing but a report. */
-static int take_report(struct admit *a, const struct envelope *e, const struct crash_files *files)
+/* Of a request that is nothing but a report: its event, then the files in this order. */
+static int take_report(struct admit *a, const struct envelope *e, const struct crash_files *first_files, const struct crash_files *files)
 {
     int r = admit_crash_settle(a, e);
     if (r < 0)
         return r;
+    attach_files(a, e, first_files);
     attach_files(a, e, files);
+    a->is_read = true;
     const struct spool_record *first = admit_first_event(a);
     a->has_id = true;
     a->id = first ? first->event_id : a->records[0].event_id; /* what the sender calls feedback is no event */
@@ -256,8 +262,8 @@ int admit_minidump(struct admit *a, struct str body)
     if (r < 0)
         return r;
     note(a, PART_DUMP, dump);
-    add_file(a, &f.files, &dump_kind, f.dump_name, STR(""), dump);
-    return take_report(a, &e, &f.files);
+    struct crash_file file = {.what = {.name = f.dump_name, .content_type = dump_kind.content_type, .type = dump_kind.type}, .bytes = dump};
+    return take_report(a, &e, &(struct crash_files){&file, 1, 1}, &f.files); /* whichever of the others is one too many */
 }
 
 /* ---- Unreal */
@@ -293,7 +299,7 @@ int admit_unreal(struct admit *a, struct str body)
     struct envelope e = {.arena = &a->arena, .header.json = STR("{}")};
     struct crash_files files = {0};
     int r = unpack(a, body, &files);
-    return r < 0 ? r : take_report(a, &e, &files);
+    return r < 0 ? r : take_report(a, &e, &files, &(struct crash_files){0});
 }
 
 int admit_unreal_item(struct admit *a, const struct envelope *e, const struct envelope_item *item)

@@ -2,6 +2,7 @@
 #include "head.h"
 
 #include "picket/base/error.h"
+#include "picket/protocol/dsn.h"
 
 /* A header that is there twice may name two keys. */
 int head_credentials(const struct http_call *call, struct str path_key, struct credentials *ret)
@@ -35,8 +36,9 @@ struct str head_authority(struct str url)
 {
     for (struct str rest = url; rest.n; rest = str_drop(rest, 1)) {
         if (str_starts(rest, STR("://"))) {
+            struct str scheme = str_take(url, url.n - rest.n);
             rest = str_drop(rest, 3);
-            return str_take(rest, str_find(rest, '/'));
+            return dsn_host(scheme, str_take(rest, str_find(rest, '/')));
         }
     }
     return url;

@@ -9,5 +9,5 @@
 MUST_CHECK int head_credentials(const struct http_call *call, struct str path_key, struct credentials *ret);
 /* -ERR_BAD_ENCODING, also for several at once. */
 MUST_CHECK int head_encoding(const struct http_call *call, enum content_encoding *ret);
-/* host[:port] of a URL. */
+/* host[:port] of a URL; without the port that its scheme has anyway. */
 struct str head_authority(struct str url);

@@ -19,16 +19,13 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "admit.h"
+#include "account.h"
 #include "picket/base/clock.h"
 #include "cron.h"
 #include "head.h"
-#include "ledger.h"
-#include "limit.h"
 #include "picket/event/items.h"
-#include "reason.h"
+#include "picket/event/user_form.h"
 #include "reply.h"
-#include "tally.h"
 #include "words.h"
 
 enum { INLINE_BODY_BYTES = 128 * 1024, INLINE_DECODED_BYTES = 256 * 1024, TELLING_MS = 10 * 1000, LEDGER_MS = 2000, QUOTA_RETRY_S = 600 };
@@ -75,7 +72,6 @@ struct ingest_op {
     bool is_dialog;      /* the crash-report dialog: a key that is not good is a 404; a GET: the answer is its script */
     struct str path_key; /* the path's; p == NULL: the route has none */
     bool is_known;       /* its key was verified: what becomes of it counts for the project */
-    struct limited limited;
     struct spool_append append;
     bool append_running;
 };
@@ -96,31 +92,6 @@ static void dispose(void *memory)
 
 /* ---- the answer */
 
-static void account(struct ingest_op *op, const struct admit_left *left)
-{
-    const struct admit *a = op->done;
-    struct ledger_line line = {.project_id = a->project_id,
-                               .key_id = a->key_id,
-                               .category = left->kind->category,
-                               .outcome = reason_outcome(left->reason),
-                               .quantity = left->quantity};
-    struct ledger_case told = {.at_us = a->received_us, .bytes = left->bytes, .client = a->credentials.client};
-    if (left->quota)
-        (void)snprintf(line.reason, sizeof line.reason, "%s", left->quota);
-    else
-        reason_name(left->reason, left->kind, line.reason);
-    if (a->has_id)
-        told.event_id = a->id;
-    if (left->kind->category == CATEGORY_ATTACHMENT) { /* protocol §4.5: their bytes, and their number */
-        line.quantity = left->bytes;
-        if (left->bytes > 0)
-            ledger_add(op->ingest->ledger, &line, NULL);
-        line.category = CATEGORY_ATTACHMENT_ITEM;
-        line.quantity = left->n;
-    }
-    ledger_add(op->ingest->ledger, &line, line.outcome == OUTCOME_ID_FILTERED ? NULL : &told); /* what is never stored is no case */
-}
-
 /* One more limit of X-Sentry-Rate-Limits: no blank behind the commas (protocol §4.4: PHP's and JavaScript's parsers). */
 static void begin_limit(struct buf *all)
 {
@@ -132,7 +103,7 @@ static void begin_limit(struct buf *all)
 static void put_limits(struct ingest_op *op, bool over_quota)
 {
     AUTO_BUF struct buf all = {0};
-    limit_put(&op->limited, &all);
+    limit_put(&op->done->limited, &all);
     if (over_quota) {
         begin_limit(&all);
         buf_printf(&all, "%d:attachment;attachment_item:project:attachment_quota", QUOTA_RETRY_S);
@@ -150,15 +121,12 @@ static bool is_crash(const struct ingest_op *op)
     return op->admit.form == ADMIT_MINIDUMP || op->admit.form == ADMIT_UNREAL;
 }
 
-/* A request that is refused as a whole counts as one item: what it holds was not read, or cannot be. */
 static void refuse(struct ingest_op *op, int r, struct str detail)
 {
-    if (op->is_known)
-        account(op,
-                &(struct admit_left){.kind = admit_kind(op->admit.form), .reason = r, .n = 1, .bytes = op->admit.body.n, .quantity = 1});
-    uint64_t project = op->admit.project_id == KEY_ANY_PROJECT ? 0 : op->admit.project_id;
-    tally_add(op->ingest->tally, r, 1, project, op->admit.credentials.client);
-    atomic_fetch_add_explicit(&op->ingest->refused_requests, 1, memory_order_relaxed);
+    struct ingest *i = op->ingest;
+    unsigned n_left = account_refusal(i->ledger, i->tally, op->done, op->is_known, r);
+    atomic_fetch_add_explicit(&i->left_items, n_left, memory_order_relaxed);
+    atomic_fetch_add_explicit(&i->refused_requests, 1, memory_order_relaxed);
     if (r == -ERR_BLOB_QUOTA) {
         put_limits(op, true);
         http_answer_retry(op->call, r, detail, QUOTA_RETRY_S);
@@ -171,24 +139,15 @@ static void refuse(struct ingest_op *op, int r, struct str detail)
         return;
     }
     unsigned retry_s = spool_retry_s(op->ingest->config.spool);
-    /* protocol §4.4; the categories are those of what is stored */
     http_add_header(op->call, STR("x-sentry-rate-limits"),
-                    arena_printf(&op->call->arena, "%u:default;error;security:project:backlog", retry_s));
+                    arena_printf(&op->call->arena, "%u::project:backlog", retry_s)); /* protocol §4.4: no category is all of them */
     http_answer_retry(op->call, r, detail, retry_s);
 }
 
-/* Items that are gone though nobody was refused. */
 static void count_left_out(struct ingest_op *op)
 {
-    struct ingest *i = op->ingest;
-    const struct admit *a = op->done;
-    for (unsigned k = 0; k < a->n_left; k++) {
-        const struct admit_left *left = &a->left[k];
-        atomic_fetch_add_explicit(&i->left_items, left->n, memory_order_relaxed);
-        account(op, left);
-        if (reason_outcome(left->reason) != OUTCOME_ID_FILTERED)
-            tally_add(i->tally, left->reason, left->n, a->project_id, a->credentials.client);
-    }
+    unsigned n = account_left_out(op->ingest->ledger, op->ingest->tally, op->done);
+    atomic_fetch_add_explicit(&op->ingest->left_items, n, memory_order_relaxed);
 }
 
 /* Nothing of it survives, and quotas took a part: every item counts as what it is, not the request as one. */
@@ -197,7 +156,7 @@ static void refuse_limited(struct ingest_op *op)
     count_left_out(op);
     atomic_fetch_add_explicit(&op->ingest->refused_requests, 1, memory_order_relaxed);
     put_limits(op, op->done->over_quota);
-    http_answer_retry(op->call, -ERR_RATE_LIMITED, limit_detail(&op->limited, &op->call->arena), limit_retry_s(&op->limited));
+    http_answer_retry(op->call, -ERR_RATE_LIMITED, limit_detail(&op->done->limited, &op->call->arena), limit_retry_s(&op->done->limited));
 }
 
 static void answer_accepted(struct ingest_op *op)
@@ -247,7 +206,7 @@ static void refuse_at(struct ingest_op *op, int r)
 /* The quotas had let it through. */
 static void refuse_untaken(struct ingest_op *op, int r)
 {
-    limit_give_back(op->ingest->config.quota, op->done, clock_mono_us());
+    limit_give_back(op->done);
     refuse(op, r, STR(""));
 }
 
@@ -267,7 +226,7 @@ static void append(struct ingest_op *op)
 {
     struct admit *a = op->done;
     int r = 0;
-    limit_records(&op->limited, op->ingest->config.quota, a, clock_mono_us());
+    limit_records(a);
     op->append.done = on_durable;
     if (a->n_records > 0) /* it copies them; nothing to store is nothing to make durable */
         r = spool_append(op->ingest->ports[op->call->worker->index], &op->append, a->records, a->n_records);
@@ -276,7 +235,7 @@ static void append(struct ingest_op *op)
         refuse_untaken(op, r);
     else if (a->n_records > 0)
         op->append_running = true;
-    else if (op->limited.n && a->form != ADMIT_CRON && !is_crash(op)) /* these answer 2xx whatever the quotas say (§1.6) */
+    else if (a->limited.n && a->form != ADMIT_CRON && !is_crash(op)) /* these answer 2xx whatever the quotas say (§1.6) */
         refuse_limited(op);
     else
         answer_accepted(op);
@@ -292,7 +251,10 @@ static void admitted(struct ingest_op *op, struct admit *a)
         return;
     }
     release(op);
-    refuse_at(op, a->result);
+    if (a->result == -ERR_RATE_LIMITED)
+        refuse_limited(op);
+    else
+        refuse_at(op, a->result);
 }
 
 /* What was read is in the spool's hands, or is to be refused: the bytes are not needed for the answer, which may take its time. */
@@ -330,12 +292,13 @@ static void job_home(struct http_job *http_job)
         return;
     }
     op->job = NULL;
+    op->done = &job->admit;
     struct admit_job **slot = http_on_dispose(op->call, sizeof *slot, job_dispose); /* the request owns its memory from now on */
     *slot = job;
     int r = http_charge_body(op->call, job->admit.decoded.n + job->admit.unwrapped.n);
     if (r < 0) {
         job_release(job);
-        refuse(op, r, STR(""));
+        refuse_untaken(op, r);
         return;
     }
     admitted(op, &job->admit);
@@ -447,6 +410,7 @@ static struct ingest_op *begin(struct http_call *call, enum admit_form form)
                                       .sessions = {i->config.sessions_max_bytes, i->config.sessions_max},
                                       .client_reports = {i->config.client_reports_max_bytes, i->config.client_reports_max}};
     a->form = form;
+    a->quota = i->config.quota;
     a->received_us = clock_wall_us();
     a->body = http_body_bytes(call);
     (void)http_client_address(call, a->addr); /* its text is not needed here */
@@ -469,7 +433,7 @@ static void read_head(struct ingest_op *op)
 {
     struct admit *a = &op->admit;
     int r = head_credentials(op->call, op->path_key, &a->credentials);
-    if (r == 0)
+    if (r == 0 && a->body.p == http_body_bytes(op->call).p) /* what a query says is not encoded */
         r = head_encoding(op->call, &a->encoding);
     if (r == 0 && !a->credentials.present)
         r = a->form == ADMIT_ENVELOPE ? admit_peek(a) : -ERR_NO_CREDENTIALS;
@@ -585,8 +549,10 @@ void ingest_take(struct http_call *call, const struct ingest_request *request)
     struct ingest_op *op = begin(call, request->form);
     struct admit *a = &op->admit;
     int r = request->error;
+    a->limits.envelope_max_bytes = USER_FORM_MAX_BYTES;
     op->is_dialog = request->is_dialog;
     a->body = request->body;
+    a->encoding = request->encoding;
     a->project_id = request->project_id;
     a->credentials = request->credentials;
     if (r == 0 && !a->credentials.present)

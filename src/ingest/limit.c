@@ -1,5 +1,5 @@
 /* limit.c: quotas come after the reading of items (protocol §4.8), so that what is broken or not stored uses none; and before the spool, so that a 200
- * means what it says. Client reports are never limited: they tell what the limits cost.
+ * means what it says. Client reports are never limited: they tell what the limits cost. An attachment is asked for before its bytes are written.
  *
  * An answer names only the limits that it met, with the time that is really left: SDKs renew a limit with every answer that has it
  * (sdk-observed), and would stay silent for good if every answer had. */
@@ -7,16 +7,16 @@
 
 #include <inttypes.h>
 
+#include "admit.h"
+#include "picket/base/clock.h"
 #include "picket/base/error.h"
 
-static bool read_item(const struct admit *a, unsigned i, struct quota_item *ret)
+static struct quota_item item_of(const struct admit *a, const struct admit_taken *taken)
 {
-    const struct admit_taken *taken = &a->taken[i];
-    *ret = (struct quota_item){.project_id = a->project_id,
+    return (struct quota_item){.project_id = a->project_id,
                                .key_id = a->key_id,
                                .category = taken->kind->category,
                                .quantity = taken->quantity};
-    return taken->kind->use != ITEM_USE_CLIENT_REPORT;
 }
 
 static void meet(struct limited *l, enum category category, const struct quota_refusal *refusal)
@@ -35,18 +35,39 @@ static void meet(struct limited *l, enum category category, const struct quota_r
     l->met[i].refusal = *refusal;
 }
 
-void limit_records(struct limited *l, struct quota *q, struct admit *a, int64_t mono_us)
+bool limit_take(struct admit *a, struct admit_taken *taken, const char **ret_reason)
+{
+    struct quota_item item = item_of(a, taken);
+    struct quota_refusal refusal;
+    *ret_reason = NULL;
+    if (taken->is_counted || taken->kind->use == ITEM_USE_CLIENT_REPORT || !a->quota)
+        return true;
+    taken->is_counted = quota_take(a->quota, &item, clock_mono_us(), &refusal);
+    if (!taken->is_counted) {
+        meet(&a->limited, item.category, &refusal);
+        *ret_reason = quota_reason(&refusal);
+    }
+    return taken->is_counted;
+}
+
+void limit_untake(struct admit *a, struct admit_taken *taken)
+{
+    struct quota_item item = item_of(a, taken);
+    if (taken->is_counted)
+        quota_give_back(a->quota, &item, clock_mono_us());
+    taken->is_counted = false;
+}
+
+void limit_records(struct admit *a)
 {
     unsigned kept = 0, n_events = 0;
     for (unsigned i = 0; i < a->n_records; i++) {
-        struct quota_item item;
-        struct quota_refusal refusal;
-        const struct admit_taken *taken = &a->taken[i];
-        if (read_item(a, i, &item) && !quota_take(q, &item, mono_us, &refusal)) {
-            meet(l, item.category, &refusal);
+        struct admit_taken *taken = &a->taken[i];
+        const char *reason;
+        if (!limit_take(a, taken, &reason)) {
             admit_leave(a, &(struct admit_left){.kind = taken->kind,
                                                 .reason = -ERR_RATE_LIMITED,
-                                                .quota = quota_reason(&refusal),
+                                                .quota = reason,
                                                 .bytes = taken->bytes,
                                                 .quantity = taken->quantity});
             continue;
@@ -62,13 +83,10 @@ void limit_records(struct limited *l, struct quota *q, struct admit *a, int64_t 
     a->n_events = n_events;
 }
 
-void limit_give_back(struct quota *q, const struct admit *a, int64_t mono_us)
+void limit_give_back(struct admit *a)
 {
-    for (unsigned i = 0; i < a->n_records; i++) {
-        struct quota_item item;
-        if (read_item(a, i, &item))
-            quota_give_back(q, &item, mono_us);
-    }
+    for (unsigned i = 0; i < a->n_records; i++)
+        limit_untake(a, &a->taken[i]);
 }
 
 void limit_put(const struct limited *l, struct buf *out)

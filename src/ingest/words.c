@@ -5,6 +5,7 @@
  * linked to it by whoever reads (feedback_page.sql), so an answer never waits for the database. */
 #include "words.h"
 
+#include "head.h"
 #include "picket/auth/keys.h"
 #include "picket/event/user_form.h"
 #include "picket/protocol/dsn.h"
@@ -22,16 +23,6 @@ static int take_dsn(struct ingest_request *request, struct str text)
     return 0;
 }
 
-static int check_report(struct str body)
-{
-    struct id128 event_id;
-    enum event_class class;
-    if (body.n > USER_FORM_MAX_BYTES)
-        return -ERR_TOO_LARGE;
-    int r = event_peek(body, &event_id, &class);
-    return r < 0 ? r : id_is_nil(&event_id) ? -ERR_BAD_EVENT_ID : 0;
-}
-
 /* The project stands in the path by its number or by its name, which the key knows better. */
 void words_post(struct http_call *call)
 {
@@ -42,7 +33,7 @@ void words_post(struct http_call *call)
     if (str_starts_nocase(authorization, STR("DSN ")))
         request.error = take_dsn(&request, str_trim(str_drop(authorization, 4)));
     if (request.error == 0)
-        request.error = check_report(request.body);
+        request.error = head_encoding(call, &request.encoding);
     ingest_take(call, &request);
 }
 

@@ -10,6 +10,7 @@ struct ingest_request {
     enum admit_form form;
     struct str body;                /* for admit.c; in the call's arena, or the request's own */
     uint64_t project_id;            /* KEY_ANY_PROJECT: the key's */
+    enum content_encoding encoding; /* of `body` */
     struct credentials credentials; /* not present: those of the request's head */
     bool is_dialog;                 /* a key that is not good is a 404; without a body, the answer is the dialog's script */
     int error;                      /* <0: it is refused */

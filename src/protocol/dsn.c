@@ -37,6 +37,12 @@ static bool valid_authority(struct str s)
     return colon == rest.n || (str_to_u64(str_drop(rest, colon + 1), &port) && port > 0 && port <= 65535);
 }
 
+struct str dsn_host(struct str scheme, struct str authority)
+{
+    struct str port = str_eq_nocase(scheme, STR("https")) ? STR(":443") : STR(":80");
+    return str_ends(authority, port) ? str_take(authority, authority.n - port.n) : authority;
+}
+
 static bool url_cut(struct str text, struct url *ret)
 {
     struct url u = {0};

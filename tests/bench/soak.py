@@ -169,7 +169,7 @@ class Soak:
     def is_settled(self):
         """All that was acknowledged is stored and nothing else, and every item is accounted for once. The flood's last requests may have gone either way."""
         own, flood = self.accounts(self.project), self.accounts(self.flood)
-        taken, refused = flood.get(("error", "accepted"), 0), flood.get(("default", "rate_limited"), 0)  # whole requests
+        taken, refused = flood.get(("error", "accepted"), 0), sum(flood.get((name, "rate_limited"), 0) for name in ("default", "error"))  # unread, and read
         return (self.stored() == self.sent and all(own.get((kind, "accepted"), 0) == n for kind, n in self.sent.items()) and
                 own.get(("default", "rate_limited"), 0) == self.limited and
                 self.picket.rows(self.flood) == taken and taken >= self.flooded[200] and refused >= self.flooded[429] and

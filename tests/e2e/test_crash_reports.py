@@ -142,6 +142,15 @@ def test_bare_dump(project):
         assert event["title"] == CRASH and wait_attachments(project, 1, event["id"])[0]["name"] == "Minidump"
 
 
+def test_many_files(project):
+    """The dump first, whatever its place in the form; what is one too many is told."""
+    files = [("f", f"{i}.txt", b"%d" % i) for i in range(40)]
+    event = project.find(send(project, *files, dump()))
+    rows = wait_attachments(project, 30, event["id"])
+    assert len(rows) == 30 and "crash.dmp" in {row["name"] for row in rows}
+    until(lambda: totals(project).get(("attachment_item", "invalid", "too_many_attachments")) == 11, lambda: totals(project))
+
+
 def test_nested_form(project):
     """§10.4 test_minidump: old Electron posts a form inside the field."""
     inner, _ = form(dump(name="inner.dmp"), ("sentry[release]", None, b"inner"), boundary="----inner")

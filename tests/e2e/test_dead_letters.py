@@ -637,7 +637,7 @@ def test_reports_are_retried_as_what_they_were(make_picket, bound, n_files):
     said = picket.command("dlq", "retry", "--all")
     assert "6 of 6 dead letters stored" in said and "stored already" not in said
     assert sees_reports(project) and files(picket) == []
-    wait_totals(project, {**OUTCOMES, ("default", "invalid", "no_message"): 1})
+    wait_totals(project, {**OUTCOMES, ("feedback", "invalid", "no_message"): 1})
     assert "0 of 0 dead letters stored" in picket.command("dlq", "retry", "--all")
     assert sees_reports(project) and project.count() == 0 and picket.sql("SELECT project_id, id FROM events") == events
     check_counters(picket, project.id)

@@ -103,7 +103,7 @@ def test_twice_is_once(project):
 def test_without_a_message(project, kind, payload):
     answer = project.post(wire.envelope({}, wire.item(kind, payload)))
     assert answer.status_code == 400 and "message" in answer.text
-    wait_totals(project, {("default", "invalid", "no_message"): 1})
+    wait_totals(project, {("feedback", "invalid", "no_message"): 1})
 
 
 def test_long_and_odd_texts(project):

@@ -1,4 +1,5 @@
 """What people write without an SDK (protocol §1.2, §7.4): the web application's user-feedback address with a DSN, and the crash-report dialog."""
+import gzip
 import json
 import uuid
 from urllib.parse import quote, urlencode
@@ -20,8 +21,8 @@ def report(event_id=None, **fields):
     return {"event_id": event_id or uuid.uuid4().hex, **FORM, **fields}
 
 
-def post_report(project, body, name=None, slash="/", **headers):
-    return project.api.post(f"/api/0/projects/sentry/{name or project.slug}/user-feedback{slash}", json=body,
+def post_report(project, body, name=None, slash="/", data=None, **headers):
+    return project.api.post(f"/api/0/projects/sentry/{name or project.slug}/user-feedback{slash}", json=body, data=data,
                             headers={"Authorization": f"DSN {project.dsn}", **headers})
 
 
@@ -41,6 +42,14 @@ def test_user_feedback_endpoint(project, slash):
     wait_totals(project, {("error", "accepted", ""): 1, ("feedback", "accepted", ""): 3})
 
 
+def test_packed_user_feedback(project):
+    packed = gzip.compress(json.dumps(report()).encode())
+    assert post_report(project, None, data=packed, **{"Content-Encoding": "gzip", "Content-Type": "application/json"}).status_code == 200
+    assert wait_feedback(project)[0]["message"] == "It broke"
+    bomb = gzip.compress(json.dumps(report(comments="x" * (64 << 10))).encode())
+    assert post_report(project, None, data=bomb, **{"Content-Encoding": "gzip"}).status_code == 413
+
+
 def test_user_feedback_is_refused(project, picket):
     """§7.4: 400 validation, 401 for reading with a DSN; no key, a wrong one, another project's."""
     for body in ({**FORM}, report("nonsense"), report(comments=" "), report(comments=None), [], "x"):
@@ -56,7 +65,8 @@ def test_user_feedback_is_refused(project, picket):
     assert post_report(project, report(), name=other.id, Authorization=None, **project.auth).status_code == 403
     for headers in ({"Authorization": f"DSN {project.dsn}"}, NOBODY):
         assert project.api.get(path, headers=headers).status_code == 401
-    wait_totals(project, {("feedback", "invalid", "no_message"): 2})
+    wait_totals(project, {("feedback", "invalid", "no_message"): 2, ("feedback", "invalid", "invalid_json"): 3, ("feedback", "invalid", "invalid_envelope"): 2,
+                          ("feedback", "invalid", "too_large"): 1})
     assert totals(other) == {}
 
 

@@ -286,9 +286,11 @@ def test_bomb(picket, project, name, outsiders_memory):
     project.send(wire.error_event())
 
 
-def test_bombs_at_once(picket, project, outsiders_memory):
+def test_bombs_at_once(make_picket):
     """Ten at once: all refused (413, or 503 where what is in flight is bounded), and the neighbours are served meanwhile."""
-    body = bomb(PACKERS["gzip"](), 256 * MiB)
+    picket = make_picket(MAX_ENVELOPE_BYTES="50M", MAX_BODIES_BYTES="256M").start()
+    project = picket.new_project()
+    body = bomb(PACKERS["gzip"](), 64 * MiB)
     statuses = []
 
     def throw():
@@ -306,9 +308,11 @@ def test_bombs_at_once(picket, project, outsiders_memory):
     project.find(event["event_id"])
 
 
-def test_body_over_the_limit(picket, project, outsiders_memory):
-    """MAX_BODY_BYTES (20 MiB by default): one byte more is 413 before it is read; chunked, where the length is not announced, as well."""
+def test_body_over_the_limit(make_picket):
+    """MAX_BODY_BYTES: one byte more is 413 before it is read; chunked, where the length is not announced, as well."""
     limit = 20 * MiB
+    picket = make_picket(MAX_BODY_BYTES=limit).start()
+    project = picket.new_project()
     head = b'{"event_id":"9ec79c33ec9942ab8353589fcb2e04dc"}\n{"type":"attachment"}\n'
     assert project.post(head + b"x" * (limit - len(head))).status_code == 200
     body = head + b"x" * (limit - len(head) + 1)

@@ -158,10 +158,17 @@ def test_at_the_limit_and_beyond(small, kinds, sizes, kept):
     assert project.post(wire.envelope({}, *items)).status_code == (200 if kept else 413)
     lost, is_report = len(sizes) - kept, kinds == ["client_report"]
     taken = ("error", "client_discard", "before_send") if is_report else ("session", "accepted", "")
-    wanted = {taken: kept} if kept else {("default", "invalid", "too_large"): 1}
-    if kept and lost:
+    wanted = {taken: kept} if kept else {}
+    if lost:
         wanted["default" if is_report else "session", "invalid", f"too_large:{kinds[(len(sizes) - 1) % len(kinds)]}"] = lost
     wait_totals(project, wanted)
+
+
+def test_more_items_than_are_taken(project):
+    """100 of an envelope; the others are told as what they are."""
+    items = [wire.item("feedback", {"contexts": {"feedback": {"message": f"no. {i}"}}}) for i in range(103)]
+    accepted(project.post(wire.envelope({}, *items)))
+    wait_totals(project, {("feedback", "accepted", ""): 100, ("feedback", "invalid", "too_many_items"): 3})
 
 
 def test_a_large_session_costs_no_sibling(small):

@@ -232,8 +232,8 @@ def test_envelopes(project):
         assert project.post(wire.envelope({}, wire.item("check_in", broken))).status_code == 400
     assert project.post(wire.envelope({}, wire.item("check_in", b"{"), check_in("job", "ok"))).status_code == 200
     wait_totals(project, {("error", "accepted", ""): 1, ("monitor", "accepted", ""): 3, ("monitor", "invalid", "duplicate_item"): 1,
-                          ("default", "invalid", "too_large"): 1, ("default", "invalid", "invalid_json"): 2,
-                          ("default", "invalid", "bad_check_in"): 3, ("monitor", "invalid", "invalid_json"): 1})
+                          ("monitor", "invalid", "too_large:check_in"): 1, ("monitor", "invalid", "invalid_json"): 3,
+                          ("monitor", "invalid", "bad_check_in"): 3})
 
 
 # ---- /cron/ (§1.6, §10.4 test_monitors)
@@ -273,6 +273,7 @@ def test_cron_runs_by_url(project):
                 headers={"Content-Type": "application/json; charset=utf-8", "Content-Encoding": "gzip"}).status_code == 202
     assert cron(project, "GET", "Basic", "status=error&environment=backup&duration=", slug="back-up-daily").status_code == 202
     wait_statuses(project, "back-up-daily", "error")
+    assert cron(project, "POST", "Basic", "status=nonsense", slug="back-up-daily", headers={"Content-Encoding": "gzip"}).status_code == 400
     assert [m["timezone"] for m in monitors(project)] == ["Asia/Kathmandu"]
     case, = check_ins(project, "back-up-daily")
     assert case["check_in_id"] is None and case["duration_ms"] >= 0

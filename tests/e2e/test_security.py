@@ -166,7 +166,7 @@ def test_items_of_envelopes(project):
     assert (event["release"], event["environment"], event["data"]["type"]) == ("shop@2", "test", "csp")
     for title in ("Blocked 'image' from 'ready.example'", "Blocked 'script' from 'a.example'", "Blocked 'font' from 'data:'"):
         only_event(project, title)
-    wait_totals(project, {("security", "accepted", ""): 4, ("security", "invalid", "security_report_type"): 1, ("default", "invalid", "security_report"): 1})
+    wait_totals(project, {("security", "accepted", ""): 4, ("security", "invalid", "security_report_type"): 1, ("security", "invalid", "security_report"): 1})
 
 
 def test_large_reports(project):

@@ -54,6 +54,16 @@ def test_content_encoding(project, encode, name):
     project.wait_count(2)
 
 
+@pytest.mark.parametrize("dress", ["{}", " {}\r\n", "{} ", "{}  \n"])
+def test_base64_that_ends_in_a_plus(project, dress):
+    """A blank at the end is a '+' where the text needs it, and else a blank."""
+    sent = next(e for e in (event(message=f"no. {n}") for n in range(10**6)) if base64.b64encode(zlib.compress(wire.dumps(e))).endswith(b"+"))
+    data = base64.b64encode(zlib.compress(wire.dumps(sent))).decode()
+    for text in (data, data.replace("+", " ")):
+        assert accepted(store(project, dress.format(text).encode())) == sent["event_id"]
+    assert project.find(sent["event_id"])
+
+
 def test_without_an_id(project):
     event_id = accepted(store(project, b'{"message": "no id"}'))
     assert project.find(event_id)["title"] == "Log Message: no id"
@@ -145,6 +155,17 @@ def test_tunnel(project):
     sent = event()
     body = gzip.compress(wire.envelope({"dsn": project.dsn}, wire.item("event", sent)))
     assert accepted(bare(project, "POST", "/tunnel", data=body, headers={"Content-Encoding": "gzip", "X-Sentry-Auth": "nonsense"})) == sent["event_id"]
+
+
+@pytest.mark.parametrize("public, asked", [("https://errors.example", "https://{key}@errors.example:443/{id}"), ("http://errors.example:80", "http://{key}@errors.example/{id}"),
+                                           ("https://errors.example:443/x", "https://{key}@Errors.example/x/{id}")])
+def test_tunnel_and_the_port_of_a_scheme(make_picket, public, asked):
+    picket = make_picket(PUBLIC_URL=public).start()
+    project = picket.new_project()
+    dsn = asked.format(key=project.key, id=project.id)
+    assert accepted(tunnel(project, {"dsn": dsn}, wire.item("event", event())))
+    assert tunnel(project, {"dsn": dsn.replace("rrors.example", "rrors.example:8443").replace(":443/", "/").replace("8443:443", "8443")},
+                  wire.item("event", event())).status_code == 403
 
 
 def test_tunnel_for_others(project, picket):

@@ -1,0 +1,62 @@
+/* account.c: see the header. What is stored is counted where it is stored (ledger.c says why). */
+#include "account.h"
+
+#include <stdio.h>
+
+#include "picket/auth/keys.h"
+#include "picket/base/error.h"
+#include "reason.h"
+
+static void account(struct ledger *l, const struct admit *a, const struct admit_left *left)
+{
+    struct ledger_line line = {.project_id = a->project_id,
+                               .key_id = a->key_id,
+                               .category = left->kind->category,
+                               .outcome = reason_outcome(left->reason),
+                               .quantity = left->quantity};
+    struct ledger_case told = {.at_us = a->received_us, .bytes = left->bytes, .client = a->credentials.client};
+    if (left->quota)
+        (void)snprintf(line.reason, sizeof line.reason, "%s", left->quota);
+    else
+        reason_name(left->reason, left->kind, line.reason);
+    if (a->has_id)
+        told.event_id = a->id;
+    if (left->kind->category == CATEGORY_ATTACHMENT) { /* protocol §4.5: their bytes, and their number */
+        line.quantity = left->bytes;
+        if (left->bytes > 0)
+            ledger_add(l, &line, NULL);
+        line.category = CATEGORY_ATTACHMENT_ITEM;
+        line.quantity = left->n;
+    }
+    ledger_add(l, &line, line.outcome == OUTCOME_ID_FILTERED ? NULL : &told); /* what is never stored is no case */
+}
+
+unsigned account_left_out(struct ledger *l, struct tally *t, const struct admit *a)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < a->n_left; i++) {
+        const struct admit_left *left = &a->left[i];
+        n += left->n;
+        account(l, a, left);
+        if (reason_outcome(left->reason) != OUTCOME_ID_FILTERED)
+            tally_add(t, left->reason, left->n, a->project_id, a->credentials.client);
+    }
+    return n;
+}
+
+unsigned account_refusal(struct ledger *l, struct tally *t, const struct admit *a, bool is_known, int r)
+{
+    struct admit_left whole = {.kind = admit_kind(a->form), .reason = r, .n = 1, .bytes = a->body.n, .quantity = 1};
+    unsigned n_left = 0, n = a->is_read ? a->n_records : 1;
+    if (a->is_read)
+        n_left = account_left_out(l, t, a);
+    else if (is_known)
+        account(l, a, &whole);
+    for (unsigned i = 0; i < a->n_records && a->is_read; i++) {
+        const struct admit_taken *taken = &a->taken[i];
+        account(l, a, &(struct admit_left){.kind = taken->kind, .reason = r, .n = 1, .bytes = taken->bytes, .quantity = taken->quantity});
+    }
+    if (n > 0)
+        tally_add(t, r, n, a->project_id == KEY_ANY_PROJECT ? 0 : a->project_id, a->credentials.client);
+    return n_left;
+}
