@@ -14,6 +14,7 @@ import pytest
 import server
 import wire
 from client import Api
+from waiting import until
 
 
 @pytest.fixture
