@@ -133,21 +133,29 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
         l->done(l->owner, l->n_hosts ? 0 : -ERR_DB_AWAY); /* last: the owner frees l */
 }
 
+/* NULL: it is none. libpq's text is not handed on: it quotes the string, and with it perhaps a password. */
+static PQconninfoOption *parse(const char *conninfo)
+{
+    char *error = NULL;
+    PQconninfoOption *options = PQconninfoParse(conninfo, &error);
+    if (!options && (!error || str_starts(str_from(error), STR("out of memory"))))
+        abort();
+    PQfreemem(error);
+    return options;
+}
+
 bool db_lookup_valid(const char *conninfo)
 {
-    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+    PQconninfoOption *options = parse(conninfo);
     PQconninfoFree(options); /* NULL is fine */
     return options != NULL;
 }
 
 int db_lookup_start(uv_loop_t *loop, const char *conninfo, db_lookup_fn *done, void *owner, char why[256], struct db_lookup **ret)
 {
-    char *error = NULL;
-    PQconninfoOption *options = PQconninfoParse(conninfo, &error);
+    PQconninfoOption *options = parse(conninfo);
     if (!options) {
-        /* libpq's text quotes the string, and with it perhaps a password. */
         (void)snprintf(why, 256, "not a connection string: a URL (postgresql://…) or key=value pairs are expected");
-        PQfreemem(error);
         return -EINVAL;
     }
     struct db_lookup *l = calloc(1, sizeof *l);
