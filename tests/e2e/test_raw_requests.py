@@ -42,7 +42,8 @@ class Target:
     """A Picket and a project of it. One digest worker: what was accepted before is stored before."""
 
     def __init__(self, cluster):
-        self.picket = server.Picket(server.Directory(), DATABASE_URL=cluster.migrated_database(), CREATE_SUPERUSER=":".join(server.ADMIN), DIGEST_WORKERS=1)
+        self.picket = server.Picket(server.Directory(), DATABASE_URL=cluster.migrated_database(), CREATE_SUPERUSER=":".join(server.ADMIN), DIGEST_WORKERS=1,
+                                    MAX_BODY_BYTES="20M")
         self.project = None
 
     def start(self):

@@ -110,7 +110,8 @@ def test_what_is_no_event(project, sdk):
     if sdk == "python":
         assert {name: n for name, n in sessions[0]["sessions"].items() if n} == {"total": 4, "healthy": 3, "exited": 4, "errored": 1}
         return
-    assert sessions[0]["sessions"]["total"] == 1
+    until(lambda: project.api.read(project.path + "/sessions")["items"][0]["sessions"]["total"] == 1, "the session's start is missing")
+    sessions = project.api.read(project.path + "/sessions")["items"]
     feedback, = until(lambda: project.api.read(project.path + "/feedback")["items"], "no feedback")
     event, = project.all_events()
     assert (feedback["message"], feedback["name"], feedback["email"]) == ("It broke in the cart", "Ann", "ann@example.com")

@@ -10,6 +10,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "", "GOWORK": "off", "CGO_ENABLED": "0"}
 version = subprocess.run(["go", "version"], capture_output=True, text=True, check=True).stdout
 newer = tuple(map(int, re.search(r"go(\d+)\.(\d+)", version).groups())) >= (1, 25)
-command = ["go", "build", "-mod=readonly", "-buildvcs=false", *([] if newer else ["-modfile=older.mod"]), "-o", os.path.abspath(sys.argv[1]), "."]
+# Not optimised: it is compiled, with Go's own library on a machine's first time, to be run once.
+command = ["go", "build", "-mod=readonly", "-buildvcs=false", "-gcflags=all=-N -l", "-ldflags=-s -w",
+           *([] if newer else ["-modfile=older.mod"]), "-o", os.path.abspath(sys.argv[1]), "."]
 os.chdir(HERE)
 os.execvpe("go", command, environment)
