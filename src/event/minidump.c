@@ -8,8 +8,8 @@
  * is not there is 0. What the file says of lengths only ever makes loops shorter. Alignment does not matter, and a dump of a big-endian machine is read
  * by the same code.
  *
- * Entries of lists are read once, each into memory that a constant bounds, so the work is linear in the size of the dump. Strings are UTF-16 with a
- * length before them (Microsoft) or UTF-8 (Crashpad). */
+ * Entries of lists are read once, each into memory that a constant bounds, and where lists are named by a list, a constant bounds them all: so the
+ * work is linear in the size of the dump. Strings are UTF-16 with a length before them (Microsoft) or UTF-8 (Crashpad). */
 #include "picket/event/minidump.h"
 
 #include "utf16.h"
@@ -418,42 +418,56 @@ const struct minidump_module *minidump_module_at(const struct minidump *m, uint6
 
 /* ---- annotations */
 
+/* Lists may lie upon each other, and keys, too: what bounds the work is what is looked at, not what is kept. */
+struct annotations {
+    struct minidump *m;
+    unsigned entries_left;
+};
+
+static bool next_entry(struct annotations *as)
+{
+    return as->m->n_annotations < MINIDUMP_MAX_ANNOTATIONS && as->entries_left > 0 && as->entries_left-- > 0;
+}
+
 static void add_annotation(struct minidump *m, struct str key, struct str value)
 {
-    if (key.n && m->n_annotations < MINIDUMP_MAX_ANNOTATIONS)
+    if (key.n && key.n <= MINIDUMP_MAX_TEXT)
         m->annotations[m->n_annotations++] = (struct minidump_annotation){key, value};
 }
 
 /* A list of pairs of offsets of texts. */
-static void read_pairs(struct minidump *m, struct str part)
+static void read_pairs(struct annotations *as, struct str part)
 {
+    struct minidump *m = as->m;
     struct str pairs = list(m, part, 8);
-    for (size_t at = 0; at < pairs.n && m->n_annotations < MINIDUMP_MAX_ANNOTATIONS; at += 8)
+    for (size_t at = 0; at < pairs.n && next_entry(as); at += 8)
         add_annotation(m, utf8_at(m, minidump_u32(m, pairs, at)), utf8_at(m, minidump_u32(m, pairs, at + 4)));
 }
 
 /* Objects: offset of a name, type (16 bits) and padding, offset of a value. */
-static void read_objects(struct minidump *m, struct str part)
+static void read_objects(struct annotations *as, struct str part)
 {
     enum { TYPE_STRING = 1 };
+    struct minidump *m = as->m;
     struct str objects = list(m, part, 12);
-    for (size_t at = 0; at < objects.n && m->n_annotations < MINIDUMP_MAX_ANNOTATIONS; at += 12)
+    for (size_t at = 0; at < objects.n && next_entry(as); at += 12)
         if (u16(m, objects, at + 4) == TYPE_STRING)
             add_annotation(m, utf8_at(m, minidump_u32(m, objects, at)), utf8_at(m, minidump_u32(m, objects, at + 8)));
 }
 
 static void read_annotations(struct minidump *m, struct arena *a)
 {
+    struct annotations as = {.m = m, .entries_left = 20 * MINIDUMP_MAX_ANNOTATIONS};
     struct str part = stream(m, STREAM_CRASHPAD), modules;
     if (part.n == 0)
         return;
     m->annotations = arena_array(a, struct minidump_annotation, MINIDUMP_MAX_ANNOTATIONS);
-    read_pairs(m, part_at(m, part, 36));
+    read_pairs(&as, part_at(m, part, 36));
     modules = list(m, part_at(m, part, 44), 12);
     for (size_t at = 0; at < modules.n && at < (size_t)12 * MINIDUMP_MAX_MODULES; at += 12) {
         struct str module = part_at(m, modules, at + 4);
-        read_pairs(m, part_at(m, module, 12));
-        read_objects(m, part_at(m, module, 20));
+        read_pairs(&as, part_at(m, module, 12));
+        read_objects(&as, part_at(m, module, 20));
     }
 }
 

@@ -3,6 +3,8 @@
  * Crashpad's handler (Apache License 2.0) about a program of our own, the others by tests/e2e/dumps.py. */
 #include "byte_cases.h"
 
+#include <time.h>
+
 #include "picket/event/event.h"
 #include "picket/event/minidump.h"
 #include "picket/event/native.h"
@@ -145,6 +147,55 @@ static void survives_wrong_numbers(void **state)
     }
 }
 
+static void put32(char *p, uint32_t n)
+{
+    for (unsigned i = 0; i < sizeof n; i++)
+        p[i] = (char)(n >> 8 * i);
+}
+
+static double cpu_seconds(void)
+{
+    struct timespec t;
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t), 0);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* A thousand modules name the same list; or five hundred annotations the same key: by what they say it is work for minutes. */
+static void looks_at_lists_that_lie_upon_each_other_once(void **state)
+{
+    (void)state;
+    enum { BYTES = 32 << 20, INFO = 44, LIST = 100, MODULE = 13000, TEXT = 16000, PAIRS = 20 << 20, ENTRIES = 1000000 };
+    for (int is_key = 0; is_key < 2; is_key++) {
+        AUTO_FREE char *dump = calloc(1, BYTES);
+        assert_non_null(dump);
+        memcpy(dump, "MDMP", 4);
+        put32(dump + 4, 0xa793);
+        put32(dump + 8, 1);
+        put32(dump + 12, 32);
+        put32(dump + 32, 0x43500001);
+        put32(dump + 36, 52);
+        put32(dump + 40, INFO);
+        put32(dump + INFO + 44, 4 + 12 * 1000);
+        put32(dump + INFO + 48, LIST);
+        put32(dump + LIST, 1000);
+        for (unsigned i = 0; i < 1000; i++) {
+            put32(dump + LIST + 4 + 12 * i + 4, 28);
+            put32(dump + LIST + 4 + 12 * i + 8, MODULE);
+        }
+        put32(dump + MODULE + 12, 4 + 8 * ENTRIES);
+        put32(dump + MODULE + 16, PAIRS);
+        put32(dump + PAIRS, ENTRIES);
+        put32(dump + TEXT, PAIRS - TEXT - 4);
+        memset(dump + TEXT + 4, '0', PAIRS - TEXT - 4);
+        memcpy(dump + TEXT + 4, "sentry__", 8);
+        for (unsigned i = 0; i < ENTRIES && is_key; i++)
+            put32(dump + PAIRS + 4 + 8 * i, TEXT);
+        double began = cpu_seconds();
+        read_cut(str_of(dump, BYTES), BYTES);
+        assert_true(cpu_seconds() - began < 1.0);
+    }
+}
+
 static void finds_modules_by_address(void **state)
 {
     (void)state;
@@ -169,6 +220,7 @@ int main(void)
         cmocka_unit_test(makes_events),
         cmocka_unit_test(survives_cut_dumps),
         cmocka_unit_test(survives_wrong_numbers),
+        cmocka_unit_test(looks_at_lists_that_lie_upon_each_other_once),
         cmocka_unit_test(finds_modules_by_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,7 +9,7 @@ enum {
     MINIDUMP_MAX_MODULES = 1000, /* further ones are left out; likewise below */
     MINIDUMP_MAX_THREADS = 500,
     MINIDUMP_MAX_ANNOTATIONS = 500,
-    MINIDUMP_MAX_TEXT = 512,   /* UTF-16 units of a name */
+    MINIDUMP_MAX_TEXT = 512,   /* UTF-16 units of a name; bytes of an annotation's */
     MINIDUMP_MAX_FRAMES = 100, /* of one stack */
     MINIDUMP_MAX_PARAMETERS = 15,
 };
