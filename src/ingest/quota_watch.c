@@ -3,7 +3,7 @@
  *
  * A tick is a row: node, time, names and quantities. Times of one node ascend, also over a restart and a clock that is put back, so "newer than the
  * last that I saw of that node" misses none, whatever the order of commits; and a tick that is sent again, because nobody knows whether it was
- * stored, is the same row. What comes back of this node was taken before the restart.
+ * stored, is the same row. What comes back of this node at first was taken before the restart; later it is such a tick, which is counted.
  *
  * Where nothing is limited nothing is asked. */
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "picket/base/log.h"
 #include "picket/ingest/quota.h"
 
-enum { TICK_MS = 2000, SETTLE_MS = 1000, PRIME_MS = 3000, LIMITS_MAX = 1000 * 1000 };
+enum { TICK_MS = 2000, SETTLE_MS = 1000, PRIME_MS = 3000 };
 #define FINE_US ((int64_t)120 * CLOCK_US_PER_S)        /* of older ticks only the hour's window still wants something */
 #define KEPT_US ((int64_t)CLOCK_US_PER_HOUR + FINE_US) /* an hour, and what window.c may hold longer */
 
@@ -143,7 +143,7 @@ static void on_exchanged(struct db_query *query, int r, const struct db_rows *ro
         int64_t tick = db_i64(rows, i, 1), quantity = db_i64(rows, i, 3);
         int64_t age_us = tick > wall_us ? 0 : wall_us - tick;
         see(w, &node, tick);
-        if (quantity > 0)
+        if (quantity > 0 && !(w->heard && id_eq(&node, &w->config.node)))
             quota_count(w->config.quota, db_i64(rows, i, 2), (uint64_t)quantity, mono_us, mono_us - age_us);
     }
     if (w->has_tick)
@@ -151,6 +151,16 @@ static void on_exchanged(struct db_query *query, int r, const struct db_rows *ro
     w->has_tick = false;
     w->heard = true;
     go_on(w);
+}
+
+/* Those that have said nothing for so long: the statement gives what it has of them by time. */
+static void forget_silent(struct quota_watch *w, int64_t oldest_us)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < w->n_seen; i++)
+        if (w->seen[i].tick >= oldest_us || id_eq(&w->seen[i].node, &w->config.node))
+            w->seen[kept++] = w->seen[i];
+    w->n_seen = kept;
 }
 
 static void bind_seen(struct quota_watch *w)
@@ -199,6 +209,7 @@ static void exchange(struct quota_watch *w)
     db_bind_i64(&w->query, w->tick);
     db_bind_array(&w->query, &w->names);
     db_bind_array(&w->query, &w->quantities);
+    forget_silent(w, now_us - KEPT_US);
     bind_seen(w);
     db_bind_i64(&w->query, now_us - KEPT_US);
     db_bind_i64(&w->query, now_us - FINE_US);

@@ -234,6 +234,20 @@ def test_a_restart_forgets_nothing_and_the_window_slides(make_picket):
     picket.kill()
 
 
+def test_a_tick_that_was_stored_unheard(make_picket):
+    """A commit whose answer was lost: the same tick comes back with the next exchange, and is this server's own. It counts once."""
+    picket = make_picket().start()
+    project = picket.new_project()
+    set_quotas(project, error={"hour": 10})
+    assert statuses(project, 1) == [200]
+    ticks = "SELECT tick FROM quota_ticks WHERE tick > %s ORDER BY tick DESC LIMIT 1"
+    (last,), = until(lambda: picket.sql(ticks, 0), "nothing was told")
+    picket.sql("INSERT INTO quota_ticks SELECT node, tick + 1, names, array_fill(9::bigint, ARRAY[cardinality(names)]) FROM quota_ticks WHERE tick = %s", last)
+    assert statuses(project, 1) == [200]
+    until(lambda: picket.sql(ticks, last + 1), "nothing more was told", 30)  # and so the last was read
+    assert statuses(project, 9) == [200] * 8 + [429]
+
+
 def test_two_servers_share(make_picket):
     """What one takes the other knows by its own next exchange (src/ingest/quota.c)."""
     first = make_picket(MAX_EVENTS_PER_PROJECT_PER_HOUR="10").start()
