@@ -173,7 +173,8 @@ static int open_blobs(struct serve *s)
     const struct config *c = s->config;
     struct blob_config blobs = {.dir = c->attachments_dir,
                                 .max_bytes = c->attachments_max_bytes,
-                                .project_max_bytes = c->attachments_project_max_bytes,
+                                .project_max_bytes =
+                                    c->attachments_project_max_bytes ? c->attachments_project_max_bytes : c->attachments_max_bytes / 2,
                                 .free_floor_bytes = c->attachments_free_floor_bytes,
                                 .node = spool_node(s->spool),
                                 .oldest_us = retain_oldest_us(s->spool)};
@@ -284,7 +285,8 @@ static int open_http(struct serve *s)
                                    .sessions_max_bytes = c->max_sessions_bytes,
                                    .sessions_max = (unsigned)c->max_sessions,
                                    .client_reports_max_bytes = c->max_client_reports_bytes,
-                                   .client_reports_max = (unsigned)c->max_client_reports};
+                                   .client_reports_max = (unsigned)c->max_client_reports,
+                                   .accounts_ms = (unsigned)c->outcomes_every_ms};
     struct api_config api = {.public_url = c->public_url,
                              .allow_registration = c->allow_registration,
                              .passwords = s->passwords,

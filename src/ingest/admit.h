@@ -121,7 +121,7 @@ MUST_CHECK int admit_run(struct admit *a, size_t max_decoded);
 /* ---- attach.c */
 /* One attachment, of an envelope's item or of a part of a form: its bytes are made durable and a record is added that names them. It belongs to
  * the event whose id the request has, which may be known only when all of it is read: admit_attach_settle gives it to the records. 1, or what the
- * limits say: -ERR_ITEM_TOO_LARGE, -ERR_TOO_MANY_ATTACHMENTS, -ERR_SURPLUS_EVENT (too many records); or what blob_put says. Blocks. Without `blobs`: 0, and `elsewhere` is set. */
+ * limits say: -ERR_ITEM_TOO_LARGE, -ERR_TOO_MANY_ATTACHMENTS, -ERR_TOO_MANY_ITEMS, -ERR_RATE_LIMITED; or what blob_put says. Blocks. Without `blobs`: 0, and `elsewhere` is set. */
 MUST_CHECK int admit_attach(struct admit *a, const struct envelope *e, const struct attachment *attachment, struct str bytes);
 /* The same for items of an envelope: attachment, form_data. */
 MUST_CHECK int admit_attach_item(struct admit *a, const struct envelope *e, const struct envelope_item *item);

@@ -28,7 +28,7 @@
 #include "reply.h"
 #include "words.h"
 
-enum { INLINE_BODY_BYTES = 128 * 1024, INLINE_DECODED_BYTES = 256 * 1024, TELLING_MS = 10 * 1000, LEDGER_MS = 2000, QUOTA_RETRY_S = 600 };
+enum { INLINE_BODY_BYTES = 128 * 1024, INLINE_DECODED_BYTES = 256 * 1024, TELLING_MS = 10 * 1000, QUOTA_RETRY_S = 600 };
 
 struct ingest {
     struct ingest_config config;
@@ -287,7 +287,8 @@ static void job_home(struct http_job *http_job)
 {
     struct admit_job *job = container_of(http_job, struct admit_job, job);
     struct ingest_op *op = job->op;
-    if (!op) {
+    if (!op) { /* no record will be made of it */
+        limit_give_back(&job->admit);
         job_free(job);
         return;
     }
@@ -670,7 +671,7 @@ static int worker_start(void *ctx, struct http_worker *w)
         uv_timer_init(w->loop, &i->telling);
         uv_timer_init(w->loop, &i->posting);
         uv_timer_start(&i->telling, on_telling, TELLING_MS, TELLING_MS);
-        uv_timer_start(&i->posting, on_posting, LEDGER_MS, LEDGER_MS);
+        uv_timer_start(&i->posting, on_posting, i->config.accounts_ms, i->config.accounts_ms);
     }
     return r;
 }

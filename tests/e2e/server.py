@@ -73,6 +73,7 @@ class Picket:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = {"PORT": self.port, "DATA_DIR": directory.join("data"), "LOG_LEVEL": "info", "SPOOL_FREE_FLOOR_BYTES": "1M", "ATTACHMENTS_FREE_FLOOR_BYTES": "1M",
+                         "OUTCOMES_EVERY_MS": 100,
                          "SPOOL_DELAY_SECS": "0"}  # tests send as fast as they can; what the door does about that is test_overload's
         self.settings.update(settings)
         self.program = [BINARY]  # another build of it, or behind a program that ends in exec

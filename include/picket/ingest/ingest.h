@@ -20,6 +20,7 @@ struct ingest_config {
     unsigned attachments_max;                           /* of an envelope; those below, too */
     size_t sessions_max_bytes, client_reports_max_bytes;
     unsigned sessions_max, client_reports_max;
+    unsigned accounts_ms;   /* how often what was not taken goes into the spool */
     const char *public_url; /* what DSNs begin with: whose envelopes the tunnel takes. Borrowed */
 };
 MUST_CHECK int ingest_open(const struct ingest_config *config, struct ingest **ret);
