@@ -54,9 +54,10 @@ int bind_sockets(const char *host, unsigned port, unsigned n, int *ret_fds, unsi
     char service[8];
     snprintf(service, sizeof service, "%u", port);
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *ai;
-    if (getaddrinfo(host, service, &hints, &ai) != 0)
-        return -EADDRNOTAVAIL;
-    int r = claim(ai);
+    int r = getaddrinfo(host, service, &hints, &ai);
+    if (r != 0)
+        return r == EAI_MEMORY ? -ENOMEM : -EADDRNOTAVAIL;
+    r = claim(ai);
     unsigned bound = 0;
     while (r == 0 && bound < n) {
         r = bind_one(ai, SHARED, &ret_fds[bound]);

@@ -44,8 +44,8 @@ static uint64_t *sites;               /* in NTH_SITES; NULL: not asked for */
 static uint64_t n_sites, wanted_site; /* 0: any */
 static const char *const kinds[KINDS] = {"open", "write", "sync", "rename", "mmap", "alloc", "pq"};
 
-/* libh2o's tables do not look at what they got, nor does libcrypto when it is used first: there, want of memory ends the process by SIGSEGV instead
- * of SIGABRT, and nobody can help it. Whoever else follows a pointer that is none ends as such. */
+/* libh2o's tables do not look at what they got, nor does libcrypto when it is used first, nor libc when it looks for a user: there, want of memory ends
+ * the process by SIGSEGV instead of SIGABRT, and nobody can help it. Whoever else follows a pointer that is none ends as such. */
 static _Unwind_Reason_Code judge_frame(struct _Unwind_Context *context, void *arg)
 {
     struct dl_find_object object;
@@ -54,7 +54,11 @@ static _Unwind_Reason_Code judge_frame(struct _Unwind_Context *context, void *ar
     if (_dl_find_object(pc, &object) != 0)
         return _URC_END_OF_STACK;
     const char *name = object.dlfo_link_map->l_name;
-    *is_theirs = strstr(name, "libh2o") || strstr(name, "libcrypto");
+    Dl_info function;
+    bool is_user_lookup = dladdr(pc, &function) != 0 && function.dli_sname && strcmp(function.dli_sname, "getpwnam") == 0;
+    *is_theirs = strstr(name, "libh2o") || strstr(name, "libcrypto") || is_user_lookup;
+    if (is_user_lookup)
+        return _URC_END_OF_STACK;
     bool goes_on =
         strstr(name, "libc.so") || strstr(name, "nth.so"); /* who called libc is to be asked, and this handler is on the stack, too */
     return goes_on ? _URC_NO_REASON : _URC_END_OF_STACK;
