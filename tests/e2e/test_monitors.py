@@ -277,7 +277,7 @@ def test_cron_runs_by_url(project):
     assert [m["timezone"] for m in monitors(project)] == ["Asia/Kathmandu"]
     case, = check_ins(project, "back-up-daily")
     assert case["check_in_id"] is None and case["duration_ms"] >= 0
-    wait_totals(project, {("monitor", "accepted", ""): 2, ("error", "accepted", ""): 1})  # and the event
+    wait_totals(project, {("monitor", "accepted", ""): 2, ("monitor", "invalid", "bad_check_in"): 1, ("error", "accepted", ""): 1})  # and the event
 
 
 def test_cron_refusals(project):

@@ -11,12 +11,14 @@ class Late(AssertionError):
 
 
 def until(condition, what, seconds=20.0, pause=0.01):
-    """Calls condition() until its result is true and returns that result. `what` is a text, or a function that describes what is seen."""
-    deadline = time.monotonic() + seconds * TIME_FACTOR
+    """Calls condition() until its result is true and returns that result. `what` is a text, or a function that describes what is seen. What takes
+    long is asked for less and less often: looking costs more than waiting."""
+    start = time.monotonic()
+    deadline = start + seconds * TIME_FACTOR
     while True:
         result = condition()
         if result:
             return result
         if time.monotonic() > deadline:
             raise Late(f"not within {seconds * TIME_FACTOR:g} s: {what() if callable(what) else what}")
-        time.sleep(pause)
+        time.sleep(min(max(pause, (time.monotonic() - start) / 10), max(pause, 0.25)))
