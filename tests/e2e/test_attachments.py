@@ -7,6 +7,7 @@ import signal
 import time
 import uuid
 
+import psycopg
 import pytest
 
 import dumps
@@ -377,6 +378,26 @@ def test_of_erased_persons(make_picket):
         os.utime(path, (time.time() - 7200,) * 2)
     picket.command("retention", "run")
     assert list(files(picket).values()) == [3]
+
+
+def test_dropped_in_parts(project, picket):
+    """What is too old and what came with erased persons' events, some rows at a call, each once; other projects' and other persons' stay."""
+    event, other = wire.error_event(), wire.error_event()
+    for each in (event, other):
+        files_of_it = [wire.item("attachment", b"%d" % i, filename="of an event") for i in range(3)]
+        accepted(project.post(wire.envelope({"event_id": each["event_id"]}, wire.item("event", each), *files_of_it)))
+    rows = [project.find(each["event_id"])["id"] for each in (event, other)]
+    wait_attachments(project, 6)
+    with psycopg.connect(picket.conninfo()) as connection:
+        connection.execute("INSERT INTO erasure_rows VALUES (%s, %s, 0, 1)", (project.id, rows[0]))
+        connection.execute("INSERT INTO attachments SELECT project_id, monitor_id(now() - interval '100 days', n::text), event_id, received_at, sha256, size, 'old', '', '' "
+                           "FROM attachments, generate_series(1, 3) n WHERE project_id = %s AND size = 1 AND event_id = %s AND sha256 = sha256('0')",
+                           (project.id, event["event_id"]))  # these are both
+        gone = [connection.execute("SELECT rows, bytes FROM retention_attachments(now(), 90, 2)").fetchone() for _ in range(5)]
+        left = connection.execute("SELECT event_id FROM attachments WHERE project_id = %s", (project.id,)).fetchall()
+        connection.rollback()
+    assert sum(n for n, _ in gone) == sum(size for _, size in gone) == 6 and max(n for n, _ in gone) == 2 and gone[-1] == (0, 0), gone
+    assert {row[0].hex for row in left} == {other["event_id"]} and len(left) == 3
 
 
 # ---- a form for an event (§1.6 "Attachments")

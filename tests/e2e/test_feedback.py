@@ -140,3 +140,22 @@ def test_of_another_project(project, picket):
     item, = wait_feedback(project)
     other = picket.new_project()
     assert other.api.get(f"{other.path}/feedback/{item['id']}").status_code == 404 and feedback(other) == []
+
+
+def test_feedback_ages(project, picket):
+    """With the events of its day, by the days of its own project."""
+    other = picket.new_project()
+    for each in (project, other):
+        accepted(each.post(wire.envelope({}, feedback_item("today"))))
+        wait_feedback(each)
+    picket.sql("INSERT INTO feedback (project_id, id, feedback_id, event_id, received_at, name, email, message, url, source, release, environment) "
+               "SELECT project_id, monitor_id(now() - make_interval(days => d), d::text), NULL, NULL, now() - make_interval(days => d), name, email, d::text, url, source, "
+               "release, environment FROM feedback, unnest('{5,20,100}'::int[]) d WHERE project_id IN (%s, %s)", project.id, other.id)
+
+    def kept(each):
+        return [item["message"] for item in feedback(each)]
+    picket.command("retention", "run")
+    assert kept(project) == kept(other) == ["today", "5", "20"]
+    picket.command("project", "set", project.id, "--retention-days", 10)
+    picket.command("retention", "run")
+    assert (kept(project), kept(other)) == (["today", "5"], ["today", "5", "20"])
