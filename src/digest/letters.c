@@ -3,7 +3,8 @@
  * letter, or by the API. Own thread and own connection: a batch never waits for a retry or for a file to be synced.
  *
  * The bound: at most `max` rows. What is above it leaves, the oldest first: letters that a retry has stored are forgotten, dead ones go to
- * files (spill.c), those that are to be tried again stay. A letter's file is durable before its row goes. If the row was changed meanwhile
+ * files (spill.c), those that are to be tried again stay. So do letters of attachments, which are small and do not count: the sweep keeps a project's
+ * files for as long as there is such a row, and knows nothing of files beside another server. A letter's file is durable before its row goes. If the row was changed meanwhile
  * (marked, dropped, or spilled by another server), the row counts and the file is taken back; a cut between the two leaves both, and whoever
  * lists believes the row. While files cannot be written, rows stay, above the bound: nothing is lost for want of room.
  *
@@ -46,7 +47,7 @@ struct letters {
     struct retry *retry;
     struct spill *spill;
     struct digest_letters_stats now; /* what the look found */
-    int64_t n_stored;                /* the same; rows of stored letters */
+    int64_t n_stored, n_spillable;   /* the same; rows of stored letters, and of dead ones that may be spilled */
     int64_t n_clean, clean_us;       /* stored letters when files were looked for last, and the youngest; -1: never, or it failed */
     struct db_array forgotten;       /* numbers of rows */
     struct db_array erased, sizes;   /* requests, and bytes of files */
@@ -215,7 +216,7 @@ static void on_retried(void *arg, int r)
 static void go_on(struct letters *l)
 {
     bool only_counted = l->recount;
-    l->excess = (int64_t)l->now.dead + (int64_t)l->now.marked - (int64_t)l->config.max_rows; /* stored ones go before, or soon */
+    l->excess = l->n_spillable + (int64_t)l->now.marked - (int64_t)l->config.max_rows; /* stored ones go before, or soon */
     l->recount = false;
     publish(l, &l->now);
     if (l->now.marked == 0 || only_counted) {
@@ -372,7 +373,7 @@ static void ask_erasures(struct letters *l)
     db_submit(l->db, &l->query);
 }
 
-/* Columns: rows that are dead, marked, stored. */
+/* Columns: rows that are dead, marked, stored, dead and may be spilled. */
 static void on_looked(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct letters *l = container_of(q, struct letters, query);
@@ -382,6 +383,7 @@ static void on_looked(struct db_query *q, int r, const struct db_rows *rows)
     }
     l->now = (struct digest_letters_stats){.dead = (uint64_t)db_i64(rows, 0, 0), .marked = (uint64_t)db_i64(rows, 0, 1)};
     l->n_stored = db_i64(rows, 0, 2);
+    l->n_spillable = db_i64(rows, 0, 3);
     spill_refresh(l->spill);
     struct spill_stats files;
     spill_stats(l->spill, &files);

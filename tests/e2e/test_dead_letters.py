@@ -16,6 +16,7 @@ import pytest
 import server
 import wire
 from client import Api, accepted
+from test_attachments import attachments, files as stored
 from test_digest import check_counters
 from test_feedback import feedback, feedback_item
 from test_outcomes import report, wait_totals
@@ -470,6 +471,30 @@ def test_what_cannot_be_spilled_stays(make_picket):
     with refusing(picket, "poison"):
         project.send(wire.error_event("E", "poison 5"))
         until(lambda: len(rows(picket, project)) == 1 and len(files(picket)) == 4, lambda: files(picket))
+
+
+def test_letters_of_attachments_are_not_spilled(make_picket):
+    """They keep the files that they name from the sweep, which asks rows only; and do not count against the bound of the others."""
+    picket = make_picket(DEAD_LETTERS_MAX=2).start()
+    project = picket.new_project()
+    picket.sql("ALTER TABLE attachments ADD CONSTRAINT refuse CHECK (name NOT LIKE 'poison%')")
+    contents = {f"poison {i}": os.urandom(10) for i in range(3)}
+    with refusing(picket, "poison"):
+        accepted(project.post(wire.envelope({}, *(wire.item("attachment", content, filename=name) for name, content in contents.items()))))
+        until(lambda: len(rows(picket, project)) == 3, lambda: rows(picket, project))
+        poison(picket, project, 2)
+        look(picket)
+        until(lambda: health(picket)["dead_letters"] == {"waiting": 5, "retrying": 0, "spilled": 0}, lambda: health(picket))
+        project.send(*[wire.error_event("E", f"poison {i}") for i in range(2)])
+        until(lambda: len(files(picket)) == 2 and len(rows(picket, project)) == 5, lambda: (files(picket), rows(picket, project)))
+    assert picket.sql("SELECT kind, count(*) FROM dead_letters GROUP BY 1 ORDER BY 1") == [(1, 2), (7, 3)]
+    for path in stored(picket):
+        os.utime(path, (time.time() - 7200,) * 2)
+    assert "freed" not in picket.command("retention", "run") and len(stored(picket)) == 3
+    picket.sql("ALTER TABLE attachments DROP CONSTRAINT refuse")
+    assert "7 of 7 dead letters stored" in picket.command("dlq", "retry", "--all")
+    found = {row["name"]: project.api.get(f"{project.path}/attachments/{row['id']}/download").content for row in attachments(project)}
+    assert found == contents
 
 
 def test_a_cut_between_file_and_row(make_picket):

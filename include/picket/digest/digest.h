@@ -9,7 +9,7 @@ struct digest;
 struct digest_letters_config {
     const char *spill_dir;    /* where dead letters above the bound go; borrowed. NULL: nobody looks after dead letters */
     uint64_t spill_max_bytes; /* of its files together */
-    uint64_t max_rows;        /* of dead letters in the database */
+    uint64_t max_rows;        /* of dead letters in the database, those of attachments not counted */
     unsigned look_s;          /* between two looks for what others left to this server; 0 as 1 */
 };
 struct digest_config {
