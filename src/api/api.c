@@ -252,6 +252,16 @@ void api_put_id(struct json_writer *w, struct str key, const struct id128 *id)
     json_field_str(w, key, str_of(text, ID_DASHED));
 }
 
+void api_put_id_or_null(struct json_writer *w, struct str key, const struct db_rows *rows, int row, int col)
+{
+    if (db_is_null(rows, row, col)) {
+        json_field_null(w, key);
+        return;
+    }
+    struct id128 sent = db_id(rows, row, col), id = id_conforming(&sent);
+    api_put_id(w, key, &id);
+}
+
 void api_put_time(struct json_writer *w, struct str key, const struct db_rows *rows, int row, int col)
 {
     if (db_is_null(rows, row, col))

@@ -9,16 +9,6 @@
 
 enum column { A_ID, A_EVENT, A_ISSUE, A_ROW, A_RECEIVED, A_NAME, A_CONTENT_TYPE, A_TYPE, A_SIZE, A_SHA256 };
 
-static void put_id_or_null(struct json_writer *w, struct str key, const struct db_rows *rows, int row, int col)
-{
-    if (db_is_null(rows, row, col)) {
-        json_field_null(w, key);
-        return;
-    }
-    struct id128 sent = db_id(rows, row, col), id = id_conforming(&sent);
-    api_put_id(w, key, &id);
-}
-
 static void put_attachment(struct json_writer *w, const struct db_rows *rows, int row, int col)
 {
     struct id128 id = db_id(rows, row, col + A_ID);
@@ -28,9 +18,9 @@ static void put_attachment(struct json_writer *w, const struct db_rows *rows, in
     str_hex_encode(hash.p, hash.n, hex);
     json_begin_object(w);
     api_put_id(w, STR("id"), &id);
-    put_id_or_null(w, STR("event_id"), rows, row, col + A_EVENT);
-    put_id_or_null(w, STR("issue_id"), rows, row, col + A_ISSUE);
-    put_id_or_null(w, STR("event_row_id"), rows, row, col + A_ROW);
+    api_put_id_or_null(w, STR("event_id"), rows, row, col + A_EVENT);
+    api_put_id_or_null(w, STR("issue_id"), rows, row, col + A_ISSUE);
+    api_put_id_or_null(w, STR("event_row_id"), rows, row, col + A_ROW);
     json_field_time(w, STR("received_at"), db_time(rows, row, col + A_RECEIVED));
     json_field_str(w, STR("name"), db_text(rows, row, col + A_NAME));
     if (type.n)

@@ -19,16 +19,6 @@ enum column {
     F_ENVIRONMENT
 };
 
-static void put_id_or_null(struct json_writer *w, struct str key, const struct db_rows *rows, int row, int col)
-{
-    if (db_is_null(rows, row, col)) {
-        json_field_null(w, key);
-        return;
-    }
-    struct id128 sent = db_id(rows, row, col), id = id_conforming(&sent);
-    api_put_id(w, key, &id);
-}
-
 static void put_text_or_null(struct json_writer *w, struct str key, struct str text)
 {
     if (text.n)
@@ -42,10 +32,10 @@ static void put_feedback(struct json_writer *w, const struct db_rows *rows, int 
     struct id128 id = db_id(rows, row, col + F_ID);
     json_begin_object(w);
     api_put_id(w, STR("id"), &id);
-    put_id_or_null(w, STR("feedback_id"), rows, row, col + F_FEEDBACK);
-    put_id_or_null(w, STR("event_id"), rows, row, col + F_EVENT);
-    put_id_or_null(w, STR("issue_id"), rows, row, col + F_ISSUE);
-    put_id_or_null(w, STR("event_row_id"), rows, row, col + F_ROW);
+    api_put_id_or_null(w, STR("feedback_id"), rows, row, col + F_FEEDBACK);
+    api_put_id_or_null(w, STR("event_id"), rows, row, col + F_EVENT);
+    api_put_id_or_null(w, STR("issue_id"), rows, row, col + F_ISSUE);
+    api_put_id_or_null(w, STR("event_row_id"), rows, row, col + F_ROW);
     json_field_time(w, STR("received_at"), db_time(rows, row, col + F_RECEIVED));
     json_field_str(w, STR("message"), db_text(rows, row, col + F_MESSAGE));
     put_text_or_null(w, STR("name"), db_text(rows, row, col + F_NAME));

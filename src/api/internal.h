@@ -73,6 +73,8 @@ MUST_CHECK bool api_body_str(struct http_call *call, const char *name, struct st
 void api_page_end(struct json_writer *w, const struct api_page *page, int64_t total);
 void api_put_window(struct json_writer *w, const struct api_window *window); /* "from", "to", "interval" */
 void api_put_id(struct json_writer *w, struct str key, const struct id128 *id);
+/* An id as the contract wants one (id_conforming), or null. */
+void api_put_id_or_null(struct json_writer *w, struct str key, const struct db_rows *rows, int row, int col);
 /* A time, or null. */
 void api_put_time(struct json_writer *w, struct str key, const struct db_rows *rows, int row, int col);
 /* Text, or null when the column is null. */

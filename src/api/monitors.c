@@ -229,21 +229,11 @@ enum check_in_column {
     C_EVENT
 };
 
-static void put_id_or_null(struct json_writer *w, struct str key, const struct db_rows *rows, int row, int col)
-{
-    if (db_is_null(rows, row, col)) {
-        json_field_null(w, key);
-        return;
-    }
-    struct id128 sent = db_id(rows, row, col), id = id_conforming(&sent);
-    api_put_id(w, key, &id);
-}
-
 static void put_check_in(struct json_writer *w, const struct db_rows *rows, int row)
 {
     json_begin_object(w);
-    put_id_or_null(w, STR("id"), rows, row, C_ID);
-    put_id_or_null(w, STR("check_in_id"), rows, row, C_SDK_ID);
+    api_put_id_or_null(w, STR("id"), rows, row, C_ID);
+    api_put_id_or_null(w, STR("check_in_id"), rows, row, C_SDK_ID);
     json_field_str(w, STR("environment"), db_text(rows, row, C_ENVIRONMENT));
     json_field_str(w, STR("status"), db_text(rows, row, C_STATUS));
     json_field_time(w, STR("started_at"), db_time(rows, row, C_STARTED));
@@ -255,8 +245,8 @@ static void put_check_in(struct json_writer *w, const struct db_rows *rows, int 
     else
         json_field_i64(w, STR("duration_ms"), db_i64(rows, row, C_DURATION));
     json_field_str(w, STR("release"), db_text(rows, row, C_RELEASE));
-    put_id_or_null(w, STR("trace_id"), rows, row, C_TRACE);
-    put_id_or_null(w, STR("event_id"), rows, row, C_EVENT);
+    api_put_id_or_null(w, STR("trace_id"), rows, row, C_TRACE);
+    api_put_id_or_null(w, STR("event_id"), rows, row, C_EVENT);
     json_end_object(w);
 }
 

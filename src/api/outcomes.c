@@ -93,12 +93,7 @@ static void put_case(struct json_writer *w, const struct db_rows *rows, int row)
     json_field_i64(w, STR("quantity"), db_i64(rows, row, 4));
     json_field_i64(w, STR("bytes"), db_i64(rows, row, 5));
     json_field_str(w, STR("sdk"), db_text(rows, row, 6));
-    if (db_is_null(rows, row, 7)) {
-        json_field_null(w, STR("event_id"));
-    } else {
-        struct id128 sent = db_id(rows, row, 7), id = id_conforming(&sent);
-        api_put_id(w, STR("event_id"), &id);
-    }
+    api_put_id_or_null(w, STR("event_id"), rows, row, 7);
     put_key(w, rows, row, 8);
     json_end_object(w);
 }
