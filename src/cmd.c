@@ -229,7 +229,7 @@ int cmd_db_open_for(struct cmd_db *d, const struct config *config, unsigned quer
     *d = (struct cmd_db){0};
     int r = uv_loop_init(&d->loop);
     if (r < 0)
-        return cmd_fail("no event loop: %s", uv_strerror(r));
+        return cmd_fail("cannot make an event loop: %s", uv_strerror(r));
     d->opened = true;
     unsigned wait_s = config->database_wait_s < PATIENCE_S ? (unsigned)config->database_wait_s : PATIENCE_S;
     int code = cmd_database_start(config, CLUSTER_MUST_EXIST, &d->loop, wait_s, &d->cluster, &d->conninfo, NULL);

@@ -24,7 +24,7 @@ int cmd_migrate(const struct config *config, int argc, char **argv)
     struct db_cluster *cluster = NULL;
     const char *conninfo;
     if (uv_loop_init(&loop) < 0)
-        return cmd_fail("no event loop");
+        return cmd_fail("cannot make an event loop: is there memory, and are there descriptors left?");
     code = cmd_database_start(config, CLUSTER_MAY_BE_MADE, &loop, (unsigned)config->database_wait_s, &cluster, &conninfo, say);
     if (code == EXIT_OK)
         printf("The schema is up to date (this release knows version %d).\n", db_schema_known());

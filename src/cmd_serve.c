@@ -591,7 +591,7 @@ int cmd_serve(const struct config *config, int argc, char **argv)
     static struct serve s; /* large, and the only one */
     s = (struct serve){.config = config, .started = privileges_started()};
     if (uv_loop_init(&s.loop) < 0)
-        return cmd_fail("no event loop");
+        return cmd_fail("cannot make an event loop: is there memory, and are there descriptors left?");
     watch_signals(&s);
     config_find_ignored(getenv, say_ignored);
     int code = open_all(&s);
