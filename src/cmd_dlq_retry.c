@@ -158,7 +158,7 @@ static int put_row(struct restoring *t)
 static int restore(const char *dir, const struct spill_name *name, struct restoring *t)
 {
     t->number = 0;
-    AUTO_CLOSE int held = spill_hold(dir);
+    AUTO_CLOSE int held = spill_hold(dir, SPILL_WAIT);
     if (held < 0)
         return held;
     int r = read_letter(dir, name, t);

@@ -141,19 +141,25 @@ static int read_letter(const char *dir, const struct spill_name *name, struct bu
     return json_i64(json_get(letter, STR("project_id")), &ret->project) ? 0 : -EBADMSG;
 }
 
-/* What cannot be read is left where it is: it says of nobody that it is theirs. */
+/* What cannot be read is left where it is: it says of nobody that it is theirs. What cannot be read now is not. */
+static bool may_pass(int r)
+{
+    return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -EIO;
+}
+
 static int look_into(const struct erasure_requests *e, const char *dir, const struct spill_name *name, struct db_array *ids,
                      struct db_array *bytes)
 {
     AUTO_BUF struct buf file = {0};
     AUTO_JSON struct json_doc *head = NULL;
     struct erasure_record record;
-    if (read_letter(dir, name, &file, &head, &record) < 0)
-        return 0;
+    int r = read_letter(dir, name, &file, &head, &record);
+    if (r < 0)
+        return may_pass(r) ? r : 0;
     int owner = erasure_owner(e, &record);
     if (owner < 0)
         return 0;
-    int r = spill_delete(dir, name);
+    r = spill_delete(dir, name);
     if (r == 0 && e->at[owner].id) {
         db_array_i64(ids, e->at[owner].id);
         db_array_i64(bytes, (int64_t)file.n);
@@ -161,22 +167,82 @@ static int look_into(const struct erasure_requests *e, const char *dir, const st
     return r == -ENOENT ? 0 : r;
 }
 
-int erasure_of_files(const struct erasure_requests *e, const char *dir, struct db_array *ids, struct db_array *bytes)
+void erasure_file_came(struct erasure_searched *s, int64_t number)
+{
+    s->from = number < s->from ? number : s->from;
+}
+
+void erasure_searched_done(struct erasure_searched *s)
+{
+    free(s->ids);
+    *s = (struct erasure_searched){.from = INT64_MAX};
+}
+
+/* By their ids and not by the largest: one that was made earlier may be seen later. */
+static bool is_known(const struct erasure_searched *s, int64_t id)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (s->ids[i] == id)
+            return true;
+    return false;
+}
+
+/* Those of `e` that are new; both arrays are of its arena. */
+static struct erasure_requests new_ones(const struct erasure_requests *e, const struct erasure_searched *s, struct arena *arena)
+{
+    struct erasure_requests fresh = {.at = arena_alloc(arena, (e->n + 1) * sizeof *fresh.at),
+                                     .persons = arena_alloc(arena, (e->n + 1) * sizeof *fresh.persons)};
+    for (size_t i = 0; i < e->n; i++) {
+        if (is_known(s, e->at[i].id))
+            continue;
+        fresh.at[fresh.n] = e->at[i];
+        fresh.persons[fresh.n++] = e->persons[i];
+    }
+    return fresh;
+}
+
+static void note_searched(struct erasure_searched *s, const struct erasure_requests *e)
+{
+    s->ids = realloc(s->ids, (e->n + 1) * sizeof *s->ids);
+    if (!s->ids)
+        abort();
+    for (size_t i = 0; i < e->n; i++)
+        s->ids[i] = e->at[i].id;
+    s->n = e->n;
+    s->from = INT64_MAX;
+}
+
+static int search(const struct erasure_requests *all, const struct erasure_requests *fresh, const char *dir, int64_t from,
+                  struct db_array *ids, struct db_array *bytes)
 {
     AUTO_FREE struct spill_name *names = NULL;
     size_t n = 0;
-    if (e->n == 0)
-        return 0;
     int r = spill_list(dir, &names, &n);
     if (r < 0 || n == 0)
         return r;
-    AUTO_CLOSE int held = spill_hold(dir);
+    AUTO_CLOSE int held = spill_hold(dir, SPILL_NO_WAIT);
     if (held < 0)
         return held;
     for (size_t i = 0; i < n; i++) {
-        int result = look_into(e, dir, &names[i], ids, bytes);
+        const struct erasure_requests *meant = names[i].number < from ? fresh : all;
+        int result = meant->n ? look_into(meant, dir, &names[i], ids, bytes) : 0;
         r = result < 0 ? result : r;
     }
+    return r;
+}
+
+int erasure_of_files(const struct erasure_requests *e, const char *dir, struct erasure_searched *searched, struct db_array *ids,
+                     struct db_array *bytes)
+{
+    struct arena arena;
+    arena_init(&arena);
+    struct erasure_requests fresh = new_ones(e, searched, &arena);
+    int r = 0;
+    if (fresh.n || (e->n && searched->from < INT64_MAX))
+        r = search(e, &fresh, dir, searched->from, ids, bytes);
+    if (r == 0)
+        note_searched(searched, e);
+    arena_done(&arena);
     return r;
 }
 

@@ -35,9 +35,19 @@ struct erasure_record {
 };
 int erasure_owner(const struct erasure_requests *e, const struct erasure_record *record);
 
-/* ---- spilled letters: deletes those in `dir` that belong to a request. Binds nothing: appends the requests' ids and sizes to the arrays (which the
- * caller has started, DB_I64), one per file. Blocks for files. */
-MUST_CHECK int erasure_of_files(const struct erasure_requests *e, const char *dir, struct db_array *ids, struct db_array *bytes);
+/* ---- spilled letters */
+struct erasure_searched { /* which files were looked into for whom; {.from = INT64_MAX}: none for anybody */
+    int64_t *ids;         /* heap: the requests for which all files below `from` were */
+    size_t n;
+    int64_t from; /* a letter's number */
+};
+void erasure_file_came(struct erasure_searched *s, int64_t number);
+void erasure_searched_done(struct erasure_searched *s);
+/* Deletes the files in `dir` that belong to a request, as far as they are not known from *searched, which is brought up to date: new files are looked
+ * into for all requests, the others for new requests. Binds nothing: appends the requests' ids and sizes to the arrays (which the caller has started,
+ * DB_I64), one per file. An error leaves *searched as it was, to be called again: -EBUSY when somebody else holds the directory. Blocks for files. */
+MUST_CHECK int erasure_of_files(const struct erasure_requests *e, const char *dir, struct erasure_searched *searched, struct db_array *ids,
+                                struct db_array *bytes);
 
 /* ---- the scan of events and letters in the database */
 struct erasure;

@@ -16,7 +16,7 @@
  * connection that was lost.
  *
  * Files of persons who are to be erased (erasure.c) are deleted here, on the thread that may wait for files, by each server in its own directory:
- * when a request has come or a letter was spilled since the last time. */
+ * new letters for every request, the others for new requests, and again while that fails. */
 #include "letters.h"
 
 #include <errno.h>
@@ -30,6 +30,7 @@
 #include "picket/digest/spill.h"
 #include "picket/protocol/encoding.h"
 
+enum trouble { TROUBLE_SPILLING, TROUBLE_CLEANING, TROUBLE_SEARCHING, N_TROUBLES };
 enum state { RESTING, LOOKING, ERASING, FORGETTING, RETRYING, SPILLING };
 
 struct letters {
@@ -51,13 +52,11 @@ struct letters {
     int64_t n_clean, clean_us;       /* stored letters when files were looked for last, and the youngest; -1: never, or it failed */
     struct db_array forgotten;       /* numbers of rows */
     struct db_array erased, sizes;   /* requests, and bytes of files */
-    int64_t newest_erasure;          /* this and the next: as of the files' last search for erased persons */
-    uint64_t searched;               /* n_spilled */
-    uint64_t n_spilled;              /* files written */
-    int64_t excess;                  /* rows above the bound */
-    int64_t number;                  /* this and the next: the letter that is being spilled */
+    struct erasure_searched searched;
+    int64_t excess; /* rows above the bound */
+    int64_t number; /* this and the next: the letter that is being spilled */
     struct id128 record;
-    int told; /* the failure of spilling that was logged last */
+    int told[N_TROUBLES]; /* the failure that was logged last */
     struct buf payload;
     uint64_t n_retried, n_failed;
     pthread_mutex_t lock; /* guards stats */
@@ -100,12 +99,19 @@ static void rest(struct letters *l)
 
 static void ask_oldest(struct letters *l);
 
-static void tell_failure(struct letters *l, int r)
+/* r >= 0: it went well. */
+static void tell_trouble(struct letters *l, enum trouble what, int r)
 {
-    if (r != l->told && r != -EBUSY) /* that passes */
-        log_line(LOG_ERROR, "dead letters cannot be spilled: rows stay above their bound", "error=%s dir=%s", err_name(r),
-                 l->config.spill_dir);
-    l->told = r;
+    static const char *const texts[N_TROUBLES] = {
+        [TROUBLE_SPILLING] = "dead letters cannot be spilled: rows stay above their bound",
+        [TROUBLE_CLEANING] = "files of dead letters that are stored cannot be deleted: their rows stay, and hide them",
+        [TROUBLE_SEARCHING] = "spilled dead letters cannot be searched for erased persons: they will be",
+    };
+    if (r == -EBUSY)
+        return; /* that passes */
+    if (r < 0 && r != l->told[what])
+        log_line(LOG_ERROR, texts[what], "error=%s dir=%s", err_name(r), l->config.spill_dir);
+    l->told[what] = r;
 }
 
 static void on_spilled(struct db_query *q, int r, const struct db_rows *rows)
@@ -153,14 +159,13 @@ static void on_oldest(struct db_query *q, int r, const struct db_rows *rows)
     l->record = letter.record;
     r = write_letter(l, &letter, payload);
     tell_loss(l, before.removed);
+    tell_trouble(l, TROUBLE_SPILLING, r);
     if (r < 0) {
-        tell_failure(l, r);
         publish(l, NULL);
         rest(l);
         return;
     }
-    l->told = 0;
-    l->n_spilled++;
+    erasure_file_came(&l->searched, l->number);
     db_query_init(&l->query, STMT_DEAD_LETTER_SPILLED, on_spilled);
     db_bind_i64(&l->query, l->number);
     db_bind_i32(&l->query, (int32_t)letter.attempts);
@@ -289,9 +294,9 @@ static void on_stored(struct db_query *q, int r, const struct db_rows *rows)
         r = spill_clean(l->spill, records, (size_t)db_count(rows));
     l->n_clean = r < 0 ? -1 : db_count(rows);
     l->clean_us = newest_us;
+    tell_trouble(l, TROUBLE_CLEANING, r);
     if (r < 0) {
-        tell_failure(l, r);
-        go_on(l); /* the rows stay, and so hide the files */
+        go_on(l);
         return;
     }
     forget_rows(l);
@@ -326,11 +331,8 @@ static void erase_files(struct letters *l, const struct erasure_requests *reques
 {
     db_array_start(&l->erased, DB_I64);
     db_array_start(&l->sizes, DB_I64);
-    int r = erasure_of_files(requests, l->config.spill_dir, &l->erased, &l->sizes);
-    if (r < 0)
-        tell_failure(l, r);
-    else
-        l->searched = l->n_spilled;
+    int r = erasure_of_files(requests, l->config.spill_dir, &l->searched, &l->erased, &l->sizes);
+    tell_trouble(l, TROUBLE_SEARCHING, r);
     spill_refresh(l->spill);
     if (l->erased.count == 0) {
         look_at_stored(l);
@@ -347,20 +349,12 @@ static void on_erasures(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct letters *l = container_of(q, struct letters, query);
     struct erasure_requests requests = {.n = 0};
-    int64_t newest = 0;
     if (r < 0) {
         end_look(l);
         return;
     }
     erasure_requests_read(&requests, rows);
-    for (size_t i = 0; i < requests.n; i++)
-        newest = requests.at[i].id > newest ? requests.at[i].id : newest;
-    if (newest > l->newest_erasure || l->searched != l->n_spilled) {
-        l->newest_erasure = newest;
-        erase_files(l, &requests);
-    } else {
-        look_at_stored(l);
-    }
+    erase_files(l, &requests);
     erasure_requests_done(&requests);
 }
 
@@ -451,6 +445,7 @@ static void release(struct letters *l)
     db_array_done(&l->forgotten);
     db_array_done(&l->erased);
     db_array_done(&l->sizes);
+    erasure_searched_done(&l->searched);
     pthread_mutex_destroy(&l->lock);
     free(l);
 }
@@ -466,6 +461,7 @@ int letters_open(const struct digest_letters_config *config, const struct db_con
     l->config = *config;
     l->config.look_s = config->look_s ? config->look_s : 1;
     l->n_clean = -1;
+    l->searched.from = INT64_MAX;
     own.application = "picket dead letters";
     own.connections = 1;
     pthread_mutex_init(&l->lock, NULL);

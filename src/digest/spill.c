@@ -446,15 +446,17 @@ int spill_read_payload(const char *dir, const struct spill_name *name, struct bu
     return 0;
 }
 
-int spill_hold(const char *dir)
+int spill_hold(const char *dir, enum spill_patience patience)
 {
     AUTO_CLOSE int dir_fd = open_dir(dir);
     if (dir_fd < 0)
         return dir_fd;
     int r = 0;
-    while ((r = flock(dir_fd, LOCK_EX)) < 0 && errno == EINTR)
+    while ((r = flock(dir_fd, LOCK_EX | (patience == SPILL_NO_WAIT ? LOCK_NB : 0))) < 0 && errno == EINTR)
         ;
-    return r < 0 ? -errno : TAKE_FD(dir_fd);
+    if (r < 0)
+        return errno == EWOULDBLOCK ? -EBUSY : -errno;
+    return TAKE_FD(dir_fd);
 }
 
 int spill_delete(const char *dir, const struct spill_name *name)

@@ -761,7 +761,7 @@ def test_forgotten_only_without_its_file(make_picket):
     os.chown(spill_dir(picket), os.stat(picket.settings["DATA_DIR"]).st_uid, -1)
     picket.sql("UPDATE dead_letters SET stored_at = now() - interval '8 days'")
     look(picket)
-    until(lambda: "dead letters cannot be spilled" in picket.log(), picket.log)
+    until(lambda: "files of dead letters that are stored cannot be deleted" in picket.log(), picket.log)
     assert [row[1] for row in rows(picket, project)] == ["stored"]
     os.rmdir(os.path.join(files(picket)[0], "in the way"))
     os.rmdir(files(picket)[0])

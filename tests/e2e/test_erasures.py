@@ -1,5 +1,6 @@
 """Persons who are erased (architecture, "Cooling"): their events, dead letters, feedback and session users go, whatever the person was known by; the
 bytes with the rows; nobody else's data, no number and no count of an issue; and nothing that comes afterwards."""
+import fcntl
 import glob
 import json
 import os
@@ -147,6 +148,30 @@ def test_what_is_digested_late_and_when_it_is_forgotten(picket):
     row = project.api.read(f"{project.path}/erasures/1")
     assert row["user"] is None and row["done_at"] and row["events"] == DAYS + 2
     assert picket.sql("SELECT key FROM erasures") == [("",)]
+
+
+def test_files_are_searched_again_when_they_could_not_be(picket):
+    """`dlq retry` holds the directory of spilled letters across statements: the server goes on meanwhile, and comes again."""
+    project = picket.new_project()
+    with refusing(picket, "poison"):
+        for n in range(4):
+            project.send(wire.error_event("E", f"poison {n}", user={"id": "jane" if n < 2 else "joe"}))
+            until(lambda: len(letters(picket)) + len(spilled(picket)) == n + 1, lambda: (letters(picket), spilled(picket)))
+    until(lambda: len(spilled(picket)) == 2 and len(letters(picket)) == 2, lambda: (letters(picket), spilled(picket)))
+    holder = os.open(os.path.dirname(spilled(picket)[0]), os.O_RDONLY)
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        assert project.api.post(f"{project.path}/erasures", json={"user": "jane"}).status_code == 201
+        ((first,), (second,)) = letters(picket)
+        project.api.post(f"/api/dead-letters/{first}/retry")  # the round that sees the mark asks for requests after it
+        until(lambda: picket.sql("SELECT count(*) FROM dead_letters WHERE id = %s AND status <> 'stored'", first) == [(0,)], picket.log)
+        assert len(spilled(picket)) == 2
+        assert "cannot be" not in picket.log()
+    finally:
+        os.close(holder)
+    project.api.post(f"/api/dead-letters/{second}/retry")  # the server looks now, and not in some seconds
+    until(lambda: not spilled(picket), lambda: spilled(picket), 30)
+    until(lambda: project.api.read(f"{project.path}/erasures/1")["files"] == 2, "two files")
 
 
 def test_by_every_field_and_two_at_once(picket):

@@ -38,6 +38,8 @@ void spill_file(const struct spill_name *name, char dst[SPILL_NAME_MAX]);
 MUST_CHECK int spill_read_head(const char *dir, const struct spill_name *name, struct buf *buf, struct str *ret);
 /* Its payload as it came. Borrows `buf`. */
 MUST_CHECK int spill_read_payload(const char *dir, const struct spill_name *name, struct buf *buf, struct str *ret);
-/* Nobody writes letters until the descriptor that it returns is closed. Waits for others who hold it. */
-MUST_CHECK int spill_hold(const char *dir);
+/* Nobody writes letters until the descriptor that it returns is closed. Others may hold it across a statement of the database: whoever has a loop does not
+ * wait, but gets -EBUSY. */
+enum spill_patience { SPILL_WAIT, SPILL_NO_WAIT };
+MUST_CHECK int spill_hold(const char *dir, enum spill_patience patience);
 MUST_CHECK int spill_delete(const char *dir, const struct spill_name *name);
