@@ -4,8 +4,9 @@
  *
  * A place is a table of events that has rows of a project with an open request. Its payloads are read in pages, bounded in rows and bytes, in the
  * order of their ids, decoded and asked for their user, one at a time: no more than a page and one payload is in memory, and nobody else waits for
- * a lock meanwhile. It is work for each event of the project, some ten microseconds, and is done once per request, or for several at once; days that have
- * nothing new since are not read again.
+ * a lock meanwhile. What is decoded at once is bounded, too (LOOK_BYTES), because others live on this loop: a page is left where that is reached, and
+ * the next ones have fewer rows until they fit. It is work for each event of the project, some ten microseconds, and is done once per request, or for
+ * several at once; days that have nothing new since are not read again.
  *
  * What was received before the request and is digested after the scan (a spool's backlog) is in batches above its horizon: runs of the day after look
  * at those. A failure leaves the horizon where it was, and the next run looks again. */
@@ -19,6 +20,7 @@
 
 enum { QUIET_TRIES = 600, QUIET_PAUSE_MS = 100, PAGE_ROWS = 500, PLACE_MAX = 32 };
 static const int64_t PAGE_BYTES = 4 << 20;
+static const size_t LOOK_BYTES = 8 << 20; /* decoded: some ten milliseconds */
 
 /* ---- requests */
 
@@ -272,6 +274,8 @@ struct erasure {
     struct id128 after;
     int64_t last_letter;
     bool is_last_page;
+    int32_t page_rows; /* asked for */
+    size_t looked;     /* bytes decoded of this page */
     struct buf payload;
     struct retention_erased total;
 };
@@ -312,6 +316,38 @@ static void note_scanned(struct erasure *s)
     db_submit(s->db, &s->query);
 }
 
+/* ---- a page */
+
+/* The payload as it came; what cannot be decoded is looked into as it is. */
+static struct str decoded(struct erasure *s, struct str stored)
+{
+    buf_clear(&s->payload);
+    struct str payload = encoding_decode(ENCODING_ZSTD, stored, SPOOL_MAX_RECORD, &s->payload) < 0 ? stored : buf_str(&s->payload);
+    s->looked += payload.n;
+    return payload;
+}
+
+static void begin_page(struct erasure *s, const struct db_rows *rows)
+{
+    s->is_last_page = db_count(rows) == 0;
+    s->looked = 0;
+}
+
+/* After a row: is the rest of the page for another time? The next one is asked for behind that row, with as many rows as could be looked into. */
+static bool is_enough(struct erasure *s, int n_looked)
+{
+    if (s->looked < LOOK_BYTES)
+        return false;
+    s->page_rows = n_looked;
+    return true;
+}
+
+static void end_page(struct erasure *s)
+{
+    if (s->looked < LOOK_BYTES / 2)
+        s->page_rows = s->page_rows < PAGE_ROWS / 2 ? 2 * s->page_rows : PAGE_ROWS;
+}
+
 /* ---- letters */
 
 static void after_letters(struct erasure *s)
@@ -344,13 +380,6 @@ static void drop_letters(struct erasure *s)
     db_submit(s->db, &s->query);
 }
 
-/* The payload as it came; what cannot be decoded is looked into as it is. */
-static struct str decoded(struct erasure *s, struct str stored)
-{
-    buf_clear(&s->payload);
-    return encoding_decode(ENCODING_ZSTD, stored, SPOOL_MAX_RECORD, &s->payload) < 0 ? stored : buf_str(&s->payload);
-}
-
 static struct str text_or_none(const struct db_rows *rows, int row, int col)
 {
     return db_is_null(rows, row, col) ? STR("") : db_text(rows, row, col);
@@ -366,7 +395,8 @@ static void on_letters(struct db_query *q, int r, const struct db_rows *rows)
     }
     db_array_start(&s->ids, DB_I64);
     db_array_start(&s->owners, DB_I64);
-    for (int i = 0; i < db_count(rows); i++) {
+    begin_page(s, rows);
+    for (int i = 0; i < db_count(rows) && !is_enough(s, i); i++) {
         struct erasure_record record = {.project = db_i64(rows, i, 1),
                                         .id = db_id(rows, i, 2),
                                         .kind = (enum spool_kind)db_i64(rows, i, 3),
@@ -382,7 +412,7 @@ static void on_letters(struct db_query *q, int r, const struct db_rows *rows)
         db_array_i64(&s->ids, s->last_letter);
         db_array_i64(&s->owners, s->requests.at[owner].id);
     }
-    s->is_last_page = db_count(rows) == 0;
+    end_page(s);
     drop_letters(s);
 }
 
@@ -394,7 +424,7 @@ static void ask_letters(struct erasure *s)
     start(s, STMT_ERASURE_LETTERS, on_letters);
     db_bind_array(&s->query, &s->sizes);
     db_bind_i64(&s->query, s->last_letter);
-    db_bind_i32(&s->query, PAGE_ROWS);
+    db_bind_i32(&s->query, s->page_rows);
     db_bind_i64(&s->query, PAGE_BYTES);
     db_submit(s->db, &s->query);
 }
@@ -444,7 +474,8 @@ static void on_page(struct db_query *q, int r, const struct db_rows *rows)
     db_array_start(&s->ids, DB_ID);
     db_array_start(&s->owners, DB_I64);
     db_array_start(&s->sizes, DB_I64);
-    for (int i = 0; i < db_count(rows); i++) {
+    begin_page(s, rows);
+    for (int i = 0; i < db_count(rows) && !is_enough(s, i); i++) {
         struct erasure_record record = {.project = s->places[s->at].project,
                                         .id = db_id(rows, i, 0),
                                         .kind = SPOOL_EVENT,
@@ -462,7 +493,7 @@ static void on_page(struct db_query *q, int r, const struct db_rows *rows)
         db_array_i64(&s->owners, s->requests.at[owner].id);
         db_array_i64(&s->sizes, db_i64(rows, i, 3));
     }
-    s->is_last_page = db_count(rows) == 0;
+    end_page(s);
     note_found(s);
 }
 
@@ -475,7 +506,7 @@ static void ask_page(struct erasure *s)
     db_bind_id(&s->query, &s->after);
     db_bind_i64(&s->query, p->above);
     db_bind_i64(&s->query, s->horizon);
-    db_bind_i32(&s->query, PAGE_ROWS);
+    db_bind_i32(&s->query, s->page_rows);
     db_bind_i64(&s->query, PAGE_BYTES);
     db_submit(s->db, &s->query);
 }
@@ -590,6 +621,7 @@ struct erasure *erasure_new(const struct retention_config *config,
         abort();
     s->config = config;
     s->db = config->db;
+    s->page_rows = PAGE_ROWS;
     s->done = done;
     s->arg = arg;
     uv_timer_init(db_loop(s->db), &s->timer);

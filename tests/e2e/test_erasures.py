@@ -174,6 +174,23 @@ def test_files_are_searched_again_when_they_could_not_be(picket):
     until(lambda: project.api.read(f"{project.path}/erasures/1")["files"] == 2, "two files")
 
 
+def test_large_payloads_are_looked_into_in_parts(picket):
+    """Rows that are small as they are stored and large when they are decoded: a page of them is left where its share of the loop is used up."""
+    project, many, name = picket.new_project(), 30, picket.sql("SELECT current_database()")[0][0]
+    project.send(wire.error_event("E", "large", user={"id": "jane"}, extra={"x": "x" * 800_000}), user_event(id="joe"))
+    project.wait_count(2)
+    picket.sql(f"""INSERT INTO events SELECT e.project_id, overlay(e.id::text PLACING substr(gen_random_uuid()::text, 15) FROM 15)::uuid, gen_random_uuid(), grouping_id,
+                   batch_id, received_at, received_at, title, level, platform, release, environment, server_name, sdk_name, sdk_version, remote_addr, payload
+              FROM events e CROSS JOIN generate_series(2, {many})""")
+    picket.sql("UPDATE project_counters c SET stored = (SELECT count(*) FROM events e WHERE e.project_id = c.project_id)")
+    picket.sql(f"ALTER DATABASE \"{name}\" SET track_functions = 'pl'")
+    assert erase(picket, project, "jane")["events"] == many
+    assert users_left(project) == ["joe"] * many
+    check_stored(picket)
+    ((pages,),) = picket.sql("SELECT calls FROM pg_stat_user_functions WHERE funcname = 'erasure_page'")
+    assert 800_000 * many / (8 << 20) < pages < 20, pages
+
+
 def test_by_every_field_and_two_at_once(picket):
     project = picket.new_project()
     users = [{"id": 7}, {"id": "70"}, {"email": "seven@example.com"}, {"username": "7"}, {"ip_address": "192.0.2.7"}, {"id": "8"}]
