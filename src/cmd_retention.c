@@ -121,6 +121,8 @@ static int explain(const struct run *run)
 {
     if (run->result == -ERR_DB_BUSY)
         return cmd_fail("another retention is at work on this database: try again when it is done");
+    if (run->result == -ERR_DB_UNQUIET)
+        return cmd_fail("a batch that was being stored did not end within a minute, so nothing was looked through: try again later");
     if (run->result < 0)
         return cmd_fail("retention ended early: %s %s", err_text(run->result), run->sqlstate);
     if (run->total.erased.result < 0)

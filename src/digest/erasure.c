@@ -575,7 +575,7 @@ static void on_quiet(struct db_query *q, int r, const struct db_rows *rows)
     else if (++s->tries < QUIET_TRIES)
         uv_timer_start(&s->timer, on_timer, QUIET_PAUSE_MS, 0);
     else
-        finish(s, -ERR_DB_BUSY);
+        finish(s, -ERR_DB_UNQUIET);
 }
 
 static void ask_quiet(struct erasure *s)

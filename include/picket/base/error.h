@@ -83,6 +83,7 @@ enum error_fate {
     X(DB_TRANSIENT,         2504, 503, FATE_RETRY, "Unavailable",     "the database gave up a conflicting transaction: try again") \
     X(DB_FAILED,            2505, 500, FATE_DEAD,  "DatabaseError",   "the database refused the statement")                       \
     X(DB_CONFLICT,          2506, 409, FATE_DEAD,  "Conflict",        "this already exists")                                      \
+    X(DB_UNQUIET,           2508, 503, FATE_RETRY, "Unavailable",     "a transaction that was under way does not end: try again later") \
     X(NO_PROJECT,           2507, 404, FATE_DROP,  "NotFound",        "the project no longer exists")                             \
     /* API */                                                                                                                    \
     X(NOT_FOUND,            2601, 404, FATE_NONE,  "NotFound",        "resource not found")                                       \

@@ -20,7 +20,7 @@ struct retention_config {
 
 /* What was found of persons who are to be erased (src/digest/erasure.c); it is gone when its days are. */
 struct retention_erased {
-    int result;        /* <0: not all was looked through, the next run will */
+    int result;        /* <0: not all was looked through, the next run will; -ERR_DB_UNQUIET: a transaction of a Picket does not end */
     int64_t looked_at; /* events */
     int64_t events, dead_letters, bytes;
 };
