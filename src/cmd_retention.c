@@ -26,8 +26,8 @@ static const char usage[] =
     "events have it, or one of\n"
     "id:… email:… username:… ip:… Events, dead letters, feedback from that email address and the users of sessions go; "
     "days that are over are\n"
-    "rewritten. The request stays in force for a day, for what was on its way; spilled dead letters are deleted by the "
-    "servers that have them.";
+    "rewritten. The request stays in force for a day or more, for what was on its way in any server; spilled dead "
+    "letters are deleted by\nthe servers that have them.";
 
 struct run {
     struct cmd_table table;

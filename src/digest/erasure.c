@@ -8,8 +8,9 @@
  * the next ones have fewer rows until they fit. It is work for each event of the project, some ten microseconds, and is done once per request, or for
  * several at once; days that have nothing new since are not read again.
  *
- * What was received before the request and is digested after the scan (a spool's backlog) is in batches above its horizon: runs of the day after look
- * at those. A failure leaves the horizon where it was, and the next run looks again. */
+ * What was received before the request and is digested after the scan (a spool's backlog) is in batches above its horizon: later runs look at those,
+ * for a day at least and until one began when every server had stored what it took before the request. A failure leaves the horizon where it was, and
+ * the next run looks again. */
 #include "erasure.h"
 
 #include <errno.h>
@@ -68,7 +69,8 @@ void erasure_requests_read(struct erasure_requests *e, const struct db_rows *row
         e->at[e->n++] = (struct erasure_request){.id = db_i64(rows, row, 0),
                                                  .project = order[i].project,
                                                  .before = db_id(rows, row, 4),
-                                                 .horizon = db_i64(rows, row, 5)};
+                                                 .horizon = db_i64(rows, row, 5),
+                                                 .heard = db_bool(rows, row, 6)};
     }
 }
 
@@ -308,11 +310,17 @@ static void note_scanned(struct erasure *s)
         return;
     }
     db_array_start(&s->ids, DB_I64);
-    for (size_t i = 0; i < s->requests.n; i++)
+    db_array_start(&s->owners, DB_I64);
+    for (size_t i = 0; i < s->requests.n; i++) {
         db_array_i64(&s->ids, s->requests.at[i].id);
+        if (s->requests.at[i].heard)
+            db_array_i64(&s->owners, s->requests.at[i].id);
+    }
     start(s, STMT_ERASURE_SCANNED, on_scanned);
     db_bind_array(&s->query, &s->ids);
     db_bind_i64(&s->query, s->horizon);
+    db_bind_time(&s->query, s->horizon_us);
+    db_bind_array(&s->query, &s->owners);
     db_submit(s->db, &s->query);
 }
 

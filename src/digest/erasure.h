@@ -13,6 +13,7 @@ struct erasure_request {
     int32_t project;
     struct id128 before; /* records with lower ids are meant */
     int64_t horizon;
+    bool heard; /* every server has stored what it took before the request */
 };
 struct erasure_requests {
     struct erasure_request *at; /* this and the next are the arena's */

@@ -42,6 +42,7 @@ struct retention {
     struct retention_total total;
     int64_t horizon, horizon_us;
     unsigned tries;
+    unsigned tidying; /* of tidyings */
     bool locked;
     int result;
     char sqlstate[DB_SQLSTATE];
@@ -256,22 +257,27 @@ static void on_tidied(struct db_query *q, int result, const struct db_rows *rows
     }
     int64_t gone = db_i64(rows, 0, 0);
     r->total.tidied_rows += gone;
-    if (gone > 0)
-        tidy(r);
-    else
-        finish(r, 0, "");
+    r->tidying += gone == 0;
+    tidy(r);
 }
 
+/* Each is called until it finds nothing any more. They are statements of their own, because two of them lock counters: what else they held then would be
+ * waited for by batches that have the counters. */
 static void tidy(struct retention *r)
 {
-    if (r->config.dry_run) {
+    static const enum db_stmt tidyings[] = {STMT_ERASURE_TIDY, STMT_RETENTION_TIDY, STMT_RETENTION_TIDY_STRAYS};
+    if (r->config.dry_run || r->tidying == ARRAY_LEN(tidyings)) {
         finish(r, 0, "");
         return;
     }
-    db_query_init(&r->query, STMT_RETENTION_TIDY, on_tidied);
+    enum db_stmt stmt = tidyings[r->tidying];
+    db_query_init(&r->query, stmt, on_tidied);
     db_bind_time(&r->query, r->config.now_us);
-    db_bind_i32(&r->query, (int32_t)r->config.days);
+    if (stmt != STMT_ERASURE_TIDY)
+        db_bind_i32(&r->query, (int32_t)r->config.days);
     db_bind_i32(&r->query, TIDY_ROWS);
+    if (stmt == STMT_ERASURE_TIDY)
+        db_bind_bool(&r->query, r->total.erased.result == 0);
     db_submit(r->config.db, &r->query);
 }
 

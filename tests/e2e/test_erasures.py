@@ -1,9 +1,11 @@
 """Persons who are erased (architecture, "Cooling"): their events, dead letters, feedback and session users go, whatever the person was known by; the
 bytes with the rows; nobody else's data, no number and no count of an issue; and nothing that comes afterwards."""
+import contextlib
 import fcntl
 import glob
 import json
 import os
+import threading
 import uuid
 
 import psycopg
@@ -143,11 +145,86 @@ def test_what_is_digested_late_and_when_it_is_forgotten(picket):
     check_stored(picket)
     assert project.api.read(f"{project.path}/erasures/1")["events"] == DAYS + 2
 
-    picket.sql("UPDATE erasures SET requested_at = now() - interval '25 hours'")
-    picket.command("retention", "run")
+    a_day_passes(picket, "requested_at", "done_at")
+    run_until_forgotten(picket, 1)
     row = project.api.read(f"{project.path}/erasures/1")
     assert row["user"] is None and row["done_at"] and row["events"] == DAYS + 2
     assert picket.sql("SELECT key FROM erasures") == [("",)]
+
+
+def a_day_passes(picket, *columns):
+    """25 hours go by for all requests, as far as these columns tell."""
+    picket.sql("UPDATE erasures SET " + ", ".join(f"{column} = {column} - interval '25 hours'" for column in columns))
+
+
+def is_forgotten(picket, request):
+    return picket.sql("SELECT key = '' AND forgotten_at IS NOT NULL FROM erasures WHERE id = %s", request) == [(True,)]
+
+
+def run_until_forgotten(picket, request):
+    """Servers tell within some seconds of the request that they have stored what they took before it."""
+    def forgets():
+        picket.command("retention", "run")
+        return is_forgotten(picket, request)
+    until(forgets, lambda: (picket.sql("SELECT * FROM erasures"), picket.sql("SELECT * FROM erasure_servers")))
+
+
+@contextlib.contextmanager
+def postponing(picket, table, condition, when="INSERT"):
+    """While it lasts, what the database is told there fails, for a reason that passes (not enough room)."""
+    picket.sql("CREATE FUNCTION postpone() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'later' USING ERRCODE = 'disk_full'; END $$")
+    picket.sql(f"CREATE TRIGGER postpone BEFORE {when} ON {table} FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION postpone()")
+    try:
+        yield
+    finally:
+        picket.sql("DROP FUNCTION postpone CASCADE")
+
+
+def test_a_request_waits_for_servers_with_a_backlog(picket):
+    """Nothing is forgotten while a server may have something of that person, nor before a day has gone by since the request was done."""
+    project = picket.new_project()
+    fill(picket, project, {"id": "jane"}, {"id": "joe"})
+    with postponing(picket, "issues", "NEW.title LIKE 'Late%'"):
+        project.send(wire.error_event("Late", "in the spool", fingerprint=["late"], user={"id": "jane"}))
+        done = erase(picket, project, "jane")
+        assert (done["done"], done["events"]) == (True, DAYS)
+        a_day_passes(picket, "done_at")
+        picket.command("retention", "run")
+        assert picket.sql("SELECT key, heard, scanned_at >= done_at + interval '1 day' FROM erasures") == [("jane", False, True)]
+    until(lambda: users_left(project).count("jane") == 1, lambda: users_left(project))
+    run_until_forgotten(picket, 1)
+    assert users_left(project) == ["joe"] * DAYS
+    assert project.api.read(f"{project.path}/erasures/1")["events"] == DAYS + 1
+    check_stored(picket)
+
+    # Servers have told that they have all before this one; it is old, and has only just been looked into.
+    assert project.api.post(f"{project.path}/erasures", json={"user": "joe"}).status_code == 201
+    a_day_passes(picket, "requested_at")
+    picket.command("retention", "run")
+    assert picket.sql("SELECT key, heard, done_at IS NOT NULL, scanned_at IS NOT NULL FROM erasures WHERE id = 2") == [("joe", True, True, True)]
+    # A server that is away: it stored something lately, and has not told.
+    a_day_passes(picket, "done_at")
+    picket.sql("UPDATE erasures SET heard = false WHERE id = 2")
+    picket.sql("INSERT INTO digest_batches SELECT nextval('digest_batch_id'), gen_random_uuid(), 1, 0, 1, 1, 1")
+    picket.command("retention", "run")
+    assert not is_forgotten(picket, 2)
+    picket.sql("UPDATE digest_batches SET digested_at = now() - interval '31 days' WHERE segment = 1")  # and then is waited for no more
+    run_until_forgotten(picket, 2)
+
+
+def test_a_run_that_could_not_look_forgets_nothing(picket):
+    project = picket.new_project()
+    fill(picket, project, {"id": "jane"})
+    erase(picket, project, "jane")
+    a_day_passes(picket, "requested_at", "done_at")
+    picket.sql("UPDATE erasures SET heard = true, scanned_at = now()")  # all else is as it should be
+    with postponing(picket, "erasures", "true", "UPDATE OF horizon"):
+        done = picket.run("retention", "run")
+        assert done.returncode == 1 and "looked through" in done.stderr, done
+    assert not is_forgotten(picket, 1)
+    assert picket.sql("SELECT erasure_tidy(now(), 10)") == [(0,)] and not is_forgotten(picket, 1)  # as the release before tidies
+    picket.command("retention", "run")
+    assert is_forgotten(picket, 1)
 
 
 def test_files_are_searched_again_when_they_could_not_be(picket):
@@ -189,6 +266,69 @@ def test_large_payloads_are_looked_into_in_parts(picket):
     check_stored(picket)
     ((pages,),) = picket.sql("SELECT calls FROM pg_stat_user_functions WHERE funcname = 'erasure_page'")
     assert 800_000 * many / (8 << 20) < pages < 20, pages
+
+
+# ---- what is deleted in parts, and what it waits for
+
+def test_tidying_is_bounded_and_holds_nothing_that_batches_wait_for(picket):
+    one, two = picket.new_project(), picket.new_project()
+    for project in (one, two):
+        project.send(user_event(id="jane"), wire.error_event("E", "x"))
+        project.wait_count(2)
+        picket.sql("INSERT INTO erasures (project_id, field, key, horizon) VALUES (%s, 'any', 'jane', 0)", project.id)
+        picket.sql(f"""INSERT INTO release_users SELECT {project.id}, 'r' || n, '', now() - interval '1 day', erasure_user_hash({project.id}, 'jane'), false, false
+                         FROM generate_series(1, 7) n""")
+        picket.sql(f"""INSERT INTO feedback SELECT {project.id}, gen_random_uuid(), NULL, NULL, now() - interval '1 day', '', 'JANE', '', '', '', '', ''
+                         FROM generate_series(1, 7)""")
+    picket.sql("INSERT INTO erasure_rows SELECT e.project_id, e.id, r.id, 1 FROM events e JOIN erasures r USING (project_id) WHERE e.title LIKE '%of a person%'")
+    assert picket.sql("SELECT count(*) FROM erasure_rows") == [(2,)]
+    with psycopg.connect(picket.conninfo()) as batch, psycopg.connect(picket.conninfo(), autocommit=True) as tidier:
+        batch.execute("SELECT FROM project_counters WHERE project_id = %s FOR UPDATE", (one.id,))  # as a batch at its end
+        tidier.execute("SET lock_timeout = '2s'")
+        gone = [tidier.execute("SELECT erasure_tidy(now(), 5, true)").fetchone()[0] for _ in range(6)]
+        assert gone == [5, 5, 5, 5, 5, 3]
+        tidier.execute("SET lock_timeout = '100ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):  # nothing but this wants the counter
+            tidier.execute("SELECT erasure_tidy(now(), 5, true)")
+        batch.rollback()
+        tidier.execute("SET lock_timeout = '2s'")
+        assert [tidier.execute("SELECT erasure_tidy(now(), 5, true)").fetchone()[0] for _ in range(3)] == [1, 1, 0]  # a project at a time
+    assert picket.sql("SELECT feedback, session_users, events FROM erasures") == [(7, 7, 1)] * 2
+    check_stored(picket)
+
+    # with many others' rows there, a person's are found by an index
+    picket.sql(f"INSERT INTO release_users SELECT {one.id}, 'r' || n, '', now(), gen_random_uuid(), false, false FROM generate_series(1, 3000) n")
+    picket.sql(f"""INSERT INTO feedback SELECT {one.id}, gen_random_uuid(), NULL, NULL, now(), '', n || '@example.com', '', '', '', '', ''
+                     FROM generate_series(1, 3000) n""")
+    picket.sql("ANALYZE release_users, feedback")
+    for index, condition in (("release_users_person", f"user_hash = erasure_user_hash({one.id}, 'jane')"), ("feedback_person", "lower(email) = lower('jane')")):
+        table = index.removesuffix("_person")
+        plan = picket.sql(f"EXPLAIN SELECT FROM {table} WHERE project_id = {one.id} AND {condition}")
+        assert index in str(plan), plan
+
+
+def test_strays_lock_counters_in_the_order_of_batches(picket):
+    projects = sorted((picket.new_project() for _ in range(3)), key=lambda project: project.id)
+    for project in projects:
+        project.send(user_event(id="jane"))
+        project.wait_count(1)
+    for project in reversed(projects):  # years back, beside the days
+        picket.sql(f"""INSERT INTO events SELECT project_id, uuid7_floor('2020-01-01'), gen_random_uuid(), grouping_id, batch_id, '2020-01-01', timestamp, title, level, platform,
+                       release, environment, server_name, sdk_name, sdk_version, remote_addr, payload FROM events WHERE project_id = {project.id}""")
+    picket.sql("UPDATE project_counters SET stored = stored + 1 WHERE project_id = ANY(%s)", [project.id for project in projects])
+    with psycopg.connect(picket.conninfo()) as batch:
+        batch.execute("SELECT FROM project_counters WHERE project_id = %s FOR NO KEY UPDATE", (projects[0].id,))
+        run = threading.Thread(target=picket.command, args=("retention", "run"))
+        run.start()
+        try:
+            until(lambda: picket.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%%retention_tidy_strays%%'"
+                                     " AND datname = current_database() AND %s > 0", 1) == [(1,)], "it waits")
+            batch.execute("SELECT FROM project_counters WHERE project_id = ANY(%s) FOR NO KEY UPDATE NOWAIT", ([project.id for project in projects],))
+        finally:
+            batch.rollback()
+            run.join()
+    assert picket.sql("SELECT count(*) FROM events_default") == [(0,)]
+    check_stored(picket)
 
 
 def test_by_every_field_and_two_at_once(picket):
