@@ -34,7 +34,8 @@ COUNTERS = {
          USING (project_id, issue_id, hour) WHERE coalesce(h.events, 0) <> coalesce(e.n, 0)""",
     "outcomes": """
         SELECT project_id, hour, o.n, e.n
-          FROM (SELECT project_id, hour, sum(quantity) AS n FROM outcomes WHERE project_id = ANY (%(projects)s) AND category = 1 AND outcome = 0 GROUP BY 1, 2) o
+          FROM (SELECT project_id, hour, sum(quantity) AS n FROM outcomes WHERE project_id = ANY (%(projects)s) AND category IN (1, 3) AND outcome = 0
+                 GROUP BY 1, 2) o
           FULL JOIN (SELECT project_id, date_trunc('hour', received_at, 'UTC') AS hour, count(*) AS n FROM {events} e GROUP BY 1, 2) e
          USING (project_id, hour) WHERE coalesce(o.n, 0) <> coalesce(e.n, 0)""",
     "issue numbers": """
