@@ -18,7 +18,7 @@ from load import REFUSALS
 from ports import free_port
 from proxy import Proxy
 from sites import Site
-from waiting import until
+from waiting import away_from_midnight, until
 
 FAKETIME = (glob.glob("/usr/lib/*/faketime/libfaketime.so.1") or [None])[0]
 
@@ -82,6 +82,7 @@ def receipt_days(site):
 
 def test_clock_jumps(make_site, clock):
     """A day forth and back, then a day back and forth, with ids that are sent again across each jump."""
+    away_from_midnight()
     site = make_site(**clock.settings)
     rounds = figures.amount(1, 10)
     for there in ["+1d", "-1d"] * rounds:

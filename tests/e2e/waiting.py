@@ -22,3 +22,10 @@ def until(condition, what, seconds=20.0, pause=0.01):
         if time.monotonic() > deadline:
             raise Late(f"not within {seconds * TIME_FACTOR:g} s: {what() if callable(what) else what}")
         time.sleep(min(max(pause, (time.monotonic() - start) / 10), max(pause, 0.25)))
+
+
+def away_from_midnight(seconds=60):
+    """For tests that count days: when the day (UTC) has fewer seconds left than they take, waits for the next one."""
+    def left():
+        return 86400 - time.time() % 86400
+    until(lambda: left() > seconds, lambda: f"{left():.0f} s before midnight", seconds + 5, pause=0.2)
