@@ -161,14 +161,19 @@ def test_nth(make_life, kind, action, sample, endings):
 def test_an_allocation(make_life, action, sample, endings, part):
     life = make_life("alloc", action)
     places = sorted(life.places())[part::figures.amount(1, ALLOC_PARTS)]
-    chosen = random.sample(places, min(sample, len(places))) if sample else places
-    lives, result = 0, None
-    for place in chosen:
+    wanted = min(sample or len(places), len(places))
+    if sample:
+        random.shuffle(places)
+    lives = 0
+    for place in places[:3 * wanted]:
         calls, status = life.live(1, NTH_SITE=place)
-        if calls:
-            lives += 1
-            assert_ended_well(life, status, endings)
-        if lives % LIVES_PER_CHECK == 0 or place == chosen[-1]:
-            result = balance(life)
-    assert result and lives >= 0.9 * len(chosen), f"{lives} of {len(chosen)} places were met"
-    record(life, lives, result)
+        if not calls:  # no two lives are quite the same
+            continue
+        lives += 1
+        assert_ended_well(life, status, endings)
+        if lives == wanted:
+            break
+        if lives % LIVES_PER_CHECK == 0:
+            balance(life)
+    assert lives >= (wanted if sample else 0.9 * wanted), f"{lives} of {wanted} places were met"
+    record(life, lives, balance(life))

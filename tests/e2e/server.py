@@ -95,6 +95,17 @@ class Picket:
             reader.start()
         if ready:
             until(self.is_ready, lambda: f"picket is not ready:\n{self.said()}", 60)
+            until(self.has_said_so, lambda: f"picket does not say that it listens:\n{self.said()}")
+        return self
+
+    def has_said_so(self):
+        """It prints that it listens, and logs it, a moment after it can be asked: whoever looks into its words later finds them complete so far."""
+        logs = self.settings.get("LOG_LEVEL") in ("info", "debug")
+        return not self.is_alive() or (" listens on " in self.printed() and (not logs or "listening" in self.log()))
+
+    def wait_sample(self):
+        """Until the first start's event, which it sends to itself, is stored and counted."""
+        until(lambda: "became issue" in self.printed(), lambda: f"the sample event is not stored:\n{self.said()}", 30)
         return self
 
     @staticmethod

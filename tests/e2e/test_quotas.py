@@ -198,7 +198,7 @@ def test_command(picket, project):
 
 def test_variables_of_the_contract(make_picket):
     """MAX_EVENTS_PER_…: projects have theirs, a project's own word goes before; the installation has one for all. 0 of a project is no limit."""
-    picket = make_picket(MAX_EVENTS_PER_MINUTE="11", MAX_EVENTS_PER_PROJECT_PER_MINUTE="3").start()  # one is the first start's sample
+    picket = make_picket(MAX_EVENTS_PER_MINUTE="11", MAX_EVENTS_PER_PROJECT_PER_MINUTE="3").start().wait_sample()  # which is one of the 11
     one, two, free = picket.new_project(), picket.new_project(), picket.new_project()
     set_quotas(free, error={"minute": 0})
     assert statuses(one, 4) == [200, 200, 200, 429] and statuses(two, 4) == [200, 200, 200, 429]

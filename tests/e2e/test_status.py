@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import threading
 
 import psycopg
 import pytest
@@ -41,7 +42,7 @@ def said(picket, code, **settings):
 
 
 def test_all_up(make_picket):
-    picket = make_picket().start()
+    picket = make_picket().start().wait_sample()
     project = picket.new_project()
     project.send(*[wire.error_event() for _ in range(20)])
     project.wait_count(20)
@@ -91,7 +92,7 @@ def test_server_down(make_picket):
 
 
 def test_database_down(make_picket, own_cluster):
-    picket = make_picket(DATABASE_URL=own_cluster.migrated_database()).start()
+    picket = make_picket(DATABASE_URL=own_cluster.migrated_database(), DATABASE_ACQUIRE_TIMEOUT_SECS=1).start().wait_sample()
     project = picket.new_project()
     project.send(wire.error_event())
     project.wait_count(1)
@@ -169,17 +170,17 @@ def test_something_else_answers(make_picket):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", picket.port))
         listener.listen()
-        pid = os.fork()
-        if pid == 0:
-            for body in (b"<html>", b'{"version":"\\u001b[31m","url":"x"}'):
-                connection = listener.accept()[0]
-                connection.recv(65536)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-                connection.close()
-            os._exit(0)
+        threading.Thread(target=answer_twice, args=(listener,), daemon=True).start()
         assert "no Picket" in said(picket, 1)
         assert "\x1b" not in said(picket, 0)
-        os.waitpid(pid, 0)
+
+
+def answer_twice(listener):
+    for body in (b"<html>", b'{"version":"\\u001b[31m","url":"x"}'):
+        connection = listener.accept()[0]
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        connection.close()
 
 
 def test_nobody_else_may_ask(picket):

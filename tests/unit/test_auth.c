@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -66,17 +67,26 @@ static void password_verifies_only_itself(void **state)
     assert_false(password_verify(STR("correct horse"), "not a hash"));
 }
 
+/* Of the processor, which others may be using meanwhile. */
+static int64_t worked_us(void)
+{
+    struct timespec t;
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t), 0);
+    return t.tv_sec * CLOCK_US_PER_S + t.tv_nsec / 1000;
+}
+
 /* Contract G-19: whether an account exists must not show in the time. */
 static void unknown_account_costs_a_verification(void **state)
 {
     (void)state;
     char hash[PASSWORD_HASH_MAX];
     assert_int_equal(password_hash(STR("correct horse"), hash), 0);
-    int64_t t0 = clock_mono_us();
+    int64_t t0 = worked_us();
     assert_false(password_verify(STR("wrong horse"), hash));
-    int64_t t1 = clock_mono_us();
+    int64_t t1 = worked_us();
     assert_false(password_verify(STR("wrong horse"), ""));
-    int64_t t2 = clock_mono_us();
+    int64_t t2 = worked_us();
+    assert_true(t1 > t0);
     assert_true((t2 - t1) * 4 > t1 - t0);
 }
 
