@@ -1,8 +1,10 @@
 """Logging in and out, registration, users: contract §1.2, §1.10 with every "→ Ours" (sessions hashed in the database, revocation, throttling)."""
 import hashlib
+import os
 import re
 import threading
 import time
+import uuid
 
 import pytest
 
@@ -51,17 +53,37 @@ def test_bearer(picket, nobody):
     assert check(USER, Api(nobody.url, token=picket.token).read("/auth/me"))["email"] == server.ADMIN[0]
 
 
-@pytest.mark.parametrize("method, path", [
-    ("GET", "/auth/me"), ("GET", "/api/projects"), ("POST", "/api/projects"), ("GET", "/api/projects/1"), ("GET", "/api/projects/1/issues"),
-    ("GET", "/api/projects/1/issues/00000000-0000-4000-8000-000000000000"), ("PATCH", "/api/projects/1/issues/00000000-0000-4000-8000-000000000000"),
-    ("GET", "/api/projects/1/issues/00000000-0000-4000-8000-000000000000/events"),
-    ("GET", "/api/projects/1/issues/00000000-0000-4000-8000-000000000000/events/00000000-0000-4000-8000-000000000000"),
-    ("GET", "/api/tokens"), ("POST", "/api/tokens"), ("DELETE", "/api/tokens/1")])
-def test_every_route_needs_a_user(nobody, picket, method, path):
-    """Authentication comes first everywhere (contract §1.1 "→ Ours"); with a token the same request is anything but 401."""
-    check_error(nobody.request(method, path, json={} if method in ("POST", "PATCH") else None), 401, "Unauthorized")
-    if method != "DELETE":
-        assert picket.api.request(method, path, json={} if method in ("POST", "PATCH") else None).status_code != 401
+with open(os.path.join(server.ROOT, "src", "api", "api.c"), encoding="utf-8") as table:
+    ROUTES = re.findall(r'\{HTTP_(\w+), "([^"]+)", HTTP_(USER|ADMIN),', table.read())
+NOBODYS = {"issue": uuid.uuid4(), "event": uuid.uuid4()}  # what has a number: 99999999
+
+
+@pytest.fixture(scope="module")
+def plain_user(picket):
+    """With a token, and no administrator."""
+    email = f"plain{time.monotonic_ns()}@example.com"
+    picket.command("user", "add", email, "--password-stdin", stdin="a password of mine\n")
+    return Api(picket.url, token=picket.command("token", "add", "--user", email).strip())
+
+
+def test_the_table_of_routes_was_read():
+    assert len(ROUTES) >= 40 and sum(who == "ADMIN" for _, _, who in ROUTES) >= 11
+    assert {("GET", "/auth/me", "USER"), ("DELETE", "/api/projects/{project}/attachments/{attachment}", "ADMIN"), ("GET", "/api/installation", "ADMIN")} <= set(ROUTES)
+
+
+@pytest.mark.parametrize("method, path, who", ROUTES, ids=[f"{method} {path}" for method, path, _ in ROUTES])
+def test_every_route_needs_a_user(nobody, plain_user, picket, method, path, who):
+    """Authentication comes first everywhere (contract §1.1 "→ Ours"), then whether it is an administrator; only then is looked for what is not there."""
+    path = re.sub(r"\{(\w+)\}", lambda name: str(NOBODYS.get(name.group(1), 99999999)), path)
+    body = {"json": {}} if method in ("POST", "PATCH") else {}
+    check_error(nobody.request(method, path, **body), 401, "Unauthorized")
+    answer = plain_user.request(method, path, **body)
+    if who == "ADMIN":
+        check_error(answer, 403)
+    else:
+        assert answer.status_code not in (401, 403), answer.text
+    answer = picket.api.request(method, path, **body)
+    assert answer.status_code not in (401, 403), answer.text
 
 
 def test_cookie_works_everywhere(picket, nobody):
