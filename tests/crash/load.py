@@ -14,15 +14,16 @@ SALT_DIGITS = 16  # of an id: the rest is a counter from 1
 
 
 class Load:
-    """Load(directory, projects).start() … stop(promises). Closed loop unless `rate` is given."""
+    """Load(directory, projects).start() … stop(promises). Closed loop unless `rate` is given. With `ports`, each project is sent to at all of these,
+    and ids that are sent again go to any of them."""
 
     made = 0
 
-    def __init__(self, directory, projects, connections=8, rate=None, repeat=5, issues=50, bytes=None, timeout=20, port=None):
+    def __init__(self, directory, projects, connections=8, rate=None, repeat=5, issues=50, bytes=None, timeout=20, ports=()):
         Load.made += 1
         self.ids = os.path.join(directory, f"ids-{Load.made}")
         self.projects = projects
-        dsns = [project.dsn.replace(f":{project.port}/", f":{port}/") if port else project.dsn for project in projects]
+        dsns = [project.dsn.replace(f":{project.port}/", f":{port}/") for project in projects for port in ports or [project.port]]
         options = {"-c": connections, "-r": rate, "-d": repeat, "-k": issues, "-b": bytes, "-t": timeout, "-s": 0, "-i": self.ids}
         self.command = [PROGRAM, "-j", *[str(part) for pair in options.items() if pair[1] is not None for part in pair], *dsns]
         self.process = self.result = None

@@ -168,6 +168,19 @@ class Proxy:
         """Ends what is stalled, as a router does in the end."""
         self._call(lambda: [link.end("reset") for link in list(self.links) if not link.go.is_set()])
 
+    def end_all(self, how="reset"):
+        """Ends every connection at once, and tells whose they were."""
+        def end_all():
+            ended = list(self.links)
+            for link in ended:
+                link.end(how)
+            return {link.application.decode() for link in ended}
+        return self._call(end_all)
+
+    def applications(self):
+        """Whose connections are open."""
+        return self._call(lambda: {link.application.decode() for link in self.links})
+
     def close(self):
         def close():
             self.server.close()

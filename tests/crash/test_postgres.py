@@ -4,6 +4,7 @@ import contextlib
 import glob
 import os
 import random
+import re
 import signal
 import time
 
@@ -55,13 +56,24 @@ def last(seconds):
     time.sleep(seconds)
 
 
+def last_until_met(seconds, seen):
+    """And the digest has met it: between two tries it waits for a while."""
+    last(seconds)
+    until(seen["is_met"], "the digest does not meet the trouble")
+
+
 @contextlib.contextmanager
-def under_load(site, fault, rounds, cluster, **options):
-    """Load before, during and after the trouble; nothing but 200 is answered; then the books."""
+def under_load(site, fault, rounds, cluster, sqlstate=None, **options):
+    """Load before, during and after the trouble; nothing but 200 is answered; then the books. With `sqlstate`, the digest must have met it."""
     run = site.load(rate=RATE, connections=16, **options)
     site.wait_digesting()
-    seen = {}
+    before = len(site.picket.log())
+
+    def is_met():
+        return not sqlstate or re.search(rf"waits for the database.* sqlstate={sqlstate} ", site.picket.log()[before:])
+    seen = {"is_met": is_met}
     yield seen
+    assert is_met(), f"no {sqlstate}:\n{site.picket.log()[before:]}"
     site.wait_digesting(seconds=40)
     run.wait_progress()
     counted = run.stop(site.promises)
@@ -112,9 +124,9 @@ def test_sessions_ended(site, cluster):
 
 def test_statements_cancelled(site, cluster):
     """57014, which is what a statement_timeout says."""
-    with under_load(site, "statements cancelled", 1, cluster) as seen:
+    with under_load(site, "statements cancelled", 1, cluster, sqlstate="57014") as seen:
         with Repeater(lambda: cluster.cancel_statements("picket digest"), pause=0.002) as cancelling:
-            last(SECONDS)
+            last_until_met(SECONDS, seen)
         seen["rounds"] = cancelling.times
 
 
@@ -124,26 +136,29 @@ def test_out_of_connections(site, cluster):
         assert not cluster.backends()
 
 
-TIMEOUTS = ["statement_timeout", "lock_timeout"] + figures.amount([], ["idle_in_transaction_session_timeout", "idle_session_timeout"])
+TIMEOUTS = {"lock_timeout": "55P03", "statement_timeout": None}  # of which the second is not met: Picket sets its own for each session
+IDLE_TIMEOUTS = {"idle_in_transaction_session_timeout": None, "idle_session_timeout": None}  # end sessions and fail no statement
 
 
-@pytest.mark.parametrize("setting", TIMEOUTS)
-def test_tiny_timeout(site, cluster, database, setting):
+@pytest.mark.parametrize("setting, sqlstate", [*TIMEOUTS.items(), *figures.amount({}, IDLE_TIMEOUTS).items()])
+def test_tiny_timeout(site, cluster, database, setting, sqlstate):
     """An administrator's setting for the role, while another session holds a lock now and then."""
     def hold_lock():
         with psycopg.connect(cluster.url(database)) as blocker:
             blocker.execute("LOCK TABLE project_counters IN EXCLUSIVE MODE")
             last(0.05)
 
-    with under_load(site, f"{setting} of the role 1 ms", 1, cluster), cluster.role_setting(setting, "1ms"):
+    before = len(site.picket.log())
+    with under_load(site, f"{setting} of the role 1 ms", 1, cluster, sqlstate=sqlstate) as seen, cluster.role_setting(setting, "1ms"):
         with Repeater(hold_lock, pause=0.02):
-            last(SECONDS / 2)
+            last_until_met(SECONDS / 2, seen)
+    assert "sqlstate=57014" not in site.picket.log()[before:]
 
 
 def test_read_only(site, cluster):
-    with under_load(site, "default_transaction_read_only", 1, cluster), cluster.setting("default_transaction_read_only", "on"):
+    with under_load(site, "default_transaction_read_only", 1, cluster, sqlstate="25006") as seen, cluster.setting("default_transaction_read_only", "on"):
         until(lambda: cluster.sql("SHOW default_transaction_read_only") == [("on",)], "not read-only")
-        last(SECONDS)
+        last_until_met(SECONDS, seen)
 
 
 # ---- it fails statements
@@ -165,9 +180,9 @@ def test_statements_fail(site, cluster, database, fault):
     cluster.sql(f"""CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         IF {condition} THEN RAISE EXCEPTION 'trouble' USING ERRCODE = '{sqlstate}'; END IF; RETURN NULL; END $$""", database=database)
     try:
-        with under_load(site, fault, 1, cluster):
+        with under_load(site, fault, 1, cluster, sqlstate=sqlstate) as seen:
             cluster.sql(f"CREATE TRIGGER trouble {moment} {event} FOR EACH STATEMENT EXECUTE FUNCTION trouble()", database=database)
-            last(SECONDS)
+            last_until_met(SECONDS, seen)
             cluster.sql(f"DROP TRIGGER trouble ON {event.split()[-1]}", database=database)
     finally:
         cluster.sql("DROP FUNCTION trouble CASCADE", database=database)
@@ -178,10 +193,10 @@ def test_commit_fails(site, cluster, database):
     cluster.sql("""CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         IF random() < 0.5 THEN RAISE EXCEPTION 'trouble' USING ERRCODE = '40001'; END IF; RETURN NULL; END $$""", database=database)
     try:
-        with under_load(site, "COMMIT fails (40001)", 1, cluster):
+        with under_load(site, "COMMIT fails (40001)", 1, cluster, sqlstate="40001") as seen:
             cluster.sql("""CREATE CONSTRAINT TRIGGER trouble AFTER INSERT ON digest_batches DEFERRABLE INITIALLY DEFERRED
                            FOR EACH ROW EXECUTE FUNCTION trouble()""", database=database)
-            last(SECONDS)
+            last_until_met(SECONDS, seen)
             cluster.sql("DROP TRIGGER trouble ON digest_batches", database=database)
     finally:
         cluster.sql("DROP FUNCTION trouble CASCADE", database=database)
@@ -193,6 +208,7 @@ def test_table_locked(site, cluster, database):
     with under_load(site, "a table locked by others", 1, cluster):
         with psycopg.connect(cluster.url(database)) as blocker:
             blocker.execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+            until(lambda: cluster.sql("SELECT pid FROM pg_locks WHERE relation = 'events'::regclass AND NOT granted", database=database), "the digest does not wait")
             last(SECONDS)
 
 

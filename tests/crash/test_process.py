@@ -113,21 +113,26 @@ def test_second_on_the_same_directory(make_site):
 
 
 def test_two_on_one_database(make_site, cluster):
-    """Two directories, one database, the same ids sent to both: each stored once, whoever comes first."""
+    """Two directories, one database, every other event with an id that was sent before, to this one or that: each stored once, whoever comes first."""
     first = make_site()
     second = make_site(start=False, url=first.picket.conninfo())
     second.picket.start()
     second.projects, second.promises = first.projects, first.promises
-    runs = [first.load(rate=600, connections=8), first.load(rate=600, connections=8, port=second.picket.port)]
-    first.wait_digesting()
-    for site in (second, first, second):
-        site.picket.kill()
-        site.picket.start()
-        for run in runs:
-            run.wait_progress()
-    for run in runs:
-        run.stop(first.promises)
+    pickets = first.picket, second.picket
+    run = first.load(rate=1200, connections=16, repeat=50, ports=[picket.port for picket in pickets])
+    for killed in (*pickets, second.picket):
+        killed.kill()
+        killed.start()
+        run.wait_progress()
+        until(lambda: all(digested(picket)["stored"] > 0 < digested(picket)["duplicates"] for picket in pickets), lambda: f"{[*map(digested, pickets)]}")
+    counted = run.stop(first.promises)
+    assert counted["repeated"] > 0.4 * counted["sent"], counted
     figures.record("two Pickets on one database, killed in turns", 3, first.check())
+
+
+def digested(picket):
+    """What its digest counted since it was started."""
+    return picket.http.get(picket.url + "/api/status", timeout=10).json()["digest"]
 
 
 # ---- schemas of other releases
