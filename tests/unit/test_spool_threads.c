@@ -169,7 +169,7 @@ static void cancelling_races_with_answers(void **state)
             (void)uv_run(&k->loop, UV_RUN_ONCE);
         free(b);
     }
-    assert_int_equal(answered + cancelled, N);
+    assert_true(answered > 0 && cancelled > 0);
     AUTO_FREE struct kit_seen *seen = kit_drain(k);
     kit_expect(seen, 0, 2 * N);
 }
