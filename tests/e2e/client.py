@@ -75,11 +75,18 @@ class Project:
         until(lambda: self.count() >= n, lambda: f"{self.count()} of {n} events digested", seconds)
         assert self.count() == n, f"{self.count()} events digested, {n} expected"
 
+    def drain(self):
+        """Until all that was accepted before is digested, by however many workers: what was acknowledged lies in the spool until then."""
+        until(lambda: self.backlog() == 0, lambda: f"{self.backlog()} bytes are spooled", 30)
+
+    def backlog(self):
+        """Bytes in the spool, of everybody's."""
+        return self.api.read("/api/status")["spool"]["bytes"]
+
     def settle(self):
-        """Sends a marker and waits for it: with one digest worker all that was accepted before is digested then."""
-        marker = f"marker {uuid.uuid4().hex}"
-        self.send(wire.message_event(marker))
-        until(lambda: self.issue(marker), "the marker is not digested", 30)
+        """The same, with an event of its own at the end, which counts."""
+        self.send(wire.message_event(f"marker {uuid.uuid4().hex}"))
+        self.drain()
 
     def issues(self, filter="all", **query):
         """All pages."""

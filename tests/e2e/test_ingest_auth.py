@@ -96,7 +96,7 @@ def test_refused(project, name):
 def test_nothing_refused_is_stored(picket, project):
     """After all the refusals above (and its own), only what was accepted is there."""
     check_ingest_error(project.post(wire.event_envelope(wire.error_event(value="refused: here")), auth=False), 401)
-    project.settle()
+    project.drain()
     assert not [issue for issue in project.issues() if "refused" in issue["title"]]
 
 
