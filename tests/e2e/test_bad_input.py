@@ -84,10 +84,26 @@ def test_byte_order_mark(project):
     assert stored(project, b"\xef\xbb\xbf" + b'{"message":"behind a mark"}')["title"] == "Log Message: behind a mark"
 
 
-@pytest.mark.parametrize("field", ["message", "transaction", "release", "environment", "server_name", "platform", "level", "logger", "dist", "culprit"])
+TRIMMED = {"message": 8192, "transaction": 200, "server_name": 256, "platform": 64, "logger": 64, "culprit": 200}  # with three dots, and told in _meta
+CUT = {"release": 250, "environment": 64, "dist": 64}  # it is looked up by what is left
+
+
+@pytest.mark.parametrize("field", [*TRIMMED, *CUT])
 def test_long_strings_are_trimmed(project, field):
     """architecture.md "Digest": over-long fields are trimmed, never rejected."""
-    stored(project, wire.dumps({"message": "m", field: "ü" * 150_000}))
+    letter = "d" if field == "dist" else "ü"  # which only ASCII is allowed in (§5.13)
+    data = stored(project, wire.dumps({"message": "m", "release": "a@1", field: letter * 150_000}))["data"]
+    if field in CUT:
+        assert data[field] == letter * CUT[field]
+    else:
+        limit = TRIMMED[field]
+        assert data[field] == letter * (limit - 3) + "..."
+        assert data["_meta"][field] == {"": {"rem": [["!limit", "s", limit - 3, limit]], "len": 150_000}}
+
+
+def test_long_level(project):
+    """Words that are no level are kept (contract §3.4), the beginning of them."""
+    assert stored(project, wire.dumps({"message": "m", "level": "ü" * 150_000}))["level"] == "ü" * 20
 
 
 def test_long_names(project):

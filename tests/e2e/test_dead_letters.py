@@ -55,6 +55,10 @@ def rows(picket, project):
                       project.id)
 
 
+def statuses(picket, project):
+    return {row[0]: row[1] for row in rows(picket, project)}
+
+
 def poison(picket, project, n=1, word="poison", **fields):
     """n events that became dead letters: their ids and their numbers."""
     before = len(rows(picket, project))
@@ -556,7 +560,7 @@ def test_a_dropped_letter_takes_its_files_along(make_picket, status):
 def test_another_servers_files(make_picket, cluster):
     """Two servers on one database, each with its own directory: the one deletes what lies in its own of letters that the other has seen stored."""
     url = cluster.new_database()
-    one, other = (make_picket(DATABASE_URL=url, DEAD_LETTERS_MAX=1).start() for _ in range(2))
+    one, other = (make_picket(DATABASE_URL=url, DEAD_LETTERS_MAX=1, DEAD_LETTERS_LOOK_SECS=1).start() for _ in range(2))
     project = one.new_project()
     with refusing(one, "poison"):
         project.send(*[wire.error_event("E", f"poison {i}") for i in range(3)])
@@ -787,16 +791,20 @@ def test_drop_takes_the_file_of_the_record(make_picket):
 # ---- beside the digest
 
 def test_letters_do_not_hold_up_others(make_picket):
-    """While a letter's row is locked by somebody, a retry of it says so and others go on."""
+    """While somebody has a letter's row locked, the letters behind it are retried, and events are stored."""
     picket = make_picket(DEAD_LETTERS_LOOK_SECS=1).start()
     project = picket.new_project()
     with refusing(picket, "poison"):
-        events, numbers = poison(picket, project, 2)
-    picket.sql("UPDATE dead_letters SET status = 'retry' WHERE id = %s", numbers[1])
-    until(lambda: dict((row[0], row[1]) for row in rows(picket, project))[numbers[1]] == "stored", lambda: rows(picket, project))
+        _, numbers = poison(picket, project, 2)
+    picket.stop()
+    picket.sql("UPDATE dead_letters SET status = 'retry'")
     with psycopg.connect(picket.conninfo()) as blocker:
-        blocker.execute("UPDATE dead_letters SET status = 'retry' WHERE id = %s", (numbers[0],))
+        blocker.execute("SELECT FROM dead_letters WHERE id = %s FOR UPDATE", (numbers[0],))
+        picket.start()
+        until(lambda: statuses(picket, project) == {numbers[0]: "retry", numbers[1]: "stored"}, lambda: rows(picket, project))
         project.send(wire.error_event())
         project.wait_count(2)
-    until(lambda: project.count() == 3, lambda: rows(picket, project))
+        assert statuses(picket, project)[numbers[0]] == "retry"
+    until(lambda: statuses(picket, project) == dict.fromkeys(numbers, "stored"), lambda: rows(picket, project))
+    project.wait_count(3)
     check_counters(picket, project.id)

@@ -120,12 +120,14 @@ def thaw(cluster):
 
 def test_key_revoked_without_a_notice(make_picket, own_cluster):
     """The listener was not connected when the key was revoked: after its reconnect all keys are read again."""
-    picket = make_picket(DATABASE_URL=own_cluster.migrated_database(), CREATE_SUPERUSER=None).start()
+    picket = make_picket(DATABASE_URL=own_cluster.migrated_database(), DATABASE_ACQUIRE_TIMEOUT_SECS=1, CREATE_SUPERUSER=None).start()
     project = picket.new_project()
     project.send(wire.error_event())
     own_cluster.stop()
     project.send(wire.error_event())
+    picket.process.send_signal(signal.SIGSTOP)
     own_cluster.start()
     picket.sql("UPDATE project_keys SET is_active = false WHERE public_key = %s", uuid.UUID(project.key))
+    picket.process.send_signal(signal.SIGCONT)
     until(lambda: project.post(b"{}").status_code == 403, "the revoked key is still accepted", 30)
     picket.stop()

@@ -4,6 +4,7 @@ import glob
 import os
 import re
 import signal
+import subprocess
 import threading
 
 import psycopg
@@ -12,7 +13,7 @@ import pytest
 import server
 import wire
 from postgres import Cluster
-from waiting import until
+from waiting import TIME_FACTOR, until
 
 
 class Senders:
@@ -156,9 +157,31 @@ def test_second_signal_is_harmless(make_picket):
 
 
 def test_pipe_and_hangup(make_picket):
-    """A reader of its output that goes away does not end it."""
-    picket = make_picket().start()
-    project = picket.new_project()
-    os.kill(picket.process.pid, signal.SIGPIPE)
-    project.send(wire.error_event())
-    assert picket.is_alive()
+    """A reader of its output that goes away does not end it, whatever it says afterwards."""
+    picket = make_picket(LOG_LEVEL="debug")
+    reader, writer = os.pipe()
+    process = subprocess.Popen([server.BINARY, "serve"], stdout=writer, stderr=writer, stdin=subprocess.DEVNULL, cwd="/",
+                               env=server.environment(**picket.settings))
+    picket.process = process  # for is_ready()
+    try:
+        os.close(writer)
+        until(picket.is_ready, "not ready", 60)
+        os.close(reader)
+        project = picket.new_project()
+        picket.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'picket%%' AND datname = current_database()")  # is logged
+        until(picket.is_ready, "not ready again")
+        until(lambda: status_of_nothing(project) == 200, "refused")
+        os.kill(process.pid, signal.SIGPIPE)
+        event = wire.error_event()
+        project.send(event)
+        project.find(event["event_id"])
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10 * TIME_FACTOR) == 0
+    finally:
+        picket.process = None
+        process.kill()
+        process.wait()
+
+
+def status_of_nothing(project):
+    return project.post(b"{}").status_code
