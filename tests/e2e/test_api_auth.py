@@ -156,6 +156,18 @@ def test_user_is_no_admin(picket, nobody, bystander):
     assert mine.get("/api/projects").status_code == 200
 
 
+def test_tokens_are_their_owners(picket, nobody, bystander):
+    """R17–R19: a plain user sees and revokes only tokens of their own; those of others are not there."""
+    mine = Api(nobody.url, cookie=log_in(nobody, email=bystander, password="a password of mine"))
+    theirs = picket.api.post("/api/tokens", json={"description": "of the administrator"}).json()
+    own = mine.post("/api/tokens", json={"description": "of the bystander"}).json()
+    assert [token["id"] for token in mine.read("/api/tokens")] == [own["id"]]
+    check_error(mine.delete(f"/api/tokens/{theirs['id']}"), 404)
+    assert Api(nobody.url, token=theirs["token"]).get("/auth/me").status_code == 200
+    assert mine.delete(f"/api/tokens/{own['id']}").status_code == 204 and mine.read("/api/tokens") == []
+    check_error(Api(nobody.url, token=own["token"]).get("/auth/me"), 401)
+
+
 def test_inactive_user(picket, nobody, bystander):
     """Neither session nor login nor token of a deactivated user works; that the account exists does not show with a wrong password (G-19)."""
     mine = Api(nobody.url, cookie=log_in(nobody, email=bystander, password="a password of mine"))

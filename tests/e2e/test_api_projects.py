@@ -187,7 +187,7 @@ def test_readiness_without_the_database(make_picket):
     away = Cluster(directory.join("postgres"))
     try:
         away.create()
-        picket = make_picket(DATABASE_URL=away.migrated_database()).start()
+        picket = make_picket(DATABASE_URL=away.migrated_database(), DATABASE_ACQUIRE_TIMEOUT_SECS=1).start()
         letters = until(lambda: Api(picket.url).get("/health/ready").json()["dead_letters"], "dead letters are not counted")
         away.stop()
         until(lambda: Api(picket.url).get("/health/ready").status_code == 503, "still ready")

@@ -30,7 +30,7 @@ def answers(project, issue, event_id):
     """Every text that the API shows of the event."""
     row = project.find(event_id)["id"]
     base = f"{project.path}/issues/{issue['id']}"
-    for path in [project.path, f"{project.path}/issues", base, f"{base}/events", f"{base}/events/{row}"]:
+    for path in [project.path, f"{project.path}/issues", base, f"{base}/events", f"{base}/events/{row}", f"{base}/events/{row}/raw"]:
         yield path, project.api.get(path).text
 
 

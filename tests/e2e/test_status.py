@@ -116,7 +116,7 @@ def test_database_down(make_picket, own_cluster):
 
 def test_started_in_the_dark(make_picket, own_cluster):
     """The digest has not begun: no figures of it, and the age is bounded by the segment's."""
-    picket = make_picket(DATABASE_URL=own_cluster.migrated_database()).start()
+    picket = make_picket(DATABASE_URL=own_cluster.migrated_database(), DATABASE_ACQUIRE_TIMEOUT_SECS=1).start()
     project = picket.new_project()
     keys = os.path.join(picket.settings["DATA_DIR"], "spool", "keys")
     until(lambda: os.path.exists(keys) and project.key in open(keys, "rb").read().hex(), "the key is not in the copy")
