@@ -17,6 +17,7 @@ static int by_key_then_index(const void *pa, const void *pb)
     return r != 0 ? r : (a->index > b->index) - (a->index < b->index);
 }
 
+enum { MAX_LEVEL = 20 };
 enum keep { KEEP_FIRST, KEEP_LAST };
 
 /* Sorting keeps this n log n for whatever keys a client thinks of; the order of the document is kept. */
@@ -305,7 +306,7 @@ void block_level(struct block_writer *b, struct str name, const struct json *v)
     if (level.n > 0)
         json_field_str(b->json, name, level);
     else if (json_type(v) == JSON_STRING)
-        block_text(b, name, v);
+        block_limited(b, name, v, MAX_LEVEL, 0); /* as much as its column takes */
     else
         block_invalid(b, name, v, "expected a level");
 }

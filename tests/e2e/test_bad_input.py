@@ -103,7 +103,9 @@ def test_long_strings_are_trimmed(project, field):
 
 def test_long_level(project):
     """Words that are no level are kept (contract §3.4), the beginning of them."""
-    assert stored(project, wire.dumps({"message": "m", "level": "ü" * 150_000}))["level"] == "ü" * 20
+    detail = stored(project, wire.dumps({"message": "m", "level": "ü" * 150_000, "breadcrumbs": [{"level": "x" * 50_000}]}))
+    assert detail["level"] == "ü" * 20 and len(detail["data"]["level"]) == len(detail["data"]["breadcrumbs"]["values"][0]["level"]) == 20
+    assert detail["data"]["_meta"]["level"][""]["len"] == 150_000
 
 
 def test_long_names(project):
