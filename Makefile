@@ -47,6 +47,7 @@ crash:
 	@$(NINJA) picket
 	@ninja -C $(BUILD)-test --quiet
 	@CRASH_FORM=long POWERCUT_STATES=10000 SUITES="powercut crash" BUILD=$(BUILD)-test PICKET_BINARY=$(BUILD)/picket PYTEST_ARGS="--timeout=1800 $(ARGS)" tests/run
+	@LARGE_BODIES=200 SUITES=e2e BUILD=$(BUILD)-test PICKET_BINARY=$(BUILD)/picket PYTEST_ARGS="-k test_large_bodies_at_once" tests/run
 
 bench:
 	@docker/setup.sh build database bench
