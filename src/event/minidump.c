@@ -426,7 +426,10 @@ struct annotations {
 
 static bool next_entry(struct annotations *as)
 {
-    return as->m->n_annotations < MINIDUMP_MAX_ANNOTATIONS && as->entries_left > 0 && as->entries_left-- > 0;
+    if (as->m->n_annotations == MINIDUMP_MAX_ANNOTATIONS || as->entries_left == 0)
+        return false;
+    as->entries_left--;
+    return true;
 }
 
 static void add_annotation(struct minidump *m, struct str key, struct str value)
