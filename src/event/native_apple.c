@@ -32,12 +32,6 @@ static struct str without_address(struct str s)
     return at ? str_take(s, (size_t)(at - s.p)) : s;
 }
 
-static void put_known(struct json_writer *w, struct str key, struct str v)
-{
-    if (v.n)
-        json_field_str(w, key, v);
-}
-
 static void put_exception(struct json_writer *w, const struct head *h)
 {
     struct str value = h->subtype.n ? without_address(h->subtype) : h->codes;
@@ -47,7 +41,7 @@ static void put_exception(struct json_writer *w, const struct head *h)
     json_begin_array(w);
     json_begin_object(w);
     json_field_str(w, STR("type"), h->type);
-    put_known(w, STR("value"), value);
+    json_field_known(w, STR("value"), value);
     json_key(w, STR("mechanism"));
     json_begin_object(w);
     json_field_str(w, STR("type"), STR("applecrashreport"));
@@ -80,7 +74,7 @@ void native_apple(struct str report, struct buf *out)
     json_begin_object(&w);
     json_field_str(&w, STR("platform"), STR("native"));
     json_field_str(&w, STR("level"), STR("fatal"));
-    put_known(&w, STR("transaction"), str_trim(str_take(h.process, str_find(h.process, '['))));
+    json_field_known(&w, STR("transaction"), str_trim(str_take(h.process, str_find(h.process, '['))));
     if (h.type.n)
         put_exception(&w, &h);
     json_key(&w, STR("contexts"));

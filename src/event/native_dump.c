@@ -14,12 +14,6 @@ static void put_hex(struct json_writer *w, struct str name, uint64_t v, struct a
     json_field_str(w, name, hex(v, a));
 }
 
-static void put_known(struct json_writer *w, struct str name, struct str v)
-{
-    if (v.n)
-        json_field_str(w, name, v);
-}
-
 static struct str base_name(struct str path)
 {
     for (size_t i = path.n; i > 0; i--)
@@ -37,7 +31,7 @@ static void put_frame(struct json_writer *w, const struct minidump_frame *frame,
     json_begin_object(w);
     put_hex(w, STR("instruction_addr"), frame->address, a);
     if (frame->module) {
-        put_known(w, STR("package"), frame->module->file);
+        json_field_known(w, STR("package"), frame->module->file);
         put_hex(w, STR("image_addr"), frame->module->address, a);
     }
     json_field_str(w, STR("trust"), str_from(trusts[frame->trust]));
@@ -166,7 +160,7 @@ static void put_threads(struct json_writer *w, const struct minidump *m, struct 
         const struct minidump_thread *t = &m->threads[i];
         json_begin_object(w);
         json_field_i64(w, STR("id"), t->id);
-        put_known(w, STR("name"), t->name);
+        json_field_known(w, STR("name"), t->name);
         json_field_bool(w, STR("crashed"), t == crashed && m->exception.is_there);
         json_field_bool(w, STR("current"), t == crashed);
         if (t != crashed) /* whose stack is the exception's */
@@ -192,10 +186,10 @@ static void put_images(struct json_writer *w, const struct minidump *m, struct a
         const struct minidump_module *module = &m->modules[i];
         json_begin_object(w);
         json_field_str(w, STR("type"), image_type(m->os));
-        put_known(w, STR("code_file"), module->file);
-        put_known(w, STR("code_id"), module->code_id);
-        put_known(w, STR("debug_file"), module->debug_file);
-        put_known(w, STR("debug_id"), module->debug_id);
+        json_field_known(w, STR("code_file"), module->file);
+        json_field_known(w, STR("code_id"), module->code_id);
+        json_field_known(w, STR("debug_file"), module->debug_file);
+        json_field_known(w, STR("debug_id"), module->debug_id);
         put_hex(w, STR("image_addr"), module->address, a);
         json_field_i64(w, STR("image_size"), module->size);
         json_end_object(w);
@@ -243,11 +237,11 @@ static void put_os(struct json_writer *w, const struct minidump *m, struct arena
     if (m->os_major || m->os_minor || m->os_build)
         json_field_str(w, STR("version"), arena_printf(a, "%u.%u.%u", m->os_major, m->os_minor, m->os_build));
     else
-        put_known(w, STR("version"), kernel);
-    put_known(w, STR("kernel_version"), kernel);
-    put_known(w, is_linux ? STR("raw_description") : STR("build"), m->os_detail);
-    put_known(w, STR("distribution_name"), m->distribution);
-    put_known(w, STR("distribution_version"), m->distribution_version);
+        json_field_known(w, STR("version"), kernel);
+    json_field_known(w, STR("kernel_version"), kernel);
+    json_field_known(w, is_linux ? STR("raw_description") : STR("build"), m->os_detail);
+    json_field_known(w, STR("distribution_name"), m->distribution);
+    json_field_known(w, STR("distribution_version"), m->distribution_version);
     json_end_object(w);
 }
 

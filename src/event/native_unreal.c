@@ -24,12 +24,6 @@ static struct str runtime(const struct context *c, struct str name)
     return get(c, STR("RuntimeProperties"), name);
 }
 
-static void put_known(struct json_writer *w, struct str key, struct str v)
-{
-    if (v.n)
-        json_field_str(w, key, v);
-}
-
 static void put_bag(struct json_writer *w, const struct context *c, struct str key, struct str section)
 {
     json_key(w, key);
@@ -61,7 +55,7 @@ static void put_gpu(struct json_writer *w, const struct context *c)
     json_begin_object(w);
     json_field_str(w, STR("name"), name);
     for (size_t i = 0; i < ARRAY_LEN(fields); i++)
-        put_known(w, fields[i].key, get(c, STR("EngineData"), fields[i].name));
+        json_field_known(w, fields[i].key, get(c, STR("EngineData"), fields[i].name));
     json_end_object(w);
 }
 
@@ -99,15 +93,15 @@ static void put_user(struct json_writer *w, const struct context *c, struct str 
     if (login.n + name.n) {
         json_key(w, STR("user"));
         json_begin_object(w);
-        put_known(w, STR("id"), login);
-        put_known(w, STR("username"), name);
+        json_field_known(w, STR("id"), login);
+        json_field_known(w, STR("username"), name);
         json_end_object(w);
     }
     if (account.n + machine.n) {
         json_key(w, STR("tags"));
         json_begin_object(w);
-        put_known(w, STR("epic_account_id"), account);
-        put_known(w, STR("machine_id"), machine);
+        json_field_known(w, STR("epic_account_id"), account);
+        json_field_known(w, STR("machine_id"), machine);
         json_end_object(w);
     }
 }

@@ -355,6 +355,12 @@ void json_field_str(struct json_writer *w, struct str key, struct str v)
     json_put_str(w, v);
 }
 
+void json_field_known(struct json_writer *w, struct str key, struct str v)
+{
+    if (v.n)
+        json_field_str(w, key, v);
+}
+
 void json_field_i64(struct json_writer *w, struct str key, int64_t v)
 {
     json_key(w, key);

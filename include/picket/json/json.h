@@ -117,6 +117,7 @@ void json_put_value(struct json_writer *w, const struct json *v);
 void json_put_raw(struct json_writer *w, struct str json_text);
 /* "key": value in one call. */
 void json_field_str(struct json_writer *w, struct str key, struct str v);
+void json_field_known(struct json_writer *w, struct str key, struct str v); /* nothing at all for "" */
 void json_field_i64(struct json_writer *w, struct str key, int64_t v);
 void json_field_bool(struct json_writer *w, struct str key, bool v);
 void json_field_null(struct json_writer *w, struct str key);
