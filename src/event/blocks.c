@@ -157,6 +157,23 @@ static size_t code_points(struct str s)
     return n;
 }
 
+static void note_cut(struct block_writer *b, struct str name, struct str s, unsigned kept, unsigned dots)
+{
+    struct note *note = notes_add(&b->notes, name);
+    note->cut = true;
+    note->from = kept;
+    note->to = kept + dots;
+    note->len = (int64_t)code_points(s);
+}
+
+void block_put_named(struct block_writer *b, struct str name, struct str s, unsigned limit)
+{
+    struct str kept = str_take_code_points(s, limit);
+    if (kept.n < s.n)
+        note_cut(b, name, s, limit, 0);
+    json_field_str(b->json, name, kept);
+}
+
 void block_put_text(struct block_writer *b, struct str name, struct str s, unsigned limit, unsigned slack)
 {
     enum { DOTS = 3 };
@@ -164,11 +181,7 @@ void block_put_text(struct block_writer *b, struct str name, struct str s, unsig
         json_field_str(b->json, name, s);
         return;
     }
-    struct note *note = notes_add(&b->notes, name);
-    note->cut = true;
-    note->from = limit - DOTS;
-    note->to = limit;
-    note->len = (int64_t)code_points(s);
+    note_cut(b, name, s, limit - DOTS, DOTS);
     struct str kept = str_take_code_points(s, limit - DOTS);
     AUTO_BUF struct buf text = {0};
     buf_append_str(&text, kept);

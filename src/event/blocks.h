@@ -70,6 +70,8 @@ bool block_read_bool(const struct json *v, bool *ret);
 void block_invalid(struct block_writer *b, struct str name, const struct json *v, const char *reason);
 /* A text that may be too long: cut, with dots and a note. */
 void block_put_text(struct block_writer *b, struct str name, struct str s, unsigned limit, unsigned slack);
+/* The same without dots: things are looked up by what is left. */
+void block_put_named(struct block_writer *b, struct str name, struct str s, unsigned limit);
 /* A string; numbers and booleans as their JSON text; lists and objects are invalid. */
 void block_limited(struct block_writer *b, struct str name, const struct json *v, unsigned limit, unsigned slack);
 /* The members of `v` by their rules; those without one as they are, without nulls. The caller opens and closes the object. */

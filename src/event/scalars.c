@@ -35,7 +35,7 @@ static void put_named(struct block_writer *b, struct str name, const struct json
 {
     struct str s = str_trim(event_scalar(v, b->arena));
     if (good(s))
-        json_field_str(b->json, name, str_take_code_points(s, limit)); /* without dots: it is looked up by what is left */
+        block_put_named(b, name, s, limit);
     else if (s.n > 0 || json_type(v) != JSON_STRING)
         block_invalid(b, name, v, "not allowed here");
 }
