@@ -235,7 +235,9 @@ PGconn *db_lookup_connect(struct db_lookup *l, const char *application, unsigned
     set(&k, "client_encoding", "UTF8");
     set(&k, "application_name", application); /* retention tells batches by it (sql/migrations, retention_quiet) */
     const char *given = option(l, "options");
-    buf_printf(&options, "%s -c statement_timeout=%u -c TimeZone=UTC -c client_min_messages=warning", given ? given : "", statement_ms);
+    /* Commits are durable whatever the server's default is: a spool forgets what was committed (S6). */
+    buf_printf(&options, "%s -c statement_timeout=%u -c TimeZone=UTC -c client_min_messages=warning -c synchronous_commit=on",
+               given ? given : "", statement_ms);
     set(&k, "options", buf_cstr(&options));
     if (l->listed) {
         set(&k, "host", buf_cstr(&l->hosts));
