@@ -9,12 +9,13 @@ define configure
 @test -z "$$(find sql tests/unit/sql -type d -newer $(1)/build.ninja)" || meson setup --reconfigure $(1)
 endef
 .DEFAULT_GOAL := help
-.PHONY: help run test crash bench build format format-check lint fuzz clean
+.PHONY: help run test crash soak bench build format format-check lint fuzz clean
 
 help:
 	@echo 'make run [ARGS=…]  install what is missing, build, start picket serve on 127.0.0.1:8080 (try ARGS=--help)'
 	@echo 'make test          install what is missing, build, run every test on real parts'
 	@echo 'make crash         the long form of the crash tests: about an hour of killing, cutting and filling up; ends with a table'
+	@echo 'make soak          half an hour of everything: no leak, no growth, no error under valgrind (ARGS="--seconds 60": two minutes)'
 	@echo 'make bench         measure this machine: accepted and digested per second, memory, time until an event shows'
 	@echo 'make build         build $(BUILD)/picket and everything else'
 	@echo 'make lint          check the layers, the rules of style, and what analysers find; make format: lay out the C files'
@@ -48,6 +49,12 @@ crash:
 	@ninja -C $(BUILD)-test --quiet
 	@CRASH_FORM=long POWERCUT_STATES=10000 SUITES="powercut crash" BUILD=$(BUILD)-test PICKET_BINARY=$(BUILD)/picket PYTEST_ARGS="--timeout=1800 $(ARGS)" tests/run
 	@LARGE_BODIES=200 SUITES=e2e BUILD=$(BUILD)-test PICKET_BINARY=$(BUILD)/picket PYTEST_ARGS="-k test_large_bodies_at_once" tests/run
+
+soak:
+	@echo 'make soak: install missing Debian packages, build, watch three Pickets for half an hour, two of them under valgrind'
+	@docker/setup.sh build database soak
+	$(call configure,$(BUILD))
+	@python3 tests/bench/soak.py $(ARGS) $(BUILD)
 
 bench:
 	@docker/setup.sh build database bench
