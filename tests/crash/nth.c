@@ -4,7 +4,7 @@
  *
  *   NTH_KIND    open | write | sync | rename | mmap | alloc | pq
  *   NTH         which call, from 1; 0: only count
- *   NTH_ACTION  fail | short (write) | kill
+ *   NTH_ACTION  fail | short (write) | kill | hold: every call waits for as long as there is a file NTH_HOLD
  *   NTH_FILE    8 bytes that exist: the count of calls so far, for the test that must know when no call is left to fail
  *   NTH_SITES   with NTH 0: a file that exists, filled with the places that memory was asked for from, 8 bytes for each call
  *   NTH_SITE    one of these, in hex: only calls from there are met and counted. A place is the same in every life of a binary
@@ -29,6 +29,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 #include <unwind.h>
 
@@ -38,7 +39,8 @@ extern void *__libc_realloc(void *p, size_t n);
 
 static _Atomic uint64_t *counter; /* in NTH_FILE; NULL: not armed */
 static uint64_t nth;
-static enum action { FAIL, SHORT, KILL } action;
+static enum action { FAIL, SHORT, KILL, HOLD } action;
+static const char *hold; /* of HOLD */
 static enum kind { OPEN, WRITE, SYNC, RENAME, MAP, ALLOC, PQ, KINDS } kind = KINDS;
 static uint64_t *sites;               /* in NTH_SITES; NULL: not asked for */
 static uint64_t n_sites, wanted_site; /* 0: any */
@@ -102,13 +104,28 @@ __attribute__((constructor)) static void arm(void)
     }
     wanted_site = site ? strtoull(site, NULL, 16) : 0;
     nth = strtoull(number, NULL, 10);
-    action = strcmp(what, "kill") == 0 ? KILL : strcmp(what, "short") == 0 ? SHORT : FAIL;
+    hold = getenv("NTH_HOLD");
+    action = strcmp(what, "kill") == 0 ? KILL : strcmp(what, "short") == 0 ? SHORT : strcmp(what, "hold") == 0 && hold ? HOLD : FAIL;
     while (kind > 0 && strcmp(kinds[kind - 1], name) != 0)
         kind--;
     kind = kind ? kind - 1 : KINDS;
     if (kind == ALLOC && action == FAIL)
         watch_libraries();
     counter = p;
+}
+
+/* Threads leave signals to the main thread; that of their own fault must come through, or nobody can say whose it was. */
+int pthread_sigmask(int how, const sigset_t *set, sigset_t *before)
+{
+    static int (*real)(int, const sigset_t *, sigset_t *);
+    sigset_t others;
+    if (!real)
+        real = (int (*)(int, const sigset_t *, sigset_t *))dlsym(RTLD_NEXT, "pthread_sigmask");
+    if (!counter || kind != ALLOC || !set || how == SIG_UNBLOCK)
+        return real(how, set, before);
+    others = *set;
+    (void)sigdelset(&others, SIGSEGV);
+    return real(how, &others, before);
 }
 
 /* ---- places: who asked, and for whom: the function that allocates is often only a helper */
@@ -146,10 +163,12 @@ __attribute__((noinline)) static int struck(enum kind k)
         return 0;
     if (wanted_site && site_of_caller() != wanted_site)
         return 0;
+    while (action == HOLD && access(hold, F_OK) == 0)
+        (void)nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
     uint64_t n = atomic_fetch_add(counter, 1) + 1;
     if (sites && n <= n_sites)
         sites[n - 1] = site_of_caller();
-    if (n != nth)
+    if (action == HOLD || n != nth)
         return 0;
     if (action == KILL)
         (void)raise(SIGKILL);

@@ -109,6 +109,8 @@ class Life:
 def assert_ended_well(life, status, endings):
     said = life.site.picket.said()  # the life's, until the next start
     fine = (-signal.SIGKILL,) if life.action == "kill" else (0, *endings)
+    if life.kind == "alloc" and "cannot allocate memory for thread-local data" in said:
+        fine = (127,)  # libc's dynamic linker ends the process by itself
     assert status in fine, f"{life.kind} {life.n} {life.action}: ended with {status}\n{said[-3000:]}"
     assert status != 1 or "error" in said.lower() or "cannot" in said.lower(), f"{life.kind} {life.n} {life.action}: exit status 1 without a word\n{said}"
 
@@ -152,7 +154,8 @@ def test_nth(make_life, kind, action, sample, endings):
         assert_ended_well(life, status, endings)
         result = balance(life)
     assert lives > 0 and result
-    assert not figures.LONG or lives >= 0.8 * first_calls  # it ended because no call was left
+    # It ended because no call was left; the first life makes one or two that later ones have no need for.
+    assert not figures.LONG or lives >= first_calls - max(2, 0.2 * first_calls), f"{lives} lives, the first made {first_calls} calls"
     record(life, lives, result)
 
 
