@@ -9,7 +9,7 @@ tried AS MATERIALIZED (
       FROM letter)
 UPDATE dead_letters d
    SET status         = CASE WHEN t.outcome = 2 THEN 'dead' ELSE 'stored' END,
-       stored_at      = CASE WHEN t.outcome <> 2 THEN now() END,
+       stored_at      = CASE WHEN t.outcome IN (1, 3) THEN dead_letter_accepted(d) WHEN t.outcome <> 2 THEN now() END,
        payload        = CASE WHEN t.outcome = 2 THEN d.payload ELSE '' END,
        reason         = CASE WHEN t.outcome = 2 THEN 'NO_PROJECT' ELSE d.reason END,
        sqlstate       = CASE WHEN t.outcome = 2 THEN '' ELSE d.sqlstate END,

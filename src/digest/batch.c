@@ -473,6 +473,8 @@ enum dead_column {
     D_META,
     D_PAYLOAD,
     D_KEY,
+    D_CATEGORY, /* of an event */
+    D_BYTES,    /* of the payload as it came */
     D_COUNT
 };
 
@@ -505,14 +507,16 @@ static void put_dead(struct batch *b, const struct batch_item *item)
         db_array_i64(&a[D_KEY], (int64_t)r->key_id);
     else
         db_array_null(&a[D_KEY]);
+    db_array_i16(&a[D_CATEGORY], (int16_t)category_of_item(item));
+    db_array_i64(&a[D_BYTES], (int64_t)r->payload.n);
 }
 
 unsigned batch_bind_dead(struct batch *b, struct db_query *q)
 {
-    static const enum db_type types[D_COUNT] = {
-        [D_RECORD] = DB_ID,    [D_PROJECT] = DB_I64, [D_EVENT] = DB_ID,      [D_RECEIVED] = DB_TIME, [D_SENT] = DB_TIME,
-        [D_KIND] = DB_I16,     [D_ADDR] = DB_INET,   [D_REASON] = DB_TEXT,   [D_SQLSTATE] = DB_TEXT, [D_DETAIL] = DB_TEXT,
-        [D_POSITION] = DB_I64, [D_META] = DB_BYTES,  [D_PAYLOAD] = DB_BYTES, [D_KEY] = DB_I64};
+    static const enum db_type types[D_COUNT] = {[D_RECORD] = DB_ID,     [D_PROJECT] = DB_I64, [D_EVENT] = DB_ID,     [D_RECEIVED] = DB_TIME,
+                                                [D_SENT] = DB_TIME,     [D_KIND] = DB_I16,    [D_ADDR] = DB_INET,    [D_REASON] = DB_TEXT,
+                                                [D_SQLSTATE] = DB_TEXT, [D_DETAIL] = DB_TEXT, [D_POSITION] = DB_I64, [D_META] = DB_BYTES,
+                                                [D_PAYLOAD] = DB_BYTES, [D_KEY] = DB_I64,     [D_CATEGORY] = DB_I16, [D_BYTES] = DB_I64};
     for (unsigned i = 0; i < D_COUNT; i++)
         db_array_start(&b->arrays[i], types[i]);
     for (unsigned i = 0; i < b->n_items; i++)

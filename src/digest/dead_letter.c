@@ -59,6 +59,7 @@ void dead_letter_whole(const struct db_rows *rows, struct dead_letter *ret, stru
     ret->address = db_text(rows, 0, 16);
     ret->meta = db_bytes(rows, 0, 17);
     ret->key = db_is_null(rows, 0, 19) ? 0 : db_i64(rows, 0, 19);
+    ret->counted_as = db_is_null(rows, 0, 20) ? -1 : db_i64(rows, 0, 20);
     *ret_payload = db_bytes(rows, 0, 18);
 }
 
@@ -117,4 +118,8 @@ void dead_letter_put_whole(struct json_writer *w, const struct dead_letter *l)
         json_field_i64(w, STR("key_id"), l->key);
     else
         json_field_null(w, STR("key_id"));
+    if (l->counted_as >= 0)
+        json_field_i64(w, STR("counted_as"), l->counted_as);
+    else
+        json_field_null(w, STR("counted_as"));
 }

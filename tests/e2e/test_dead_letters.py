@@ -224,6 +224,38 @@ def test_retry_without_a_server(make_picket):
     check_counters(picket)
 
 
+# ---- accounted for
+
+def test_accounts(one, project):
+    """§4.8: each counts once: as invalid when it is kept, as accepted instead when a retry has stored it; one that is dropped stays invalid. Who asks why an
+    event did not arrive is told."""
+    with refusing(one, "poison"):
+        events, numbers = poison(one, project, 3)
+        wait_totals(project, {("error", "invalid", "dead_letter"): 3})
+        one.run("dlq", "retry", numbers[0])  # fails again
+    told = project.api.read(project.path + "/delivery")["items"]
+    assert {case["event_id"] for case in told} == {str(uuid.UUID(event["event_id"])) for event in events}
+    assert {(case["category"], case["outcome"], case["reason"]) for case in told} == {("error", "invalid", "dead_letter")}
+    assert {case["bytes"] for case in told} == {len(wire.dumps(event)) for event in events}
+    wait_totals(project, {("error", "invalid", "dead_letter"): 3})
+    one.command("dlq", "retry", numbers[0])
+    one.command("dlq", "drop", numbers[1])
+    wait_totals(project, {("error", "invalid", "dead_letter"): 2, ("error", "accepted", ""): 1})
+    one.command("dlq", "retry", numbers[2])
+    wait_totals(project, {("error", "invalid", "dead_letter"): 1, ("error", "accepted", ""): 2})
+
+
+def test_accounts_that_are_refused_cost_no_letter(one, project):
+    name = f"refuse_{uuid.uuid4().hex[:8]}"
+    one.sql(f"ALTER TABLE outcomes ADD CONSTRAINT {name} CHECK (project_id <> {project.id}) NOT VALID")
+    try:
+        _, (number,) = poison(one, project)
+    finally:
+        one.sql(f"ALTER TABLE outcomes DROP CONSTRAINT {name}")
+    one.command("dlq", "retry", number)
+    wait_totals(project, {("error", "accepted", ""): 1})
+
+
 # ---- dropped
 
 def test_drop(one, project):

@@ -259,6 +259,20 @@ def test_many_missed_runs_of_another_project(unseen, picket):
                        unseen.project.id, other) == [(unseen.project.id, 8), (other, 2)]
 
 
+def test_many_timeouts_of_another_project(unseen, picket):
+    other = picket.new_project().id
+    unseen.many(50)
+    unseen.many(2, project=other)
+    for project, started in ((unseen.project.id, minutes(1)), (other, minutes(3))):  # those of the other run longer
+        unseen.rows("INSERT INTO check_ins (project_id, id, monitor_id, environment_id, status, started_at, timeout_at, opened) "
+                    "SELECT project_id, monitor_id(%s, name), monitor_id, id, 'in_progress', %s, %s::timestamptz + interval '30 min', true "
+                    "FROM monitor_environments WHERE project_id = %s", started, started, started, project)
+    ended = "SELECT project_id, count(*) FROM check_ins WHERE status = 'timeout' AND project_id IN (%s, %s) GROUP BY 1 ORDER BY 1"
+    for wanted in ([8, 2], [18, 2]):
+        unseen.rows("SELECT monitor_notice_timeouts(%s, 10)", minutes(40))
+        assert [n for _, n in unseen.rows(ended, unseen.project.id, other)] == wanted
+
+
 # ---- silences, page by page
 
 def test_a_silence_is_forgotten_in_parts(unseen):

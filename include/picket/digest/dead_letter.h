@@ -21,6 +21,7 @@ struct dead_letter { /* texts are borrowed; times are wall µs, 0: none */
     struct str address; /* the client's */
     struct str meta;    /* the envelope header's JSON text */
     int64_t key;        /* the project key that it came by; 0: not known */
+    int64_t counted_as; /* data category that it counts in as invalid; -1: none */
 };
 
 /* What an envelope calls such an item; a name of our own for what never came in one. */
