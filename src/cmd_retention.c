@@ -17,7 +17,7 @@ static const char usage[] =
     "Drops the days that nobody keeps any more and rewrites those that have cooled (a day, a week and a month "
     "after their end), so that only\n"
     "what is to be kept stays; the space goes back to the file system. Attachments go with the events of their day, and "
-    "files that none of\nthem names any more are removed. The server does the same every hour, the files once a day.\n\n"
+    "files that none of\nthem names any more are removed. The server does the same every RETENTION_EVERY_SECS, the files once a day.\n\n"
     "  --dry-run   only says what would be done\n\n"
     "RETENTION_DAYS and RETENTION_EVENTS_PER_ISSUE are the installation's rules; `picket project set` gives a "
     "project its own. Issues, their\n"

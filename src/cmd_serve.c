@@ -44,6 +44,7 @@ enum {
     DIGEST_GRACE_MS = 3000,
     QUERY_MS = 30000,
     DIGEST_QUERY_MS = 60000,
+    TIDY_MS = 10000,
     WAITING_MAX = 512,
     WORK_THREADS = 2,
     WORK_QUEUE = 256,
@@ -61,6 +62,7 @@ struct serve {
     const struct config *config;
     uv_loop_t loop;
     uv_signal_t signals[2];
+    uv_timer_t tidy;
     struct db_cluster *cluster;
     const char *conninfo;
     struct buf key_copy; /* path */
@@ -177,7 +179,7 @@ static int open_blobs(struct serve *s)
                                     c->attachments_project_max_bytes ? c->attachments_project_max_bytes : c->attachments_max_bytes / 2,
                                 .free_floor_bytes = c->attachments_free_floor_bytes,
                                 .node = spool_node(s->spool),
-                                .oldest_us = retain_oldest_us(s->spool)};
+                                .oldest_us = spool_oldest_us(s->spool)};
     int r = blob_open(&blobs, &s->blobs);
     s->count = (struct work_job){.run = count_blobs, .finished = blobs_counted};
     if (r == 0)
@@ -242,6 +244,7 @@ static int open_digest(struct serve *s)
         figures_set_digest(&s->figures, s->digest);
     struct retain_config retain = {.days = (unsigned)s->config->retention_days,
                                    .per_issue = (unsigned)s->config->retention_events_per_issue,
+                                   .every_ms = 1000 * s->config->retention_every_s,
                                    .spool = s->spool,
                                    .blobs = s->blobs};
     if (r == 0)
@@ -249,11 +252,18 @@ static int open_digest(struct serve *s)
     return r < 0 ? cmd_fail("the digest cannot be started: %s", err_text(r)) : EXIT_OK;
 }
 
+static int64_t oldest_us(const void *ingest)
+{
+    return ingest_oldest_us(ingest);
+}
+
 static int open_monitors(struct serve *s)
 {
     struct monitors_config config = {.spool = s->spool,
                                      .db = database_config(s, "picket monitors", 1, QUERY_MS),
-                                     .listening_us = s->listening_us};
+                                     .listening_us = s->listening_us,
+                                     .oldest_us = oldest_us,
+                                     .arg = s->ingest};
     int r = monitors_open(&config, &s->loop, &s->monitors);
     return r < 0 ? cmd_fail("cron monitors cannot be watched: %s", err_text(r)) : EXIT_OK;
 }
@@ -278,6 +288,8 @@ static int open_http(struct serve *s)
                                    .threads = (unsigned)c->http_threads,
                                    .envelope_max_bytes = c->max_envelope_bytes,
                                    .event_max_bytes = c->max_event_bytes,
+                                   .check_in_max_bytes = c->max_check_in_bytes,
+                                   .records_max_bytes = c->spool_pending_bytes / 2, /* nobody's envelope takes the room of all others */
                                    .blobs = s->blobs,
                                    .attachment_max_bytes = c->max_attachment_bytes,
                                    .attachments_max_bytes = c->max_attachments_bytes,
@@ -502,6 +514,14 @@ static void close_database(struct serve *s)
 
 /* A further signal changes nothing: stopping is under way and ends by itself. Closing a watcher restores the signal's default action, so this
  * waits until the main thread is the only one left and keeps the signals blocked. */
+/* What a burst took and freed lies between what lives on, and glibc keeps it until something of its own thread's frees the end of a heap: a third of all memory
+ * under overload. Given back it costs a millisecond here and some page faults later. */
+static void on_tidy(uv_timer_t *timer)
+{
+    (void)timer;
+    (void)malloc_trim(0);
+}
+
 static void close_signals(struct serve *s)
 {
     sigset_t set;
@@ -511,6 +531,7 @@ static void close_signals(struct serve *s)
     sigprocmask(SIG_BLOCK, &set, NULL);
     for (size_t i = 0; i < ARRAY_LEN(s->signals); i++)
         uv_close((uv_handle_t *)&s->signals[i], NULL);
+    uv_close((uv_handle_t *)&s->tidy, NULL);
 }
 
 static void close_monitors(struct serve *s)
@@ -566,7 +587,7 @@ static void on_signal(uv_signal_t *handle, int number)
     uv_stop(handle->loop);
 }
 
-static void watch_signals(struct serve *s)
+static void start_watching(struct serve *s)
 {
     static const int numbers[] = {SIGTERM, SIGINT};
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
@@ -575,6 +596,8 @@ static void watch_signals(struct serve *s)
             r = uv_signal_start(&s->signals[i], on_signal, numbers[i]);
         assert(r == 0);
     }
+    uv_timer_init(&s->loop, &s->tidy);
+    uv_timer_start(&s->tidy, on_tidy, TIDY_MS, TIDY_MS);
 }
 
 /* From now on further signals change nothing: a wrapper that passes on what its process group got already must not cut the stop short. */
@@ -592,7 +615,7 @@ int cmd_serve(const struct config *config, int argc, char **argv)
     s = (struct serve){.config = config, .started = privileges_started()};
     if (uv_loop_init(&s.loop) < 0)
         return cmd_fail("cannot make an event loop: is there memory, and are there descriptors left?");
-    watch_signals(&s);
+    start_watching(&s);
     config_find_ignored(getenv, say_ignored);
     int code = open_all(&s);
     if (code == EXIT_OK) {

@@ -26,10 +26,10 @@ struct config {
     uint64_t dead_letters_max, dead_letters_max_bytes, dead_letters_look_s;
     uint64_t max_connections, max_body_bytes, max_envelope_bytes, max_event_bytes, max_bodies_bytes;
     uint64_t max_attachment_bytes, max_attachments_bytes, max_attachments;
-    uint64_t max_sessions_bytes, max_sessions, max_client_reports_bytes, max_client_reports, outcomes_every_ms;
+    uint64_t max_check_in_bytes, max_sessions_bytes, max_sessions, max_client_reports_bytes, max_client_reports, outcomes_every_ms;
     uint64_t attachments_max_bytes, attachments_project_max_bytes, attachments_free_floor_bytes;
     uint64_t max_events[2], max_project_events[2]; /* per minute, per hour */
-    uint64_t retention_days, retention_events_per_issue;
+    uint64_t retention_days, retention_events_per_issue, retention_every_s;
     uint64_t session_idle_hours, session_max_hours;
     bool ssl_proxy, allow_registration, core_dumps;
     struct http_networks trusted_proxies;

@@ -8,7 +8,7 @@
 #include "picket/base/log.h"
 #include "picket/blob/blob.h"
 
-enum { FIRST_MS = 60 * 1000, EVERY_MS = 3600 * 1000, COPY_MS = 3600 * 1000 };
+enum { FIRST_MS = 60 * 1000, COPY_MS = 3600 * 1000 };
 #define SWEEP_EVERY_US (24 * CLOCK_US_PER_HOUR)
 
 static void on_timer(uv_timer_t *timer);
@@ -40,19 +40,10 @@ static void on_part_closed(void *arg)
     else if (r->sweeps)
         sweep(r);
     else
-        uv_timer_start(&r->timer, on_timer, EVERY_MS, 0);
+        uv_timer_start(&r->timer, on_timer, r->config.every_ms, 0);
 }
 
 /* ---- files */
-
-int64_t retain_oldest_us(struct spool *spool)
-{
-    struct spool_stats stats;
-    int64_t now_us = clock_wall_us();
-    spool_stats(spool, &stats);
-    bool holds = stats.bytes > 0 && stats.cursor.segment > 0 && stats.cursor.segment < (uint64_t)now_us;
-    return holds ? (int64_t)stats.cursor.segment : now_us; /* numbers of segments are the microseconds when they were begun */
-}
 
 static void end_sweep(struct retain *r)
 {
@@ -79,7 +70,7 @@ static void sweep(struct retain *r)
     struct sweep_config config = {.db = r->db,
                                   .blobs = r->config.blobs,
                                   .node = spool_node(r->config.spool),
-                                  .hold_us = retain_oldest_us(r->config.spool)};
+                                  .hold_us = spool_oldest_us(r->config.spool)};
     struct sweep_events events = {.done = on_swept, .arg = r};
     if (sweep_open(&config, &events, &r->sweep) < 0)
         abort(); /* out of memory or threads */
@@ -134,7 +125,7 @@ int retain_open(struct retain *r, uv_loop_t *loop, const struct db_config *db, c
     if (result < 0)
         return result;
     uv_timer_init(loop, &r->timer);
-    uv_timer_start(&r->timer, on_timer, FIRST_MS, 0);
+    uv_timer_start(&r->timer, on_timer, config->every_ms < FIRST_MS ? config->every_ms : FIRST_MS, 0);
     return 0;
 }
 

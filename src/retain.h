@@ -1,5 +1,5 @@
-/* retain.h: retention in the server: a run soon after the start and every hour, on the main thread's loop, over a connection of its own. Behind it
- * files of attachments that no row names are swept: daily, and when it dropped some. */
+/* retain.h: retention in the server: a run soon after the start and then by the clock, on the main thread's loop, over a connection of its own. Behind it
+ * files of attachments that no row names are swept: when a day has passed since, and when it dropped some. */
 #pragma once
 
 #include "picket/digest/retention.h"
@@ -8,6 +8,7 @@
 
 struct retain_config {
     unsigned days, per_issue;
+    uint64_t every_ms;   /* the first run is a minute after the start, or sooner */
     struct spool *spool; /* these two outlive it */
     struct blob_store *blobs;
 };
@@ -28,5 +29,3 @@ struct retain { /* zeroed: never opened */
 MUST_CHECK int retain_open(struct retain *r, uv_loop_t *loop, const struct db_config *db, const struct retain_config *config);
 /* A day under way is left as it was. closed() runs on the loop, also for one that was never opened (then at once). */
 void retain_close(struct retain *r, void (*closed)(void *arg), void *arg);
-/* No record that the spool may still tell the database of is older: what sweeping is held back by. */
-int64_t retain_oldest_us(struct spool *spool);

@@ -566,14 +566,9 @@ static void on_upkeep(uv_timer_t *timer)
     struct worker *w = container_of(timer, struct worker, upkeep);
     if (w->stopping)
         return;
-    struct spool_stats stats;
-    spool_stats(w->digest->config.spool, &stats);
-    int64_t now_us = clock_wall_us(), oldest_us = now_us;
-    if (stats.bytes > 0 && stats.cursor.segment > 0 && stats.cursor.segment < (uint64_t)now_us) /* 0: a new spool, nothing is settled yet */
-        oldest_us = (int64_t)stats.cursor.segment; /* numbers of segments are the microseconds when they were begun */
     w->upkeep_running = true;
     db_query_init(&w->upkeep_query, STMT_UPKEEP, on_upkept);
-    db_bind_time(&w->upkeep_query, oldest_us);
+    db_bind_time(&w->upkeep_query, spool_oldest_us(w->digest->config.spool));
     db_submit(w->db, &w->upkeep_query);
 }
 

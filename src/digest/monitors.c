@@ -1,8 +1,9 @@
 /* monitors.c: once a second: look at the spool → one statement (monitor_tick) → its events into the spool → durable → one statement that forgets
  * them. Everything is decided in that statement; here is what only the process knows, and on which it depends that nobody is accused falsely:
  *
- *   heard   until when all that this server took is stored. The end of the spool is noted; when the cursor has passed the note, everything that
- *           was taken before it is in the database. A little less, because a check-in has its time before it stands in the spool.
+ *   heard   until when all that this server took is stored. Noted is when the oldest request came that the door has in its hands (it may wait for a worker),
+ *           and how many appends the spool has queued. When those have ended, where the spool's end is; when the cursor has passed that, everything
+ *           that came before the note is in the database, or was refused. A little less, because a request has its time before the door can tell it.
  *   since   since when this process takes check-ins without a break. A process that was stopped, or a machine that slept, begins anew: its timer
  *           finds that it comes too late.
  *
@@ -11,6 +12,7 @@
 #include "picket/digest/monitors.h"
 
 #include <errno.h>
+#include <inttypes.h>
 
 #include "picket/base/clock.h"
 #include "picket/base/error.h"
@@ -19,6 +21,7 @@
 enum { TICK_MS = 1000, EVENTS_MAX = 100 };
 #define HEARD_SLACK_US (5 * CLOCK_US_PER_S)
 #define STALL_US (15 * CLOCK_US_PER_S)
+#define LAG_US (600 * CLOCK_US_PER_S)
 
 struct monitors {
     struct monitors_config config;
@@ -32,12 +35,16 @@ struct monitors {
     bool appending;
     struct db_array projects, ids; /* of the events that are being appended */
     int64_t since_us, woke_us;
-    bool has_note;
-    int64_t note_us;       /* this and the next: where the spool's end was */
-    struct spool_pos note; /* … */
-    int64_t heard_us;      /* 0: not known yet */
-    int told;              /* the failure that was logged last */
-    unsigned n_open;       /* timer, port and pool that are to be closed */
+    struct {
+        enum { NOTE_NONE, NOTE_QUEUED, NOTE_SYNCED } state;
+        int64_t us;            /* what came before is to be stored … */
+        uint64_t appends;      /* … of NOTE_QUEUED: by the first so many appends … */
+        struct spool_pos upto; /* … of NOTE_SYNCED: below this */
+    } note;
+    int64_t heard_us; /* 0: not known yet */
+    int told;         /* the failure that was logged last */
+    bool lags;
+    unsigned n_open; /* timer, port and pool that are to be closed */
     void (*closed)(void *arg);
     void *closed_arg;
 };
@@ -49,23 +56,30 @@ static bool has_passed(const struct spool_pos *at, const struct spool_pos *mark)
     return at->segment != mark->segment ? at->segment > mark->segment : at->offset >= mark->offset;
 }
 
+/* The door first: what leaves it meanwhile is in the spool then. */
 static void look_at_spool(struct monitors *m, int64_t now_us)
 {
+    int64_t oldest_us = m->config.oldest_us(m->config.arg);
+    int64_t since_us = oldest_us < now_us ? oldest_us : now_us;
     struct spool_stats stats;
     spool_stats(m->config.spool, &stats);
     if (stats.bytes == 0) {
-        m->heard_us = now_us - HEARD_SLACK_US;
-        m->has_note = false;
+        m->heard_us = since_us - HEARD_SLACK_US;
+        m->note.state = NOTE_NONE;
         return;
     }
-    if (m->has_note && has_passed(&stats.cursor, &m->note)) {
-        m->heard_us = m->note_us - HEARD_SLACK_US;
-        m->has_note = false;
+    if (m->note.state == NOTE_QUEUED && stats.appends_ended >= m->note.appends) {
+        m->note.upto = stats.synced;
+        m->note.state = NOTE_SYNCED;
     }
-    if (!m->has_note) {
-        m->has_note = true;
-        m->note_us = now_us;
-        m->note = stats.synced;
+    if (m->note.state == NOTE_SYNCED && has_passed(&stats.cursor, &m->note.upto)) {
+        m->heard_us = m->note.us - HEARD_SLACK_US;
+        m->note.state = NOTE_NONE;
+    }
+    if (m->note.state == NOTE_NONE) {
+        m->note.state = NOTE_QUEUED;
+        m->note.us = since_us;
+        m->note.appends = stats.appends_queued;
     }
 }
 
@@ -140,6 +154,15 @@ static void on_ticked(struct db_query *q, int r, const struct db_rows *rows)
         take_events(m, rows);
 }
 
+/* What this server has taken is not stored: nobody is accused meanwhile, by no server. */
+static void tell_lag(struct monitors *m, int64_t now_us)
+{
+    int64_t lag_us = now_us - (m->heard_us ? m->heard_us : m->since_us);
+    if (lag_us > LAG_US && !m->lags)
+        log_line(LOG_WARN, "cron monitors wait until what was received is stored", "since_s=%" PRId64, lag_us / CLOCK_US_PER_S);
+    m->lags = lag_us > LAG_US;
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct monitors *m = container_of(timer, struct monitors, timer);
@@ -148,6 +171,7 @@ static void on_timer(uv_timer_t *timer)
     if (m->asking || m->appending)
         return;
     look_at_spool(m, now_us);
+    tell_lag(m, now_us);
     m->asking = true;
     db_query_init(&m->query, STMT_MONITOR_TICK, on_ticked);
     db_bind_id(&m->query, &m->node);

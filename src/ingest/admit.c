@@ -13,10 +13,12 @@
 
 const struct item_kind *admit_kind(enum admit_form form)
 {
-    static const struct str names[] = {
-        [ADMIT_ENVELOPE] = STR(""),      [ADMIT_STORE] = STR("event"),          [ADMIT_REPORT] = STR("security"),
-        [ADMIT_NEL] = STR("nel"),        [ADMIT_WORDS] = STR("user_report"),    [ADMIT_CRON] = STR("check_in"),
-        [ADMIT_MINIDUMP] = STR("event"), [ADMIT_UNREAL] = STR("unreal_report"), [ADMIT_FILES] = STR("attachment")};
+    static const struct str names[] = {[ADMIT_ENVELOPE] = STR(""),         [ADMIT_STORE] = STR("event"),
+                                       [ADMIT_REPORT] = STR("security"),   [ADMIT_NEL] = STR("nel"),
+                                       [ADMIT_WORDS] = STR("user_report"), [ADMIT_CRON] = STR("check_in"),
+                                       [ADMIT_MINIDUMP] = STR("event"),    [ADMIT_UNREAL] = STR("unreal_report"),
+                                       [ADMIT_FILES] = STR("attachment"),  [ADMIT_TRACES] = STR("otel_traces_data"),
+                                       [ADMIT_LOGS] = STR("otel_log")};
     return item_kind_of(names[form]);
 }
 
@@ -96,21 +98,22 @@ void admit_leave_item(struct admit *a, const struct item_kind *kind, int reason,
 
 bool admit_has_room(const struct admit *a, size_t bytes)
 {
-    return a->n_records == 0 || (a->n_records < ADMIT_MAX_RECORDS && a->record_bytes + bytes <= ADMIT_MAX_BYTES);
+    return a->n_records == 0 || (a->n_records < ADMIT_MAX_RECORDS && a->record_bytes + bytes <= a->limits.records_max_bytes);
 }
 
 void admit_add_record(struct admit *a, const struct envelope *e, enum spool_kind kind, struct str payload, struct id128 event_id)
 {
-    if (a->n_records <= 1) { /* most have one: room for the others is made when the second comes */
-        size_t room = a->n_records == 0 ? 1 : ADMIT_MAX_RECORDS;
+    if (a->n_records == a->records_cap) { /* most have one */
+        unsigned room = a->records_cap ? 4 * a->records_cap : 1;
         struct spool_record *more = arena_array(&a->arena, struct spool_record, room);
         struct admit_taken *more_taken = arena_array(&a->arena, struct admit_taken, room);
         if (a->n_records) {
-            more[0] = a->records[0];
-            more_taken[0] = a->taken[0];
+            memcpy(more, a->records, a->n_records * sizeof *more);
+            memcpy(more_taken, a->taken, a->n_records * sizeof *more_taken);
         }
         a->records = more;
         a->taken = more_taken;
+        a->records_cap = room;
     }
     a->taken[a->n_records] = (struct admit_taken){.kind = a->kind ? a->kind : admit_kind(a->form), .bytes = payload.n, .quantity = 1};
     struct spool_record *record = &a->records[a->n_records++];
@@ -322,7 +325,7 @@ static bool has_check_in(const struct admit *a)
 /* §2.5: one of an envelope, and a small one. */
 static int take_check_in(struct admit *a, const struct envelope *e, const struct envelope_item *item)
 {
-    if (item->payload.n > ITEMS_MAX_CHECK_IN)
+    if (item->payload.n > a->limits.check_in_max_bytes && a->form != ADMIT_CRON) /* what a body without a slug became is a little longer */
         return -ERR_ITEM_TOO_LARGE;
     return has_check_in(a) ? -ERR_SURPLUS_EVENT : take_item(a, e, item);
 }
@@ -380,6 +383,19 @@ static int take(struct admit *a, const struct envelope *e, const struct envelope
     return 0;
 }
 
+/* Containers of what is not stored say how many are in them (protocol §2.3); each is some bytes long. */
+static void leave_item(struct admit *a, const struct envelope_item *item, int reason)
+{
+    AUTO_JSON struct json_doc *doc = NULL;
+    int64_t n = 0;
+    if (reason == 0 && item->kind->fate == ITEM_UNWANTED && json_parse(item->header, &doc, NULL) == 0)
+        (void)json_i64(json_get(json_root(doc), STR("item_count")), &n);
+    if (n <= 1 || (uint64_t)n > item->payload.n)
+        admit_leave_item(a, item->kind, reason, item->payload.n);
+    else
+        admit_leave(a, &(struct admit_left){.kind = item->kind, .bytes = item->payload.n, .quantity = (uint64_t)n});
+}
+
 static int read_items(struct admit *a, struct envelope *e)
 {
     struct envelope_item item;
@@ -398,7 +414,7 @@ static int read_items(struct admit *a, struct envelope *e)
             a->at = item.at;
         }
         if (taken <= 0)
-            admit_leave_item(a, item.kind, taken, item.payload.n);
+            leave_item(a, &item, taken);
     }
     if (r < 0) {
         a->at = e->at;
@@ -547,6 +563,7 @@ static int read_store(struct admit *a, struct str body, size_t max_decoded)
     r = take(a, &e, &item);
     if (r < 0)
         return r;
+    a->is_read = true;
     if (r == 0) {
         a->unwanted = true;
         admit_leave_item(a, item.kind, r, item.payload.n);
@@ -588,9 +605,18 @@ static int read_network_errors(struct admit *a, struct str body)
     int r = json_parse(body, &doc, NULL);
     if (r < 0)
         return r;
+    a->is_read = true;
     size_t n = json_type(json_root(doc)) == JSON_ARRAY ? json_count(json_root(doc)) : 1;
     for (size_t i = 0; i < n; i++)
         admit_leave_item(a, admit_kind(a->form), 0, body.n / n);
+    return 0;
+}
+
+/* How much is in it is not known: it counts as one. */
+static int read_telemetry(struct admit *a, struct str body)
+{
+    a->is_read = a->unwanted = true;
+    admit_leave_item(a, admit_kind(a->form), 0, body.n);
     return 0;
 }
 
@@ -622,7 +648,7 @@ static int name_monitor(struct admit *a, struct str body)
 
 static int read_cron(struct admit *a, struct str body)
 {
-    int r = body.n > ITEMS_MAX_CHECK_IN ? -ERR_ITEM_TOO_LARGE : name_monitor(a, body);
+    int r = name_monitor(a, body);
     return r < 0 ? r : read_item(a, buf_str(&a->unwrapped));
 }
 
@@ -639,6 +665,9 @@ static int read_body(struct admit *a, struct str body, size_t max_decoded)
         return read_words(a, body);
     case ADMIT_NEL:
         return read_network_errors(a, body);
+    case ADMIT_TRACES:
+    case ADMIT_LOGS:
+        return read_telemetry(a, body);
     case ADMIT_CRON:
         return read_cron(a, body);
     case ADMIT_MINIDUMP:

@@ -12,14 +12,13 @@
 #include "picket/protocol/envelope.h"
 #include "picket/spool/spool.h"
 
-enum {
-    ADMIT_MAX_RECORDS = 100,
-    ADMIT_MAX_BYTES = 8 << 20,
-    ADMIT_MAX_LEFT = 32
-}; /* of one envelope; bytes: of items with its header, the first is always taken */
+/* Of one envelope. Records: more than the limits of all kinds together (protocol §2.5) and an event. Bytes: of records with the envelope's header, attachments
+ * apart; the first is always taken. */
+enum { ADMIT_MAX_RECORDS = 256, ADMIT_MAX_BYTES = 12 << 20, ADMIT_MAX_LEFT = 32 };
 
 struct admit_limits {
-    size_t envelope_max_bytes, event_max_bytes;
+    size_t envelope_max_bytes, event_max_bytes, check_in_max_bytes;
+    size_t records_max_bytes;                           /* all of an envelope; at most ADMIT_MAX_BYTES */
     size_t attachment_max_bytes, attachments_max_bytes; /* one; all of an envelope (protocol §2.5) */
     unsigned attachments_max;
     struct admit_share {
@@ -52,6 +51,8 @@ enum admit_form {
     ADMIT_CRON,     /* one check-in as JSON, of the monitor `slug` */
     ADMIT_MINIDUMP, /* a form with a minidump, or the bare dump (§1.6) */
     ADMIT_UNREAL,   /* an archive of Unreal's crash reporter (§1.6) */
+    ADMIT_TRACES,   /* spans of OpenTelemetry (§7.7): not stored, and not looked into */
+    ADMIT_LOGS,     /* the same of its logs */
     ADMIT_FILES,    /* a form whose files are attachments of the event `id`, which is set before (§1.6) */
 };
 
@@ -78,6 +79,7 @@ struct admit {
     bool has_id;
     struct id128 id;              /* the answer's */
     unsigned n_records, n_events; /* n_events: of the records */
+    unsigned records_cap;
     struct spool_record *records; /* in the arena; slices borrow `decoded` or `body` */
     struct admit_taken *taken;    /* in the arena: for each record */
     unsigned n_left;

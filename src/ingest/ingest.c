@@ -23,12 +23,19 @@
 #include "picket/base/clock.h"
 #include "cron.h"
 #include "head.h"
+#include "in_hand.h"
+#include "ledger_post.h"
 #include "picket/event/items.h"
 #include "picket/event/user_form.h"
 #include "reply.h"
 #include "words.h"
 
 enum { INLINE_BODY_BYTES = 128 * 1024, INLINE_DECODED_BYTES = 256 * 1024, TELLING_MS = 10 * 1000, QUOTA_RETRY_S = 600 };
+
+struct ingest_worker {
+    struct in_hand in_hand;
+    struct spool_port *port;
+};
 
 struct ingest {
     struct ingest_config config;
@@ -39,14 +46,11 @@ struct ingest {
     struct str own_authority;    /* host[:port] of this server's DSNs */
     struct buf unwanted_limits;  /* X-Sentry-Rate-Limits for who sends what is not stored */
     uv_timer_t telling, posting; /* these and all below: on the first HTTP worker's loop */
-    struct spool_append post;
-    bool post_running;
-    struct buf posted; /* what the ledger gave and the spool has not taken yet; its id */
-    struct id128 posted_id;
+    struct ledger_post post;
     unsigned n_open; /* timers to be closed */
     void (*stopped)(void *arg);
     void *stopped_arg;
-    struct spool_port *ports[]; /* one per HTTP worker; each touched by its thread only */
+    struct ingest_worker *workers; /* one per HTTP worker; each touched by its thread only, but for in_hand_oldest_us() */
 };
 
 /* Decoding and reading on a worker thread. Heap; owns a copy of the body, or a mapping of the file that it lies in. `op` is cleared, on the loop's thread, when the request ends. */
@@ -61,6 +65,7 @@ struct admit_job {
 
 /* One request; in its pool. */
 struct ingest_op {
+    struct in_hand_link in_hand;
     struct http_call *call;
     struct ingest *ingest;
     struct admit admit; /* of the inline way; the job's otherwise */
@@ -76,9 +81,15 @@ struct ingest_op {
     bool append_running;
 };
 
+static void let_go(struct ingest_op *op)
+{
+    in_hand_let_go(&op->ingest->workers[op->call->worker->index].in_hand, &op->in_hand);
+}
+
 static void dispose(void *memory)
 {
     struct ingest_op *op = memory;
+    let_go(op);
     if (op->key_query_running)
         key_query_cancel(&op->key_query);
     if (op->append_running)
@@ -121,9 +132,20 @@ static bool is_crash(const struct ingest_op *op)
     return op->admit.form == ADMIT_MINIDUMP || op->admit.form == ADMIT_UNREAL;
 }
 
+static bool is_telemetry(const struct ingest_op *op)
+{
+    return op->admit.form == ADMIT_TRACES || op->admit.form == ADMIT_LOGS;
+}
+
+static bool is_protobuf(const struct ingest_op *op)
+{
+    return str_starts_nocase(http_header(op->call, "content-type"), STR("application/x-protobuf"));
+}
+
 static void refuse(struct ingest_op *op, int r, struct str detail)
 {
     struct ingest *i = op->ingest;
+    let_go(op);
     unsigned n_left = account_refusal(i->ledger, i->tally, op->done, op->is_known, r);
     atomic_fetch_add_explicit(&i->left_items, n_left, memory_order_relaxed);
     atomic_fetch_add_explicit(&i->refused_requests, 1, memory_order_relaxed);
@@ -135,6 +157,7 @@ static void refuse(struct ingest_op *op, int r, struct str detail)
     if (r == -ERR_SPOOL_SHARE && (op->admit.form == ADMIT_CRON || is_crash(op)))
         r = -ERR_BUSY; /* who calls these endpoints knows no 429 (§1.6), and what is not on disk gets no 2xx */
     if (r != -ERR_SPOOL_SHARE) {
+        put_limits(op, op->done->over_quota); /* of its other items */
         http_answer_error(op->call, r, detail);
         return;
     }
@@ -153,6 +176,7 @@ static void count_left_out(struct ingest_op *op)
 /* Nothing of it survives, and quotas took a part: every item counts as what it is, not the request as one. */
 static void refuse_limited(struct ingest_op *op)
 {
+    let_go(op);
     count_left_out(op);
     atomic_fetch_add_explicit(&op->ingest->refused_requests, 1, memory_order_relaxed);
     put_limits(op, op->done->over_quota);
@@ -175,6 +199,10 @@ static void answer_accepted(struct ingest_op *op)
         http_answer_empty(op->call, 201);
     else if (is_crash(op))
         reply_text(op->call, &a->id);
+    else if (is_telemetry(op) && is_protobuf(op)) /* an Export…ServiceResponse without members, in the language of the request */
+        http_answer(op->call, 200, STR("application/x-protobuf"), STR(""));
+    else if (is_telemetry(op))
+        http_answer(op->call, 200, STR("application/json"), STR("{}"));
     else if (op->admit.form == ADMIT_ENVELOPE || op->admit.form == ADMIT_STORE)
         reply_id(op->call, a->has_id ? &a->id : NULL);
     else
@@ -187,6 +215,7 @@ extern const size_t dialog_script_bytes;
 
 static void answer_script(struct ingest_op *op)
 {
+    let_go(op);
     http_add_header(op->call, STR("cache-control"), STR("no-store"));
     http_answer(op->call, 200, STR("text/javascript; charset=utf-8"), str_of((const char *)dialog_script, dialog_script_bytes));
 }
@@ -229,7 +258,8 @@ static void append(struct ingest_op *op)
     limit_records(a);
     op->append.done = on_durable;
     if (a->n_records > 0) /* it copies them; nothing to store is nothing to make durable */
-        r = spool_append(op->ingest->ports[op->call->worker->index], &op->append, a->records, a->n_records);
+        r = spool_append(op->ingest->workers[op->call->worker->index].port, &op->append, a->records, a->n_records);
+    let_go(op);
     release(op);
     if (r < 0)
         refuse_untaken(op, r);
@@ -353,6 +383,8 @@ static void decode(struct ingest_op *op, const struct key_info *key)
         answer_script(op);
     else if ((a->form == ADMIT_REPORT || a->form == ADMIT_NEL) && !security_is_report_type(http_header(op->call, "content-type")))
         refuse(op, -ERR_REPORT_MEDIA, STR(""));
+    else if (is_telemetry(op) && !is_protobuf(op) && !str_starts_nocase(http_header(op->call, "content-type"), STR("application/json")))
+        refuse(op, -ERR_TELEMETRY_MEDIA, STR(""));
     else if (spool_turns_away(op->ingest->config.spool, a->project_id, a->body.n) < 0)
         refuse(op, -ERR_SPOOL_SHARE, STR(""));
     else if (is_crash(op) || a->body.n > INLINE_BODY_BYTES || admit_run(a, INLINE_DECODED_BYTES) == 1)
@@ -405,6 +437,8 @@ static struct ingest_op *begin(struct http_call *call, enum admit_form form)
     struct admit *a = op->done = &op->admit;
     a->limits = (struct admit_limits){.envelope_max_bytes = i->config.envelope_max_bytes,
                                       .event_max_bytes = i->config.event_max_bytes,
+                                      .check_in_max_bytes = i->config.check_in_max_bytes,
+                                      .records_max_bytes = i->config.records_max_bytes,
                                       .attachment_max_bytes = i->config.attachment_max_bytes,
                                       .attachments_max_bytes = i->config.attachments_max_bytes,
                                       .attachments_max = i->config.attachments_max,
@@ -417,6 +451,7 @@ static struct ingest_op *begin(struct http_call *call, enum admit_form form)
     (void)http_client_address(call, a->addr); /* its text is not needed here */
     a->reported.user_agent = http_header(call, "user-agent");
     a->reported.origin = http_header(call, "origin");
+    in_hand_take(&i->workers[call->worker->index].in_hand, &op->in_hand, a->received_us);
     return op;
 }
 
@@ -535,7 +570,7 @@ static void handle_cron(struct http_call *call)
     struct ingest_op *op = begin(call, ADMIT_CRON);
     struct admit *a = &op->admit;
     a->slug = call->params[1];
-    a->limits.envelope_max_bytes = ITEMS_MAX_CHECK_IN;
+    a->limits.envelope_max_bytes = a->limits.check_in_max_bytes;
     op->path_key = call->params[2]; /* p == NULL on the route without */
     if (a->body.n == 0 || !str_starts_nocase(http_header(call, "content-type"), STR("application/json")))
         a->body = check_in_of_query(call);
@@ -585,6 +620,25 @@ static void handle_unreal(struct http_call *call)
         read_head(op);
 }
 
+/* ---- OpenTelemetry (protocol §7.7): SDKs and exporters that are told of it by a DSN must not fail; what they send is counted */
+
+static void handle_telemetry(struct http_call *call, enum admit_form form)
+{
+    struct ingest_op *op = begin(call, form);
+    if (read_project(op))
+        read_head(op);
+}
+
+static void handle_traces(struct http_call *call)
+{
+    handle_telemetry(call, ADMIT_TRACES);
+}
+
+static void handle_logs(struct http_call *call)
+{
+    handle_telemetry(call, ADMIT_LOGS);
+}
+
 /* ---- files for an event (protocol §1.6), before or after it */
 
 static void handle_files(struct http_call *call)
@@ -610,6 +664,9 @@ static const struct http_route routes[] = {
     {HTTP_POST, "/api/{project}/security/", HTTP_INGEST, HTTP_NO_BODY, handle_security},
     {HTTP_POST, "/api/{project}/csp-report/", HTTP_INGEST, HTTP_NO_BODY, handle_security},
     {HTTP_POST, "/api/{project}/nel/", HTTP_INGEST, HTTP_NO_BODY, handle_network_errors},
+    {HTTP_POST, "/api/{project}/integration/otlp/v1/traces/", HTTP_INGEST, HTTP_NO_BODY, handle_traces},
+    {HTTP_POST, "/api/{project}/integration/otlp/v1/logs/", HTTP_INGEST, HTTP_NO_BODY, handle_logs},
+    {HTTP_POST, "/api/{project}/otlp/v1/traces/", HTTP_INGEST, HTTP_NO_BODY, handle_traces},
     {HTTP_POST, "/api/{project}/events/{event}/attachments/", HTTP_INGEST, HTTP_NO_BODY, handle_files},
     {HTTP_POST, "/api/store/", HTTP_INGEST, HTTP_NO_BODY, handle_store_by_key},
     {HTTP_GET, "/api/store/", HTTP_INGEST, HTTP_NO_BODY, handle_pixel_by_key},
@@ -629,44 +686,17 @@ static void on_telling(uv_timer_t *timer)
     tally_tell(container_of(timer, struct ingest, telling)->tally);
 }
 
-/* ---- the ledger goes into the spool */
-
-static void on_posted(struct spool_append *append, int r)
-{
-    struct ingest *i = container_of(append, struct ingest, post);
-    i->post_running = false;
-    if (r == 0)
-        buf_clear(&i->posted); /* else it is tried again */
-}
-
-/* What the spool does not take now waits; the ledger goes on counting meanwhile, within its bounds. */
-static void post(struct ingest *i, struct spool_port *port)
-{
-    int64_t now_us = clock_wall_us();
-    if (i->post_running)
-        return;
-    if (i->posted.n == 0) {
-        if (!ledger_take(i->ledger, &i->posted))
-            return;
-        i->posted_id = id_v7(now_us);
-    }
-    struct spool_record record = {
-        .id = i->posted_id, .received_us = now_us, .kind = SPOOL_OUTCOMES, .meta = STR("{}"), .payload = buf_str(&i->posted)};
-    i->post.done = on_posted;
-    i->post_running = spool_append(port, &i->post, &record, 1) == 0;
-}
-
 static void on_posting(uv_timer_t *timer)
 {
     struct ingest *i = container_of(timer, struct ingest, posting);
-    post(i, i->ports[0]);
+    ledger_post(&i->post, i->workers[0].port);
 }
 
 static int worker_start(void *ctx, struct http_worker *w)
 {
     struct ingest *i = ctx;
     assert(w->index < i->config.threads);
-    int r = spool_port_open(i->config.spool, w->loop, &i->ports[w->index]);
+    int r = spool_port_open(i->config.spool, w->loop, &i->workers[w->index].port);
     if (r == 0 && w->index == 0) {
         uv_timer_init(w->loop, &i->telling);
         uv_timer_init(w->loop, &i->posting);
@@ -680,14 +710,14 @@ static void on_timer_closed(uv_handle_t *handle)
 {
     struct ingest *i = handle->data;
     if (--i->n_open == 0)
-        spool_port_close(TAKE_PTR(i->ports[0]), i->stopped, i->stopped_arg);
+        spool_port_close(TAKE_PTR(i->workers[0].port), i->stopped, i->stopped_arg);
 }
 
 static void worker_stop(void *ctx, struct http_worker *w, void (*stopped)(void *arg), void *arg)
 {
     struct ingest *i = ctx;
     if (w->index > 0) {
-        spool_port_close(TAKE_PTR(i->ports[w->index]), stopped, arg);
+        spool_port_close(TAKE_PTR(i->workers[w->index].port), stopped, arg);
         return;
     }
     i->stopped = stopped;
@@ -702,31 +732,28 @@ static void worker_stop(void *ctx, struct http_worker *w, void (*stopped)(void *
 
 void ingest_settle(struct ingest *i)
 {
-    uv_loop_t loop;
-    struct spool_port *port;
-    if (uv_loop_init(&loop) < 0)
-        abort();
-    if (spool_port_open(i->config.spool, &loop, &port) == 0) {
-        post(i, port); /* what an earlier try left */
-        uv_run(&loop, UV_RUN_NOWAIT);
-        while (i->post_running)
-            uv_run(&loop, UV_RUN_ONCE);
-        post(i, port);
-        spool_port_close(port, NULL, NULL); /* answers first */
-        uv_run(&loop, UV_RUN_DEFAULT);
-    }
-    int r = uv_loop_close(&loop);
-    assert(r == 0);
+    ledger_post_settle(&i->post, i->config.spool);
 }
 
 int ingest_open(const struct ingest_config *config, struct ingest **ret)
 {
-    struct ingest *i = calloc(1, sizeof *i + config->threads * sizeof(struct spool_port *));
+    struct ingest *i = calloc(1, sizeof *i);
     if (!i)
         return -ENOMEM;
     i->config = *config;
+    if (i->config.records_max_bytes > ADMIT_MAX_BYTES)
+        i->config.records_max_bytes = ADMIT_MAX_BYTES;
+    i->workers = aligned_alloc(_Alignof(struct ingest_worker), config->threads * sizeof *i->workers);
+    if (!i->workers) {
+        free(i);
+        return -ENOMEM;
+    }
+    for (unsigned k = 0; k < config->threads; k++) {
+        i->workers[k].port = NULL;
+        in_hand_init(&i->workers[k].in_hand);
+    }
     i->tally = tally_new();
-    i->ledger = ledger_new();
+    i->ledger = i->post.ledger = ledger_new();
     item_unwanted_limits(&i->unwanted_limits);
     i->own_authority = head_authority(str_from(config->public_url));
     i->module = (struct http_module){
@@ -741,8 +768,9 @@ void ingest_free(struct ingest *i)
         return;
     tally_free(i->tally);
     ledger_free(i->ledger);
-    buf_done(&i->posted);
+    ledger_post_done(&i->post);
     buf_done(&i->unwanted_limits);
+    free(i->workers);
     free(i);
 }
 
@@ -759,4 +787,14 @@ void ingest_stats(const struct ingest *i, struct ingest_stats *ret)
         .refused_requests = atomic_load(&i->refused_requests),
         .left_items = atomic_load(&i->left_items),
     };
+}
+
+int64_t ingest_oldest_us(const struct ingest *i)
+{
+    int64_t oldest_us = INT64_MAX;
+    for (unsigned k = 0; k < i->config.threads; k++) {
+        int64_t us = in_hand_oldest_us(&i->workers[k].in_hand);
+        oldest_us = us < oldest_us ? us : oldest_us;
+    }
+    return oldest_us;
 }

@@ -26,6 +26,7 @@ void reason_name(int r, const struct item_kind *kind, char dst[LEDGER_MAX_REASON
                  {-ERR_REPORT_TYPE, "security_report_type"},
                  {-ERR_BAD_REPORT, "security_report"},
                  {-ERR_REPORT_MEDIA, "content_type"},
+                 {-ERR_TELEMETRY_MEDIA, "content_type"},
                  {-ERR_JUNK_REPORT, "invalid-csp"},
                  {-ERR_BLOB_QUOTA, "attachment_quota"},
                  {-ERR_BLOB_FULL, "attachments_full"},

@@ -133,6 +133,7 @@ struct spool {
     unsigned n_released;
 
     uint64_t records_appended, syncs, refused, turned_away, quarantined, seals, quarantine_used;
+    uint64_t appends_queued, appends_ended;
     int last_error;
 
     pthread_mutex_t wake_lock; /* held while wake() runs, so that it can be taken back */

@@ -138,6 +138,7 @@ int spool_append(struct spool_port *port, struct spool_append *a, const struct s
     port->in_flight++;
     (void)pthread_mutex_lock(&s->lock);
     list_push_back(&s->pending, &block->link);
+    s->appends_queued++;
     (void)pthread_cond_signal(&s->has_pending);
     (void)pthread_mutex_unlock(&s->lock);
     return 0;

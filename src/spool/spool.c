@@ -162,6 +162,7 @@ static void commit_finish(struct spool *s, const struct commit *c, int r)
     int64_t now_us = clock_mono_us();
     (void)pthread_mutex_lock(&s->lock);
     s->pending_bytes -= c->bytes;
+    s->appends_ended += c->n_blocks;
     LIST_EACH(&c->blocks, it) {
         const struct spool_block *b = container_of(it, struct spool_block, link);
         door_settled(&s->door, b->slot, b->bytes);
@@ -434,6 +435,19 @@ void spool_stats(struct spool *s, struct spool_stats *ret)
         .last_error = s->last_error,
         .cursor = s->cursor,
         .synced = seg ? (struct spool_pos){seg->number, seg->end} : s->cursor,
+        .appends_queued = s->appends_queued,
+        .appends_ended = s->appends_ended,
     };
     (void)pthread_mutex_unlock(&s->lock);
+}
+
+/* Numbers of segments are the microseconds when they were begun. */
+int64_t spool_oldest_us(struct spool *s)
+{
+    struct spool_stats stats;
+    int64_t now_us = clock_wall_us();
+    spool_stats(s, &stats);
+    bool holds =
+        stats.bytes > 0 && stats.cursor.segment > 0 && stats.cursor.segment < (uint64_t)now_us; /* 0: a new spool, nothing is settled yet */
+    return holds ? (int64_t)stats.cursor.segment : now_us;
 }

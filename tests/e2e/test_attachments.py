@@ -423,6 +423,16 @@ def test_files_of_a_form(project):
     assert totals(project)[("attachment_item", "accepted", "")] == 3
 
 
+def test_the_first_reason_answers_and_the_limit_is_told(small):
+    """§4.4: of a form with one file too large and one beyond a quota the answer is 413, with the limit that it met."""
+    project = small.new_project()
+    set_quotas(project, attachment={"hour": 10})
+    answer = post_files(project, uuid.uuid4().hex, [("a", ("a", b"x" * 10001)), ("b", ("b", b"x" * 11))])
+    assert answer.status_code == 413 and answer.headers["X-Sentry-Rate-Limits"].split(":")[1] == "attachment;attachment_item", answer.headers
+    until(lambda: {("attachment_item", "invalid", "too_large:attachment"): 1, ("attachment_item", "rate_limited", "project_hour_quota"): 1}.items()
+          <= totals(project).items(), lambda: totals(project))
+
+
 @pytest.mark.parametrize("event, content_type, body, status", [
     ("no-id", "multipart/form-data; boundary=b", b"--b--\r\n", 400),
     ("0" * 32, "multipart/form-data; boundary=b", b"--b--\r\n", 400),

@@ -72,6 +72,14 @@ def network_error(project):
     return {"data": b'[{"type":"network-error","age":1,"url":"https://a.example","body":{}}]', "type": "application/reports+json"}
 
 
+def spans(project):
+    return {"data": b"\x0a\x00", "type": "application/x-protobuf"}
+
+
+def logs(project):
+    return {"data": b'{"resourceLogs": []}', "type": "application/json"}
+
+
 def minidump(project):
     return packed([("upload_file_minidump", "a.dmp", DUMP)])
 
@@ -115,6 +123,8 @@ ERROR, SECURITY, FEEDBACK, MONITOR = ({(category, "accepted", ""): 1} for catego
 ENDPOINTS = {
     "/api/{id}/envelope": (envelope, ERROR), "/tunnel": (tunnelled, ERROR), "/api/{id}/store": (store, ERROR), "/api/store": (store, ERROR),
     "/api/{id}/store?": (pixel, ERROR), "/api/store?": (pixel, ERROR), "/api/{id}/security": (report, SECURITY), "/api/{id}/csp-report": (report, SECURITY),
+    "/api/{id}/integration/otlp/v1/traces": (spans, {("span", "filtered", "not_stored"): 1}), "/api/{id}/otlp/v1/traces": (spans, {("span", "filtered", "not_stored"): 1}),
+    "/api/{id}/integration/otlp/v1/logs": (logs, {("log_item", "filtered", "not_stored"): 1}),
     "/api/{id}/nel": (network_error, {("log_item", "filtered", "not_stored"): 1}), "/api/{id}/minidump": (minidump, CRASH),
     "/api/{id}/unreal/{key}": (unreal, CRASH), "/api/{id}/events/{event}/attachments": (files, {("attachment", "accepted", ""): 5, ("attachment_item", "accepted", ""): 1}),
     "/api/{id}/cron/{slug}": (check_in, MONITOR), "/api/{id}/cron/{slug}?": (ping, MONITOR), "/api/{id}/cron/{slug}/{key}": (ping_by_path, MONITOR),

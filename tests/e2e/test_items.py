@@ -1,5 +1,6 @@
 """What becomes of each kind of item (protocol §2.6, §3, §4.4; src/protocol/item.c): several events, items that are not stored, rate limits that ask
 SDKs to keep them."""
+import gzip
 import json
 import re
 import time
@@ -11,7 +12,7 @@ import sentry_sdk
 import wire
 from client import accepted
 from server import Directory, Picket
-from test_outcomes import wait_totals
+from test_outcomes import accepted_without_id, totals, wait_totals
 from waiting import until
 
 UNWANTED = ["transaction", "span", "log", "trace_metric", "profile", "profile_chunk", "replay_event", "replay_recording", "replay_video", "statsd",
@@ -44,6 +45,30 @@ def test_unwanted(project, kind):
 def test_skipped(project, kind):
     answer = project.post(wire.envelope({}, wire.item(kind, {})))
     assert answer.status_code == 200 and limits(answer) == []
+
+
+@pytest.mark.parametrize("path", ["integration/otlp/v1/traces", "integration/otlp/v1/logs", "otlp/v1/traces"])
+def test_opentelemetry(project, path):
+    """§7.7: an exporter that is given a DSN must not fail; it is answered in its own language, and asked to stop."""
+    def post(kind, data, **headers):
+        return project.post(data, path=f"/api/{project.id}/{path}", headers={"Content-Type": kind, **headers})
+    for kind, body in (("application/x-protobuf", b""), ("application/json", b"{}")):
+        answer = post(kind, gzip.compress(b"anything"), **{"Content-Encoding": "gzip"})
+        assert (answer.status_code, answer.headers["Content-Type"], answer.content) == (200, kind, body)
+        assert {"span", "log_item"} <= set(limits(answer))
+    assert post("text/plain", b"{}").status_code == 415
+    assert post("application/json", b"no gzip", **{"Content-Encoding": "gzip"}).status_code == 400
+    category = "log_item" if "logs" in path else "span"
+    wait_totals(project, {(category, "filtered", "not_stored"): 2, (category, "invalid", "content_type"): 1, (category, "invalid", "invalid_compression"): 1})
+
+
+def test_containers_say_how_many(project):
+    """§4.5: each of what they hold counts; a number that cannot be true does not."""
+    send = lambda n, payload: accepted_without_id(project.post(wire.envelope({}, wire.item("log", payload, item_count=n))))  # noqa: E731
+    send(7, {"items": [{"body": str(i)} for i in range(7)]})
+    send(10**9, {"items": []})
+    send("x", {"items": []})
+    wait_totals(project, {("log_item", "filtered", "not_stored"): 9})
 
 
 def test_event_that_is_a_transaction(project):
@@ -93,13 +118,22 @@ def test_several_events(project):
 
 
 def test_more_events_than_are_taken(project):
-    """Beyond a hundred they are left out; so are those beyond 8 MiB, headers counted. The first is always taken."""
-    events = [wire.error_event(value="too many") for _ in range(130)]
+    """Beyond 256 they are left out; so are those beyond 12 MiB, headers counted."""
+    events = [wire.error_event(value="too many") for _ in range(260)]
     accepted(project.post(wire.envelope({}, *[wire.item("event", event) for event in events])))
-    project.wait_count(100)
-    large = [wire.error_event(value="large", extra={"filling": "x" * 900_000}) for _ in range(12)]
+    project.wait_count(256)
+    large = [wire.error_event(value="large", extra={"filling": "x" * 900_000}) for _ in range(15)]
     accepted(project.post(wire.envelope({}, *[wire.item("event", event) for event in large])))
-    project.wait_count(109)
+    project.wait_count(256 + 13)
+
+
+def test_all_kinds_together(project):
+    """§2.5: as many as each kind may have, and an event."""
+    items = [sized("session", 300) for _ in range(100)] + [sized("client_report", 300) for _ in range(100)]
+    items += [wire.item("attachment", b"%d" % n, filename="a") for n in range(30)] + [wire.item("event", wire.error_event())]
+    accepted(project.post(wire.envelope({}, *items)))
+    wanted = {("session", "accepted", ""): 100, ("error", "client_discard", "before_send"): 100, ("attachment_item", "accepted", ""): 30, ("error", "accepted", ""): 1}
+    until(lambda: wanted.items() <= totals(project).items(), lambda: totals(project))
 
 
 def test_events_without_ids(picket, project):
@@ -164,11 +198,17 @@ def test_at_the_limit_and_beyond(small, kinds, sizes, kept):
     wait_totals(project, wanted)
 
 
+def test_ten_mebibytes_of_sessions(project):
+    """§2.5: what is allowed by default fits into what of an envelope is kept."""
+    assert project.post(wire.envelope({}, *(sized("session", 1 << 20) for _ in range(11)))).status_code == 200
+    wait_totals(project, {("session", "accepted", ""): 10, ("session", "invalid", "too_large:session"): 1})
+
+
 def test_more_items_than_are_taken(project):
-    """100 of an envelope; the others are told as what they are."""
-    items = [wire.item("feedback", {"contexts": {"feedback": {"message": f"no. {i}"}}}) for i in range(103)]
+    """256 of an envelope; the others are told as what they are."""
+    items = [wire.item("feedback", {"contexts": {"feedback": {"message": f"no. {i}"}}}) for i in range(259)]
     accepted(project.post(wire.envelope({}, *items)))
-    wait_totals(project, {("feedback", "accepted", ""): 100, ("feedback", "invalid", "too_many_items"): 3})
+    wait_totals(project, {("feedback", "accepted", ""): 256, ("feedback", "invalid", "too_many_items"): 3})
 
 
 def test_a_large_session_costs_no_sibling(small):

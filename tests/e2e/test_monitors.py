@@ -301,6 +301,23 @@ def test_cron_refusals(project):
     assert {kind for kind, _, _ in totals(project)} == {"monitor"} and monitors(project) == []
 
 
+@pytest.mark.parametrize("more, statuses_", [(0, (202, 202, 200)), (1, (413, 413, 413))])
+def test_at_the_limit_and_beyond(project, more, statuses_):
+    """§2.5: 100 KiB, as a body with and without the slug, and as an item."""
+    def sized(**fields):
+        body = {"status": "ok", **fields, "x": ""}
+        body["x"] = "x" * ((100 << 10) + more - len(wire.dumps(body)))
+        assert len(wire.dumps(body)) == (100 << 10) + more
+        return body
+    headers = {"Content-Type": "application/json"}
+    config = {"monitor_config": HOURLY}
+    answers = [cron(project, "POST", "key in the path", "", data=wire.dumps(sized(**config)), headers=headers),
+               cron(project, "POST", "key in the path", "", data=wire.dumps(sized(monitor_slug="other", **config)), headers=headers),
+               project.post(wire.envelope({}, wire.item("check_in", sized(monitor_slug="job", **config))))]
+    assert tuple(answer.status_code for answer in answers) == statuses_
+    wait_totals(project, {("monitor", "invalid", "too_large"): 2, ("monitor", "invalid", "too_large:check_in"): 1} if more else {("monitor", "accepted", ""): 3})
+
+
 def test_cron_beyond_a_quota(project):
     """§1.6: 202, and counted as rate limited; an envelope is told."""
     set_quotas(project, monitor={"hour": 1})

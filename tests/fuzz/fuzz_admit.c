@@ -37,6 +37,8 @@ static void check_record(const struct admit *a, unsigned i)
 
 static const struct admit_limits limits = {.envelope_max_bytes = ENVELOPE_MAX,
                                            .event_max_bytes = EVENT_MAX,
+                                           .check_in_max_bytes = EVENT_MAX,
+                                           .records_max_bytes = ADMIT_MAX_BYTES,
                                            .attachment_max_bytes = EVENT_MAX,
                                            .attachments_max_bytes = 2 * EVENT_MAX,
                                            .attachments_max = 3,
@@ -119,6 +121,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         r = admit_run(&a, SIZE_MAX);
     }
     assert(r == 0 && a.result <= 0 && a.n_events <= a.n_records && a.n_records <= ADMIT_MAX_RECORDS && a.n_left <= ADMIT_MAX_LEFT);
+    assert(a.result < 0 || a.is_read);
     assert(a.result == 0 || err_status(a.result) == 400 || err_status(a.result) == 401 || err_status(a.result) == 413 ||
            (attached && a.result == -ERR_BLOB_FAILED));
     for (unsigned i = 0; a.result == 0 && i < a.n_records; i++)

@@ -64,6 +64,7 @@ enum error_fate {
     X(REPORT_TYPE,          2352, 200, FATE_NONE,  "ValidationError", "a report of a type that is not kept: CSP, HPKP, Expect-CT and Expect-Staple are") \
     X(JUNK_REPORT,          2353, 200, FATE_NONE,  "ValidationError", "a report about a browser's extension, not about the site")    \
     X(REPORT_MEDIA,         2354, 415, FATE_NONE,  "ValidationError", "security reports need Content-Type: application/csp-report, application/reports+json, application/expect-ct-report, application/expect-staple-report or application/json") \
+    X(TELEMETRY_MEDIA,      2355, 415, FATE_NONE,  "ValidationError", "OpenTelemetry data need Content-Type: application/x-protobuf or application/json") \
     /* spool */                                                                                                                  \
     X(SPOOL_FULL,           2401, 503, FATE_RETRY, "Unavailable",     "the spool is full: try again later")                       \
     X(SPOOL_SEALED,         2402, 503, FATE_RETRY, "Unavailable",     "the event could not be made durable: try again later")      \

@@ -10,6 +10,9 @@ struct monitors_config {
     struct spool *spool;  /* outlives the monitors */
     struct db_config db;  /* connections is 1 in effect */
     int64_t listening_us; /* wall clock: since when this process takes check-ins */
+    /* Wall clock: when the oldest request was received that may bring check-ins and is not in the spool yet; INT64_MAX: there is none. Called on the loop's thread. */
+    int64_t (*oldest_us)(const void *arg);
+    const void *arg;
 };
 
 /* Looks at once and then every second. Several servers may watch one database. */

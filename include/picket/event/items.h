@@ -21,7 +21,6 @@ enum {
     ITEMS_MAX_FILE_NAME = 255,  /* code points */
     ITEMS_MAX_TYPE = 100,       /* bytes of a content type or an attachment's type */
     ITEMS_HASH_HEX = 64,
-    ITEMS_MAX_CHECK_IN = 100 << 10, /* bytes of a check-in (§2.5) */
     ITEMS_MAX_SLUG = 50,
 };
 

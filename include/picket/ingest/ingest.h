@@ -13,9 +13,11 @@ struct ingest_config {
     struct key_cache *keys;
     struct quota *quota; /* outlives the module */
     struct blob_store *blobs;
-    unsigned threads;                                   /* of the HTTP server */
-    size_t envelope_max_bytes;                          /* decoded */
-    size_t event_max_bytes;                             /* one event's JSON */
+    unsigned threads;          /* of the HTTP server */
+    size_t envelope_max_bytes; /* decoded */
+    size_t event_max_bytes;    /* one event's JSON */
+    size_t check_in_max_bytes; /* one check-in's */
+    size_t records_max_bytes;  /* what of an envelope goes into the spool; more than ADMIT_MAX_BYTES counts as that */
     size_t attachment_max_bytes, attachments_max_bytes; /* one; all of an envelope */
     unsigned attachments_max;                           /* of an envelope; those below, too */
     size_t sessions_max_bytes, client_reports_max_bytes;
@@ -28,6 +30,10 @@ MUST_CHECK int ingest_open(const struct ingest_config *config, struct ingest **r
 void ingest_settle(struct ingest *i);
 void ingest_free(struct ingest *i); /* after the server is closed; NULL is fine */
 const struct http_module *ingest_module(struct ingest *i);
+
+/* Wall clock: when the oldest request was received that is neither in the spool nor refused yet; INT64_MAX: there is none. A request that begins while
+ * this looks may be left out, by the time between its reading of the clock and its being listed. Any thread. */
+int64_t ingest_oldest_us(const struct ingest *i);
 
 struct ingest_stats {
     uint64_t accepted_requests, accepted_events; /* answered 200 */

@@ -132,5 +132,10 @@ struct spool_stats {
     uint64_t seals;       /* segments ended by a failed write or sync (S5) */
     int last_error;       /* of the last failed commit; 0: none */
     struct spool_pos cursor, synced;
+    uint64_t appends_queued; /* since the opening: that were taken, and … */
+    uint64_t
+        appends_ended; /* … in the same order, that are durable or failed. When this passes what the other was, all of those are below `synced` */
 };
 void spool_stats(struct spool *s, struct spool_stats *ret);
+/* Wall clock, µs: no record that is not settled yet was written earlier; now, when there is none. Any thread. */
+int64_t spool_oldest_us(struct spool *s);
