@@ -2,7 +2,8 @@
  * few seconds put into the spool as one record, from where it goes the way of everything else: counted once, also when the database is away. A
  * crash costs those seconds of refusals, never an accepted event's count.
  *
- * Bounded: LINES_MAX lines, CASES_MAX cases between two takings, CASES_OF_PROJECT of one project. Only requests whose key was verified are counted
+ * Bounded: LINES_MAX lines, CASES_MAX cases between two takings, CASES_OF_PROJECT of one project, the newest of each; when there is no room left, whoever has
+ * fewer than CASES_LEAST takes a place of the others by turns, so that many floods do not hide one refusal elsewhere. Only requests whose key was verified are counted
  * by project, so nobody can fill the table from outside; when it is full all the same, the log says how much is missing. */
 #include "ledger.h"
 
@@ -15,7 +16,7 @@
 #include "picket/base/log.h"
 #include "picket/json/json.h"
 
-enum { LINES_MIN = 64, LINES_MAX = 16384, CASES_MAX = 200, CASES_OF_PROJECT = 20, CLIENT_MAX = 64 };
+enum { LINES_MIN = 64, LINES_MAX = 16384, CASES_MAX = 200, CASES_OF_PROJECT = 20, CASES_LEAST = 5, CLIENT_MAX = 64 };
 
 struct noted {
     struct ledger_line line; /* quantity is that of the case */
@@ -30,7 +31,7 @@ struct ledger {
     size_t n_lines, size;      /* size: a power of two */
     uint64_t lost;
     struct noted *cases; /* NULL until the first */
-    size_t n_cases;
+    size_t n_cases, turn;
 };
 
 struct ledger *ledger_new(void)
@@ -107,16 +108,30 @@ static void count(struct ledger *l, const struct ledger_line *line)
     }
 }
 
+/* Where the next case of the project goes. */
+static struct noted *place_for(struct ledger *l, uint64_t project_id)
+{
+    struct noted *oldest = NULL;
+    size_t of_project = 0;
+    for (size_t i = 0; i < l->n_cases; i++) {
+        struct noted *n = &l->cases[i];
+        if (n->line.project_id != project_id)
+            continue;
+        of_project++;
+        if (!oldest || n->told.at_us < oldest->told.at_us)
+            oldest = n;
+    }
+    bool is_full = l->n_cases == CASES_MAX;
+    if (of_project == CASES_OF_PROJECT || (is_full && of_project >= CASES_LEAST))
+        return oldest;
+    return &l->cases[is_full ? l->turn++ % CASES_MAX : l->n_cases++];
+}
+
 static void note(struct ledger *l, const struct ledger_line *line, const struct ledger_case *told)
 {
-    size_t of_project = 0;
-    for (size_t i = 0; i < l->n_cases; i++)
-        of_project += l->cases[i].line.project_id == line->project_id;
-    if (l->n_cases == CASES_MAX || of_project == CASES_OF_PROJECT)
-        return;
     if (!l->cases && !(l->cases = calloc(CASES_MAX, sizeof *l->cases)))
         abort();
-    struct noted *n = &l->cases[l->n_cases++];
+    struct noted *n = place_for(l, line->project_id);
     struct str client = str_take(told->client, CLIENT_MAX);
     *n = (struct noted){.line = *line, .told = *told, .client_n = client.n};
     if (client.n)

@@ -147,6 +147,28 @@ def test_only_the_last_refusals_are_kept(project, picket):
     assert picket.sql("SELECT count(*) FROM outcome_cases WHERE project_id = %s", project.id) == [(200,)]
 
 
+def test_the_newest_are_told_and_floods_hide_nobody(make_picket):
+    """Between two accounts (here: one minute, ended by the stop) there is room for 200: of each flood the newest 20, and who has one refusal has a place."""
+    picket = make_picket(OUTCOMES_EVERY_MS=60000).start()
+    floods, quiet = [picket.new_project() for _ in range(12)], picket.new_project()
+
+    def refuse(project, size):
+        assert project.post(wire.raw_event_envelope(b"{" + b"x" * size)[1]).status_code == 400
+    for size in range(1, 24):
+        for project in floods:
+            refuse(project, size)
+    refuse(quiet, 7)
+    for project in floods:
+        refuse(project, 24)
+    picket.stop()
+    picket.start()
+    until(lambda: [totals(project).get(("error", "invalid", "invalid_json")) for project in (*floods, quiet)] == [24] * 12 + [1], lambda: totals(quiet))
+    told = [[case["bytes"] for case in project.api.read(project.path + "/delivery")["items"]] for project in (*floods, quiet)]
+    assert told.pop() == [8] and 170 <= sum(map(len, told)) <= 199
+    for sizes in told:
+        assert 5 <= len(sizes) <= 20 and sizes[0] == 25 and sizes == sorted(sizes, reverse=True), sizes
+
+
 def test_what_is_not_stored(project):
     items = [wire.item(kind, {"items": []}) for kind in ("transaction", "log", "log", "replay_event", "nonsense")]
     assert project.post(wire.envelope({}, *items)).status_code == 200
