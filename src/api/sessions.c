@@ -47,6 +47,16 @@ static void put_sessions(struct json_writer *w, const struct db_rows *rows, int 
     put_rate(w, STR("crash_free_sessions"), total, crashed);
 }
 
+static void put_users(struct json_writer *w, int64_t total, int64_t crashed)
+{
+    json_key(w, STR("users"));
+    json_begin_object(w);
+    json_field_i64(w, STR("total"), total);
+    json_field_i64(w, STR("crashed"), crashed);
+    json_end_object(w);
+    put_rate(w, STR("crash_free_users"), total, crashed);
+}
+
 static void put_line(struct json_writer *w, const struct db_rows *rows, int row, int64_t kind)
 {
     json_begin_object(w);
@@ -57,15 +67,7 @@ static void put_line(struct json_writer *w, const struct db_rows *rows, int row,
         json_field_str(w, STR("environment"), db_text(rows, row, C_ENVIRONMENT));
     }
     put_sessions(w, rows, row);
-    if (kind == BY_RELEASE) {
-        int64_t users = db_i64(rows, row, C_USERS), crashed = db_i64(rows, row, C_CRASHED_USERS);
-        json_key(w, STR("users"));
-        json_begin_object(w);
-        json_field_i64(w, STR("total"), users);
-        json_field_i64(w, STR("crashed"), crashed);
-        json_end_object(w);
-        put_rate(w, STR("crash_free_users"), users, crashed);
-    }
+    put_users(w, db_i64(rows, row, C_USERS), db_i64(rows, row, C_CRASHED_USERS));
     json_end_object(w);
 }
 

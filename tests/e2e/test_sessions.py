@@ -116,6 +116,20 @@ def test_releases_environments_and_time(project):
     assert health(project, release="nothing")["items"] == []
 
 
+def test_users_by_time(project):
+    """§7.1: distinct ones of each hour, of all releases or of one; whoever crashed once did."""
+    earlier = time.time() - 7200
+    send(project, *(update(new_sid(), status, release=release, init=True, did=did, started=started) for status, release, did, started in [
+        ("exited", "a@1", "ada", earlier), ("crashed", "a@1", "ada", earlier), ("exited", "a@2", "ada", earlier), ("exited", "a@1", "bob", earlier),
+        ("exited", "a@1", "ada", time.time()), ("exited", "a@1", None, time.time())]))
+    until(lambda: sum(point["sessions"]["total"] for point in health(project, hours=24, interval="hour")["series"]) == 6, lambda: health(project))
+
+    def users(**query):
+        return [(point["users"]["total"], point["users"]["crashed"], point["crash_free_users"]) for point in health(project, hours=24, interval="hour", **query)["series"]]
+    assert users() == [(2, 1, 0.5), (1, 0, 1)] and users(release="a@2") == [(1, 0, 1)]
+    assert {item["release"]: item["users"]["total"] for item in health(project)["items"]} == {"a@1": 2, "a@2": 1}
+
+
 @pytest.mark.parametrize("fields, reason", [({"started": -6 * 86400}, "timestamp"), ({"started": "soon"}, "timestamp"), ({"started": None}, "timestamp"),
                                             ({"started": 86400}, "timestamp"), ({"release": ""}, "no_release"), ({"release": "latest"}, "no_release"),
                                             ({"release": "a\nb"}, "no_release"), ({"release": None}, "no_release"), ({"release": 7}, "no_release")])
