@@ -28,7 +28,7 @@ MUST_CHECK int disk_truncate(int fd, uint64_t size, const char *point);
 
 #ifdef PICKET_FAULT_POINTS
 /* Test builds only: what was changed on disk, in order, so that a test can make of it what a cut of power could have left. */
-enum disk_effect { DISK_OPENED, DISK_MADE_DIR, DISK_WROTE, DISK_SYNCED, DISK_RENAMED, DISK_UNLINKED, DISK_TRUNCATED };
+enum disk_effect { DISK_OPENED, DISK_MADE_DIR, DISK_WROTE, DISK_SYNCED, DISK_RENAMED, DISK_UNLINKED, DISK_TRUNCATED, DISK_TOUCHED };
 struct disk_change { /* borrowed for the call */
     enum disk_effect effect;
     const char *point;
@@ -36,10 +36,11 @@ struct disk_change { /* borrowed for the call */
     const char *name; /* opened, made, unlinked, renamed from */
     const char *to;   /* renamed to */
     int flags;        /* of the opening */
-    int fd;           /* opened, written, synced, truncated */
+    int fd;           /* opened, written, synced, truncated, touched */
     uint64_t at;      /* offset of the write, or the size that the file was cut to */
     const struct iovec *iov;
-    uint64_t bytes; /* written, from iov */
+    uint64_t bytes;  /* written, from iov */
+    int64_t time_us; /* the file's time of change then; 0: nobody asks, as in a spool, which touches nothing */
 };
 /* seen() is told of every change after it succeeded, on the thread that made it; while it is set, changes happen one after the other, so
  * their order is the order of the calls. NULL ends it. One for the process, as with fault points; set only while no spool is open. */

@@ -6,7 +6,8 @@
  *   A file that was synced and not changed since is there as it was synced, if a name leads to it.
  *   Each block of 4 KiB that was written since has any one of the contents that it had since the last sync, independently of the others;
  *   where the file had no bytes before, that is zeros. The last block written may also be torn between its sectors.
- *   The size of the file is any that it had since then, or lies between two of them, independently of the blocks.
+ *   The size of the file is any that it had since then, or lies between two of them, independently of the blocks. Its time of change, too, is
+ *   any that it had since then, independently of both.
  *   A directory's changes since it was last synced took place or not: the first so-and-so many of them (ordered), or any of them, provided
  *   that with each also those before it took place that have to do with the same name or the same node (unordered).
  *   A rename takes place as a whole. A file's sync says nothing about its name, a directory's nothing about the contents of its files, and
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "picket/base/clock.h"
 #include "picket/base/str.h"
 
 enum { BLOCK_BYTES = 4096, SECTOR_BYTES = 512, FDS_MAX = 4096, PATH_BYTES = 512, ROOT = 0 };
@@ -35,8 +37,10 @@ struct move {
 
 struct node {
     bool is_dir;
+    unsigned parent;         /* of a directory; the root's is itself */
+    int64_t time_us;         /* a file's time of change, as far as it is durable; 0: nobody asks */
     struct buf durable;      /* a file's bytes */
-    struct buf pending;      /* const struct change *: writes and truncations since the last sync */
+    struct buf pending;      /* const struct change *: writes, truncations and new times since the last sync */
     struct buf now, on_disk; /* a directory's struct entry */
     struct buf moves;        /* struct move: since the last sync */
 };
@@ -153,15 +157,32 @@ static void dir_change(struct model *m, unsigned dir, const char *from, const ch
 static unsigned dir_create(struct model *m, unsigned dir, const char *name, bool is_dir)
 {
     unsigned node = node_new(m, is_dir);
+    m->nodes[node].parent = dir;
     dir_change(m, dir, "", name, node);
     return node;
 }
 
 static unsigned dir_lookup(const struct model *m, unsigned dir, const char *name)
 {
+    if (strcmp(name, ".") == 0)
+        return dir;
+    if (strcmp(name, "..") == 0)
+        return m->nodes[dir].parent;
     const struct entry *e = entry_find(&m->nodes[dir].now, name);
     assert(e);
     return e->node;
+}
+
+/* The directory that the last part of `path` is looked up in; *ret_last: that part. */
+static unsigned dir_walk(const struct model *m, unsigned dir, const char *path, const char **ret_last)
+{
+    char part[RECORDING_NAME_MAX];
+    for (const char *slash; (slash = strchr(path, '/')) != NULL; path = slash + 1) {
+        (void)snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
+        dir = dir_lookup(m, dir, part);
+    }
+    *ret_last = path;
+    return dir;
 }
 
 /* ---- a file's bytes */
@@ -180,6 +201,8 @@ static const struct change *pending_at(const struct node *n, size_t i)
 
 static uint64_t size_after(uint64_t size, const struct change *c)
 {
+    if (c->effect == DISK_TOUCHED)
+        return size;
     if (c->effect != DISK_WROTE)
         return c->at; /* a truncation, or an opening with O_TRUNC, whose `at` is 0 */
     return c->at + c->bytes > size ? c->at + c->bytes : size;
@@ -190,7 +213,7 @@ static void part_apply(char *part, uint64_t from, size_t n, const struct change 
 {
     uint64_t to = from + n, start = c->at > from ? c->at : from, end = c->effect == DISK_WROTE ? c->at + c->bytes : to;
     end = end < to ? end : to;
-    if (start >= end)
+    if (start >= end || c->effect == DISK_TOUCHED)
         return;
     if (c->effect == DISK_WROTE)
         memcpy(part + (start - from), c->data + (start - c->at), (size_t)(end - start));
@@ -218,6 +241,12 @@ static void content_now(const struct node *n, struct buf *ret)
     }
 }
 
+/* After so many of what is not durable yet. */
+static int64_t time_after(const struct node *n, size_t steps)
+{
+    return steps ? pending_at(n, steps - 1)->time_us : n->time_us;
+}
+
 /* ---- changes */
 
 static void file_sync(struct node *n)
@@ -226,6 +255,7 @@ static void file_sync(struct node *n)
     if (n->pending.n == 0)
         return;
     content_now(n, &bytes);
+    n->time_us = time_after(n, n_pending(n));
     buf_done(&n->durable);
     n->durable = bytes;
     buf_clear(&n->pending);
@@ -240,18 +270,16 @@ static void dir_sync(struct node *n)
 
 static void apply_open(struct model *m, const struct change *c)
 {
-    unsigned dir = *fd_node(m, c->dir_fd), node;
-    const struct entry *e = entry_find(&m->nodes[dir].now, c->name);
-    if (strcmp(c->name, "..") == 0)
-        node = ROOT; /* one level deep */
-    else if (strcmp(c->name, ".") == 0)
-        node = dir;
-    else if (e)
-        node = e->node;
-    else
-        node = dir_create(m, dir, c->name, false);
-    assert(e || strcmp(c->name, ".") == 0 || strcmp(c->name, "..") == 0 || c->flags & O_CREAT);
-    if (e && c->flags & O_TRUNC)
+    const char *name;
+    unsigned dir = dir_walk(m, *fd_node(m, c->dir_fd), c->name, &name), node;
+    bool is_new = c->flags & O_CREAT && !entry_find(&m->nodes[dir].now, name);
+    if (is_new) {
+        node = dir_create(m, dir, name, false);
+        m->nodes[node].time_us = c->time_us;
+    } else {
+        node = dir_lookup(m, dir, name);
+    }
+    if (!is_new && c->flags & O_TRUNC)
         buf_append(&m->nodes[node].pending, &c, sizeof c);
     *fd_node(m, c->fd) = node;
 }
@@ -268,6 +296,7 @@ void model_apply(struct model *m, const struct change *c)
         break;
     case DISK_WROTE:
     case DISK_TRUNCATED:
+    case DISK_TOUCHED:
         buf_append(&m->nodes[*fd_node(m, c->fd)].pending, &c, sizeof c);
         break;
     case DISK_SYNCED:
@@ -370,6 +399,9 @@ static bool file_cut(struct node *n, const struct cut *cut, uint64_t *rng)
     if (n->pending.n == 0)
         return false;
     content_now(n, &before);
+    int64_t time_before = time_after(n, n_pending(n));
+    if (time_before)
+        n->time_us = time_after(n, steps_chosen(n_pending(n), cut, rng));
     uint64_t size = size_cut(n, cut, rng), torn = cut->grain == CUT_SECTORS ? last_block(n) : UINT64_MAX;
     size_set(&n->durable, size);
     for (uint64_t at = 0; at < size;) {
@@ -381,7 +413,7 @@ static bool file_cut(struct node *n, const struct cut *cut, uint64_t *rng)
         at += part;
     }
     buf_clear(&n->pending);
-    return !str_eq(buf_str(&before), buf_str(&n->durable));
+    return n->time_us != time_before || !str_eq(buf_str(&before), buf_str(&n->durable));
 }
 
 bool model_cut(struct model *m, const struct cut *cut, uint64_t *rng)
@@ -402,8 +434,11 @@ static bool file_write(const struct node *n, int dir_fd, const char *name)
 {
     AUTO_BUF struct buf bytes = {0};
     AUTO_CLOSE int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int64_t time_us = time_after(n, n_pending(n));
+    struct timespec times[2];
+    times[0] = times[1] = (struct timespec){.tv_sec = time_us / CLOCK_US_PER_S, .tv_nsec = time_us % CLOCK_US_PER_S * 1000};
     content_now(n, &bytes);
-    return fd >= 0 && pwrite(fd, bytes.p, bytes.n, 0) == (ssize_t)bytes.n;
+    return fd >= 0 && pwrite(fd, bytes.p, bytes.n, 0) == (ssize_t)bytes.n && (time_us == 0 || futimens(fd, times) == 0);
 }
 
 static bool dir_write(const struct model *m, const struct node *dir, const char *path)
@@ -416,7 +451,7 @@ static bool dir_write(const struct model *m, const struct node *dir, const char 
         const struct node *n = &m->nodes[e->node];
         if (!n->is_dir)
             ok = file_write(n, fd, e->name);
-        else /* three levels: the root, the spool, its quarantine */
+        else /* a few levels: the root, the spool, its quarantine; the store, a project, its shards */
             ok = mkdirat(fd, e->name, 0700) == 0 && snprintf(below, sizeof below, "%s/%s", path, e->name) < (int)sizeof below &&
                  dir_write(m, n, below);
     }

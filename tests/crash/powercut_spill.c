@@ -337,7 +337,7 @@ static bool is_complete(const struct spill_bench *s, const struct recording *rec
     struct model *m = model_new();
     for (size_t i = 0; i < rec->n_changes; i++)
         model_apply(m, rec->changes[i]);
-    bool same = model_write(m, s->other) && tree_equal(s->kit.root, s->other);
+    bool same = model_write(m, s->other) && tree_equal(s->kit.root, s->other, TREE_BYTES);
     model_free(m);
     tree_clear(s->other);
     return same;

@@ -72,6 +72,7 @@ static struct change *change_keep(const struct disk_change *from)
     c->flags = from->flags;
     c->at = from->at;
     c->bytes = from->bytes;
+    c->time_us = from->time_us;
     text_keep(c->point, sizeof c->point, from->point);
     if (from->name)
         text_keep(c->name, sizeof c->name, from->name);
@@ -174,12 +175,14 @@ bool recording_wait(struct recording *rec, const char *point, unsigned n)
 
 static void change_print(FILE *f, size_t i, const struct change *c)
 {
-    static const char *const effects[] = {"open", "mkdir", "write", "sync", "rename", "unlink", "truncate"};
+    static const char *const effects[] = {"open", "mkdir", "write", "sync", "rename", "unlink", "truncate", "touch"};
     (void)fprintf(f, "  %5zu %-8s %-22s", i, effects[c->effect], c->point);
     if (c->effect == DISK_WROTE)
         (void)fprintf(f, " fd %d, %" PRIu64 " bytes at %" PRIu64, c->fd, c->bytes, c->at);
     else if (c->effect == DISK_TRUNCATED)
         (void)fprintf(f, " fd %d, to %" PRIu64, c->fd, c->at);
+    else if (c->effect == DISK_TOUCHED)
+        (void)fprintf(f, " fd %d, %" PRId64 " us", c->fd, c->time_us);
     else if (c->effect == DISK_SYNCED)
         (void)fprintf(f, " fd %d", c->fd);
     else

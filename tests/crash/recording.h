@@ -10,13 +10,14 @@
 
 #include "disk.h"
 
-enum { RECORDING_NAME_MAX = 64, RECORDING_POINT_MAX = 32 };
+enum { RECORDING_NAME_MAX = 160, RECORDING_POINT_MAX = 32 };
 
 /* A disk_change that is kept. */
 struct change {
     enum disk_effect effect;
     int dir_fd, fd, flags;
     uint64_t at, bytes;
+    int64_t time_us;
     char point[RECORDING_POINT_MAX], name[RECORDING_NAME_MAX], to[RECORDING_NAME_MAX];
     char *data; /* heap, the change's; NULL: no bytes */
 };

@@ -30,9 +30,11 @@ void tree_clear(const char *dir)
     (void)fts_close(t);
 }
 
-static bool file_equal(const FTSENT *a, const FTSENT *b)
+static bool file_equal(const FTSENT *a, const FTSENT *b, enum tree_look look)
 {
-    bool same = a->fts_statp->st_size == b->fts_statp->st_size;
+    const struct timespec *x = &a->fts_statp->st_mtim, *y = &b->fts_statp->st_mtim;
+    bool same =
+        a->fts_statp->st_size == b->fts_statp->st_size && (look == TREE_BYTES || (x->tv_sec == y->tv_sec && x->tv_nsec == y->tv_nsec));
     AUTO_CLOSE int fd_a = open(a->fts_accpath, O_RDONLY | O_CLOEXEC);
     AUTO_CLOSE int fd_b = open(b->fts_accpath, O_RDONLY | O_CLOEXEC);
     while (same) {
@@ -45,7 +47,7 @@ static bool file_equal(const FTSENT *a, const FTSENT *b)
     return same;
 }
 
-bool tree_equal(const char *a, const char *b)
+bool tree_equal(const char *a, const char *b, enum tree_look look)
 {
     FTS *tree_a = tree_open(a), *tree_b = tree_open(b);
     bool same = true;
@@ -55,7 +57,7 @@ bool tree_equal(const char *a, const char *b)
         same = !x == !y;
         if (same && more)
             same = x->fts_info == y->fts_info && x->fts_level == y->fts_level &&
-                   (x->fts_level == 0 || strcmp(x->fts_name, y->fts_name) == 0) && (x->fts_info != FTS_F || file_equal(x, y));
+                   (x->fts_level == 0 || strcmp(x->fts_name, y->fts_name) == 0) && (x->fts_info != FTS_F || file_equal(x, y, look));
     }
     (void)fts_close(tree_a);
     (void)fts_close(tree_b);
