@@ -33,5 +33,8 @@ void blob_file_name(const uint8_t sha256[BLOB_HASH], char dst[BLOB_NAME_MAX]);
 void blob_shard_path(uint64_t project_id, unsigned shard, char dst[BLOB_PATH_MAX]);
 /* The descriptor of the store's own directory or of one below it; -ENOENT. */
 MUST_CHECK int blob_dir_open(const struct blob_store *s, const char *below);
+/* fsync, with places for tests to fail it. */
+MUST_CHECK int blob_dir_sync(int fd);
+MUST_CHECK int blob_file_sync(int fd);
 /* Under the store's lock: the project's entry; made when it has none. */
 struct blob_usage *blob_usage_of(struct blob_store *s, uint64_t project_id);

@@ -2,7 +2,7 @@
  *
  *   <dir>/<project>/<2 hex digits>/<64 hex digits>     what was put, under its SHA-256; the two digits are its first
  *   <dir>/<project>/<2 hex digits>/.<random>.new       unfinished
- *   <dir>/holds/<node>                                 its time of change: what that node has not told the database yet is not older
+ *   <dir>/holds/<node>                                 its time of change, durable: what that node has not told the database yet is not older
  *
  * B1  What blob_put has promised is on disk under its name: written beside it, synced, renamed, and the directories synced that lead to it.
  * B2  A file under its name is whole and is never changed; one that is there already is not written again, but its time of change is set to
@@ -62,7 +62,7 @@ static int dir_make(int at_fd, const char *name)
     return r < 0 ? r : mkdirat(at_fd, name, 0700) < 0 && errno != EEXIST ? -errno : 0;
 }
 
-static int dir_sync(int fd)
+int blob_dir_sync(int fd)
 {
     int r = fault("blob.dirsync");
     return r < 0 ? r : fsync(fd) < 0 ? -errno : 0;
@@ -84,7 +84,7 @@ static int file_write(int fd, struct str bytes)
     return 0;
 }
 
-static int file_sync(int fd)
+int blob_file_sync(int fd)
 {
     int r = fault("blob.sync");
     return r < 0 ? r : fsync(fd) < 0 ? -errno : 0;
@@ -163,16 +163,16 @@ static int way_make(struct blob_store *s, uint64_t project_id, unsigned shard)
     if (top < 0)
         return top;
     AUTO_CLOSE int above = openat(top, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    r = above < 0 ? -errno : dir_sync(above);
+    r = above < 0 ? -errno : blob_dir_sync(above);
     if (r == 0)
         r = dir_make(top, project);
     if (r == 0)
-        r = dir_sync(top);
+        r = blob_dir_sync(top);
     if (r < 0)
         return r;
     AUTO_CLOSE int dir = openat(top, project, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     r = dir < 0 ? -errno : dir_make(dir, name);
-    return r < 0 ? r : dir_sync(dir);
+    return r < 0 ? r : blob_dir_sync(dir);
 }
 
 static int shard_open(struct blob_store *s, uint64_t project_id, unsigned shard)
@@ -205,7 +205,7 @@ static int touch(int shard_fd, const char *name, uint64_t bytes)
     if (r == 0 && futimens(fd, NULL) < 0)
         r = -errno;
     if (r == 0)
-        r = file_sync(fd); /* B2; the bytes, too, should another be just before its own */
+        r = blob_file_sync(fd); /* B2; the bytes, too, should another be just before its own */
     return r < 0 ? r : 1;
 }
 
@@ -219,7 +219,7 @@ static int write_under(int shard_fd, const char *unfinished, const char *name, s
         return -errno;
     r = file_write(fd, bytes);
     if (r == 0)
-        r = file_sync(fd);
+        r = blob_file_sync(fd);
     if (r == 0)
         r = fault("blob.rename");
     if (r == 0 && renameat(shard_fd, unfinished, shard_fd, name) < 0)
@@ -245,7 +245,7 @@ static int put_file(struct blob_store *s, const struct blob_name *name, struct s
     int there = touch(shard, file, bytes.n);
     int r = there == 0 ? write_under(shard, unfinished, file, bytes) : there;
     if (r >= 0)
-        r = dir_sync(shard);
+        r = blob_dir_sync(shard);
     return r < 0 ? r : !there;
 }
 

@@ -3,7 +3,9 @@
  * A file is named by the database, or by a record that is on its way there: then it was put when that record came, so its time of change is not
  * before it (B2). Each node says from time to time how old the oldest record is that it may still have, in holds/. What is older than the least of
  * these can be judged by the database alone: its rows are asked, and what none of them names is removed, unless it was put again meanwhile
- * (B3). A node that is down keeps its last word, and with it everything that was put since.
+ * (B3). A node that is down keeps its last word, and with it everything that was put since; so its word is durable before it puts anything, or
+ * a cut of power could take the word and leave the content to the sweep of whoever is back first. The names that lead to holds/ are synced on
+ * the way to the first shard.
  *
  * The same walk adds up the bytes of each project, which puts them right after what other processes did. */
 #include "internal.h"
@@ -55,8 +57,12 @@ int blob_hold(struct blob_store *s, const struct id128 *node, int64_t oldest_us)
     AUTO_CLOSE int fd = openat(dir, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     if (fd < 0 || futimens(fd, times) < 0)
         return -errno;
-    atomic_store(&s->held, true);
-    return 0;
+    int r = blob_file_sync(fd); /* it may have gone back */
+    if (r == 0)
+        r = blob_dir_sync(dir);
+    if (r == 0)
+        atomic_store(&s->held, true);
+    return r;
 }
 
 static int list_open(const struct blob_store *s, const char *below, DIR **ret)
