@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 
 #include "picket/base/str.h"
 
@@ -23,6 +24,7 @@ static struct {
     enum fault_action action;
     unsigned nth;
     int error;
+    bool is_tests_own; /* armed by fault_arm(), whose caller sees what it does */
 } armed;
 
 static void copy_name(char dst[NAME_MAX_BYTES], struct str s)
@@ -69,6 +71,7 @@ void fault_arm(const char *point, enum fault_action action, unsigned nth, int er
     armed.action = action;
     armed.nth = nth;
     armed.error = error ? error : EIO;
+    armed.is_tests_own = true;
     pthread_mutex_unlock(&lock);
 }
 
@@ -92,6 +95,8 @@ int fault(const char *point)
     pthread_mutex_lock(&lock);
     unsigned hits = ++find_point(point)->hits;
     if (armed.nth && hits == armed.nth && str_eq(str_from(armed.name), str_from(point))) {
+        if (!armed.is_tests_own)
+            (void)dprintf(STDERR_FILENO, "PICKET_FAULT: %s\n", point);
         if (armed.action == FAULT_KILL)
             raise(SIGKILL);
         r = armed.action == FAULT_SHORT_WRITE ? 1 : -armed.error;

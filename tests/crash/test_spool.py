@@ -130,8 +130,9 @@ def test_one_failure(make_site, point):
         until(lambda: site.send() == 503, f"{point} is never passed", 10)
         site.wait_accepting(10)
     run = site.load(connections=8, rate=500, wait=not kills)
+    until(lambda: f"PICKET_FAULT: {point.split(':')[0]}\n" in site.picket.log(), f"{point} is never passed", 30)
     if kills:
-        until(lambda: not site.picket.is_alive(), f"{point} is never passed", 30)
+        until(lambda: not site.picket.is_alive(), f"{point} does not kill", 30)
         site.picket.kill()
         site.picket.start()
     run.wait_progress()

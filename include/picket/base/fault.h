@@ -9,7 +9,8 @@ enum fault_action { FAULT_ERROR, FAULT_SHORT_WRITE, FAULT_KILL };
 void fault_arm(const char *point, enum fault_action action, unsigned nth, int error);
 void fault_disarm(void);
 unsigned fault_hits(const char *point); /* how often the point was passed since fault_arm or fault_disarm */
-/* 0: go on; <0: fail with this -errno; 1: write only a part. PICKET_FAULT="point:error|short|kill:nth[:errno]" arms one at start. */
+/* 0: go on; <0: fail with this -errno; 1: write only a part. PICKET_FAULT="point:error|short|kill:nth[:errno]" arms one at start; when it
+ * strikes, the standard error says "PICKET_FAULT: <point>". */
 int fault(const char *point);
 #else
 static inline int fault(const char *point)
