@@ -1,7 +1,10 @@
 """The books of a crash test: what was promised against what is in the database. A 200 is a promise: its event is stored, once, and every
-counter equals the rows that it counts (architecture.md, S3, S6 and "Digest"). Nothing may be stored that was never sent."""
+counter equals the rows that it counts (architecture.md, S3, S6 and "Digest"). Nothing may be stored that was never sent. A 200 for an attachment is one
+for its row, once, and for its bytes (src/blob/store.c, B1); no row of an attachment is without them."""
 import collections
 import dataclasses
+import hashlib
+import os
 
 import psycopg
 
@@ -52,6 +55,7 @@ class Promises:
     def __init__(self):
         self.acknowledged = collections.defaultdict(set)  # project → ids
         self.possible = collections.defaultdict(list)     # project → functions: could this id have been sent?
+        self.attachments = set()                          # (project, event's id, SHA-256 in hex), of those that came alone
 
     def add(self, project_id, event_id):
         self.acknowledged[project_id].add(event_id)
@@ -96,6 +100,32 @@ def look(conninfo, promises, projects):
     figures.lost = sum((project, event_id) not in stored for project in projects for event_id in promises.acknowledged[project])
     figures.invented = sum(not promises.may_have_sent(project, event_id) for project, event_id in stored)
     return figures
+
+
+def attached(conninfo, projects):
+    """How many rows there are of each (project, event's id, SHA-256 in hex)."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        rows = connection.execute("SELECT project_id, replace(event_id::text, '-', ''), encode(sha256, 'hex') FROM attachments WHERE project_id = ANY (%s)",
+                                  (projects,))
+        return collections.Counter(rows.fetchall())
+
+
+def check_attachments(conninfo, promises, projects, directory):
+    """Waits until every attachment that was acknowledged has its row; it has one, and each row has its file in `directory`."""
+    promised = {one for one in promises.attachments if one[0] in projects}
+    rows = until(lambda: (found := attached(conninfo, projects)).keys() >= promised and (found,),
+                 lambda: f"without a row: {promised - attached(conninfo, projects).keys()}", 30, pause=0.05)[0]
+    twice = {one: n for one, n in rows.items() if n > 1}
+    damaged = [one for one in rows if not is_whole(os.path.join(directory, str(one[0]), one[2][:2], one[2]), one[2])]
+    assert not twice and not damaged, f"rows that are there twice: {twice}; rows without their bytes: {damaged}"
+
+
+def is_whole(path, sha256):
+    try:
+        with open(path, "rb") as f:
+            return hashlib.sha256(f.read()).hexdigest() == sha256
+    except FileNotFoundError:
+        return False
 
 
 class Watch:

@@ -1,5 +1,6 @@
 """One Picket under test with its projects, its senders and its books."""
 import contextlib
+import os
 import threading
 
 import psycopg
@@ -82,7 +83,9 @@ class Site:
         """The figures; of books that do not balance the table gets a line before the test fails."""
         projects = [project.id for project in self.projects]
         try:
-            return ledger.check(self.watch, self.promises, projects, **options)
+            result = ledger.check(self.watch, self.promises, projects, **options)
+            ledger.check_attachments(self.watch.conninfo, self.promises, projects, os.path.join(self.picket.settings["DATA_DIR"], "attachments"))
+            return result
         except AssertionError:
             with contextlib.suppress(psycopg.Error):  # the database does not answer: nothing is known
                 figures.record_failure(ledger.look(self.watch.conninfo, self.promises, projects))
