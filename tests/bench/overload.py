@@ -7,7 +7,8 @@ them as JSON. Exit status 1 when a bar is missed.
              (RssAnon); the issue list's and /health's latency meanwhile; how long another project's events take until the API shows them; how long the
              backlog takes to drain afterwards. What can be digested is found first, by senders who wait when they are refused; what the generator
              could send at most, by a server that does nothing but refuse (floor.c)
-  slow       5,000 clients that send one byte a second, 500 that send 20 MiB slowly, 1,000 that never read: latency of other people's events, memory
+  slow       5,000 clients that send one byte a second, 500 that send 20 MiB slowly, 1,000 that never read what they ask for, which is 1 MiB, a file by
+             the half of them, an event by the others: latency of other people's events, memory; how many had such an answer before them
 
 usage: overload.py [--json] [--seconds N] [--rate N] [--scale X] [--only flood|slow] [BUILD_DIRECTORY]   (needs python3, psql; talks to 127.0.0.1 only)
 """
@@ -255,8 +256,10 @@ def measure_slow(picket, build, seconds, scale):
     time.sleep(3)
     idle.stop()
     counts = [int(n * scale) for n in (5000, 500, 1000)]
-    clients = subprocess.Popen([os.path.join(build, "tests/bench/slow"), "-H", str(counts[0]), "-B", str(counts[1]), "-D", str(counts[2]),
-                                "-s", str(seconds), dsn], stdout=subprocess.PIPE, text=True)
+    asks = [option for target in large_answers(picket, project, key) for option in ("-g", target)]
+    before = picket.memory()["RssAnon"]
+    clients = subprocess.Popen([os.path.join(build, "tests/bench/slow"), "-H", str(counts[0]), "-B", str(counts[1]), "-D", str(counts[2]), *asks,
+                                "-a", f"Authorization: Bearer {picket.token}", "-s", str(seconds), dsn], stdout=subprocess.PIPE, text=True)
     memory = Memory(picket)
     wait_for("all slow clients to be connected", lambda: len(os.listdir(f"/proc/{clients.pid}/fd")) >= sum(counts), 30)
     others = Latencies(picket, sender(other, other_key), 0.01)
@@ -266,7 +269,26 @@ def measure_slow(picket, build, seconds, scale):
     health.stop()
     return {"clients": counts, "seconds": seconds, "met": json.loads(out), "slow_p50_ms": others.percentile(.5), "slow_p99_ms": others.percentile(.99),
             "slow_max_ms": max(others.ms), "before_p99_ms": idle.percentile(.99), "events": len(others.ms), "health_p95_ms": health.percentile(.95),
-            "failures": (others.failures + health.failures)[:10], "memory_mib": memory.stop(), "memory_after_mib": picket.memory()["RssAnon"]}
+            "failures": (others.failures + health.failures)[:10], "memory_mib": memory.stop(), "memory_before_mib": before,
+            "memory_after_mib": picket.memory()["RssAnon"]}
+
+
+def large_answers(picket, project, key):
+    """Requests for an attachment and for an event, 1 MiB each or nearly."""
+    event_id = uuid.uuid4().hex
+    payload = json.dumps({"event_id": event_id, "message": "large", "extra": {f"part {i}": uuid.uuid4().hex * 400 for i in range(75)}})
+    content = "a" * (1 << 20)
+    body = "\n".join([json.dumps({"event_id": event_id}), json.dumps({"type": "event", "length": len(payload)}), payload,
+                      json.dumps({"type": "attachment", "length": len(content), "filename": "large"}), content, ""])
+    failure = expect(http.client.HTTPConnection("127.0.0.1", picket.port), "POST", f"/api/{project}/envelope/", 200,
+                     {"X-Sentry-Auth": f"Sentry sentry_version=7, sentry_key={key}"}, body)
+    if failure:
+        raise SystemExit(failure)
+    path = f"/api/projects/{project}"
+    attachment = wait_for("the attachment", lambda: picket.get(path + "/attachments")["items"])[0]
+    issue = wait_for("the event", lambda: picket.get(path + "/issues")["items"])[0]
+    found = wait_for("the event", lambda: picket.get(f"{path}/issues/{issue['id']}/events")["items"])[0]
+    return [f"GET {path}/attachments/{attachment['id']}/download", f"GET {path}/issues/{issue['id']}/events/{found['id']}/raw"]
 
 
 def judge(results):
@@ -289,8 +311,11 @@ def judge(results):
         s = results["slow"]
         yield ("slow clients", f"others' events p50 {s['slow_p50_ms']:.1f} ms, p99 {s['slow_p99_ms']:.1f} ms (before: {s['before_p99_ms']:.1f}), "
                f"failures {s['failures'] or 'none'}", s["slow_p99_ms"] < BARS["slow_p99_ms"] and not s["failures"])
-        yield "their memory", f"{s['memory_mib']:.1f} MiB RssAnon at most, {s['memory_after_mib']:.1f} at the end; clients met {s['met']}", (
+        yield "their memory", (f"{s['memory_mib']:.1f} MiB RssAnon at most, {s['memory_before_mib']:.1f} before, {s['memory_after_mib']:.1f} at the end; "
+                               f"clients met {s['met']}"), (
             s["memory_mib"] < BARS["slow_memory_mib"] and s["met"]["made"] >= sum(s["clients"]) and s["met"]["failed"] == 0)
+        held = s["met"]["unread"].get("200", 0)
+        yield "unread", f"{held} large answers at once before clients that do not read, {s['met']['unread']}", held > 0
 
 
 def report(results):

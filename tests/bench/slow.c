@@ -1,13 +1,14 @@
 /* slow.c: clients that hold on to a server without using it.
  *
- *   slow [-H N] [-B N] [-D N] [-g "GET target"] [-a "Header: value"] [-s SECONDS] DSN
+ *   slow [-H N] [-B N] [-D N] [-g "GET target"]... [-a "Header: value"] [-s SECONDS] DSN
  *
  *   -H  clients that send one byte a second of a request's head
  *   -B  clients that announce 20 MiB of body and send 16 KiB a second of it
- *   -D  clients that ask (-g, with the header -a) again and again and never read an answer
+ *   -D  clients that ask (-g, with the header -a) again and again and never read an answer; of several -g each client has one, in turns
  *
  * A client whose connection ends makes a new one. Runs until SIGINT or for SECONDS, then prints as JSON what it met: connections made, refused
- * and ended by the server, the statuses that heads and bodies were answered with. One thread; a tick of 100 ms serves a tenth of the clients. */
+ * and ended by the server, the statuses that heads and bodies were answered with; of those that never read, how many had an unread answer of which
+ * status before them at the end of a second (the most at once), looked at without reading it. One thread; a tick of 100 ms serves a tenth of the clients. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -27,6 +28,7 @@ enum {
     BODY_STEP = 16 << 10,
     CLIENTS_MAX = 30000,
     ASKS = 64,
+    TARGETS_MAX = 8,
     STATUS_MAX = 600,
     DEAF_BUFFER = 4096
 };
@@ -50,10 +52,13 @@ struct crowd {
     uv_timer_t tick;
     uv_signal_t interrupt;
     struct sockaddr_in address;
-    struct buf head, body_head, asks, filler;
+    struct buf head, body_head, filler;
+    const char *targets[TARGETS_MAX];
+    struct buf asks[TARGETS_MAX]; /* of n_targets */
+    unsigned n_targets;
     struct client *clients;
     unsigned n, ticks, max_ticks;
-    uint64_t made, failed, ended, statuses[STATUS_MAX];
+    uint64_t made, failed, ended, statuses[STATUS_MAX], unread[STATUS_MAX];
 };
 
 static void on_closed(uv_handle_t *handle)
@@ -156,14 +161,37 @@ static void act(struct client *c)
         send_bytes(c, c->sent == 0 ? buf_str(&w->body_head) : str_take(buf_str(&w->filler), BODY_STEP));
         return;
     case DEAF:
-        send_bytes(c, buf_str(&w->asks));
+        send_bytes(c, buf_str(&w->asks[(size_t)(c - w->clients) % w->n_targets]));
         return;
     }
+}
+
+/* The status of what lies before a client that does not read; it stays there. */
+static bool look(const struct client *c, uint64_t *ret)
+{
+    char line[12];
+    uv_os_fd_t fd;
+    return c->kind == DEAF && c->connected && !uv_is_closing((const uv_handle_t *)&c->tcp) &&
+           uv_fileno((const uv_handle_t *)&c->tcp, &fd) == 0 &&
+           recv(fd, line, sizeof line, MSG_PEEK | MSG_DONTWAIT) == (ssize_t)sizeof line && str_to_u64(str_of(line + 9, 3), ret) &&
+           *ret < STATUS_MAX;
+}
+
+static void look_at_all(struct crowd *w)
+{
+    uint64_t now[STATUS_MAX] = {0}, status;
+    for (unsigned i = 0; i < w->n; i++)
+        if (look(&w->clients[i], &status))
+            now[status]++;
+    for (unsigned i = 0; i < STATUS_MAX; i++)
+        w->unread[i] = now[i] > w->unread[i] ? now[i] : w->unread[i];
 }
 
 static void on_tick(uv_timer_t *timer)
 {
     struct crowd *w = container_of(timer, struct crowd, tick);
+    if (w->ticks % TICKS_PER_S == TICKS_PER_S - 1)
+        look_at_all(w);
     for (unsigned i = w->ticks % TICKS_PER_S; i < w->n; i += TICKS_PER_S)
         act(&w->clients[i]);
     if (++w->ticks == w->max_ticks)
@@ -174,6 +202,18 @@ static void on_interrupt(uv_signal_t *handle, int number)
 {
     (void)number;
     uv_stop(handle->loop);
+}
+
+static void report_statuses(struct json_writer *j, struct str name, const uint64_t statuses[STATUS_MAX])
+{
+    json_key(j, name);
+    json_begin_object(j);
+    for (unsigned i = 0; i < STATUS_MAX; i++) {
+        char status[8];
+        if (statuses[i])
+            json_field_i64(j, str_of(status, (size_t)snprintf(status, sizeof status, "%u", i)), (int64_t)statuses[i]);
+    }
+    json_end_object(j);
 }
 
 static void report(const struct crowd *w)
@@ -189,19 +229,13 @@ static void report(const struct crowd *w)
     json_field_i64(&j, STR("failed"), (int64_t)w->failed);
     json_field_i64(&j, STR("ended"), (int64_t)w->ended);
     json_field_i64(&j, STR("open"), open);
-    json_key(&j, STR("statuses"));
-    json_begin_object(&j);
-    for (unsigned i = 0; i < STATUS_MAX; i++) {
-        char name[8];
-        if (w->statuses[i])
-            json_field_i64(&j, str_of(name, (size_t)snprintf(name, sizeof name, "%u", i)), (int64_t)w->statuses[i]);
-    }
-    json_end_object(&j);
+    report_statuses(&j, STR("statuses"), w->statuses);
+    report_statuses(&j, STR("unread"), w->unread);
     json_end_object(&j);
     puts(buf_cstr(&out));
 }
 
-static void prepare(struct crowd *w, const struct dsn *dsn, const char *ask, const char *header)
+static void prepare(struct crowd *w, const struct dsn *dsn, const char *header)
 {
     char key[ID_HEX + 1];
     id_hex(&dsn->key, key);
@@ -212,14 +246,16 @@ static void prepare(struct crowd *w, const struct dsn *dsn, const char *ask, con
                "/envelope/ HTTP/1.1\r\nHost: localhost\r\nX-Sentry-Auth: Sentry sentry_key=%s\r\nContent-Length: %d\r\n\r\n",
                dsn->project_id, key, BODY_BYTES);
     for (int i = 0; i < ASKS; i++)
-        buf_printf(&w->asks, "%s HTTP/1.1\r\nHost: localhost\r\n%s%s\r\n", ask, header ? header : "", header ? "\r\n" : "");
+        for (unsigned t = 0; t < w->n_targets; t++)
+            buf_printf(&w->asks[t], "%s HTTP/1.1\r\nHost: localhost\r\n%s%s\r\n", w->targets[t], header ? header : "",
+                       header ? "\r\n" : "");
     while (w->filler.n < BODY_STEP)
         buf_append_char(&w->filler, 'x');
 }
 
 static void usage(void)
 {
-    (void)fputs("usage: slow [-H heads] [-B bodies] [-D deaf] [-g \"GET /health\"] [-a \"Header: value\"] [-s seconds] DSN\n", stderr);
+    (void)fputs("usage: slow [-H heads] [-B bodies] [-D deaf] [-g \"GET /health\"]... [-a \"Header: value\"] [-s seconds] DSN\n", stderr);
     exit(2);
 }
 
@@ -231,12 +267,21 @@ static unsigned number(const char *s)
     return (unsigned)v;
 }
 
+/* What is missing shows as connections that failed. */
+static void raise_file_limit(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return;
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
 int main(int argc, char **argv)
 {
     static struct crowd w;
     unsigned n[DEAF + 1] = {0};
-    const char *ask = "GET /health", *header = NULL;
-    struct rlimit files;
+    const char *header = NULL;
     struct dsn dsn;
     uint64_t port;
     for (int o; (o = getopt(argc, argv, "H:B:D:g:a:s:")) != -1;) {
@@ -251,7 +296,9 @@ int main(int argc, char **argv)
             n[DEAF] = number(optarg);
             break;
         case 'g':
-            ask = optarg;
+            if (w.n_targets == TARGETS_MAX)
+                usage();
+            w.targets[w.n_targets++] = optarg;
             break;
         case 'a':
             header = optarg;
@@ -270,11 +317,10 @@ int main(int argc, char **argv)
     if (!str_to_u64(rest, &port) || port > UINT16_MAX)
         usage();
     signal(SIGPIPE, SIG_IGN);
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &files); /* what is missing shows as connections that failed */
-    }
-    prepare(&w, &dsn, ask, header);
+    raise_file_limit();
+    if (w.n_targets == 0)
+        w.targets[w.n_targets++] = "GET /health";
+    prepare(&w, &dsn, header);
     w.n = n[SLOW_HEAD] + n[SLOW_BODY] + n[DEAF];
     w.clients = calloc(w.n ? w.n : 1, sizeof *w.clients);
     if (!w.clients || uv_loop_init(&w.loop) < 0 || uv_ip4_addr("127.0.0.1", (int)port, &w.address) < 0)
