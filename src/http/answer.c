@@ -6,7 +6,7 @@
 #include "picket/base/clock.h"
 #include "picket/base/log.h"
 
-enum { SMALL_ANSWER = 4096 };
+enum { SMALL_ANSWER = 4096, ANSWERS_SHARE = 4, ANSWERS_MAX = 64 << 20 };
 
 static const struct {
     int status;
@@ -68,6 +68,13 @@ void answer_common_headers(h2o_req_t *req, enum http_access access)
     add_static(req, STR("x-content-type-options"), STR("nosniff"));
 }
 
+/* A part of what bodies may take, which are files for the most part, while answers are all in memory: so no more than ANSWERS_MAX. */
+size_t answers_max(const struct http_server *s)
+{
+    size_t share = s->config.bodies_max_bytes / ANSWERS_SHARE;
+    return share < ANSWERS_MAX ? share : ANSWERS_MAX;
+}
+
 /* Whoever asks and does not read must not fill the memory with answers: beyond their share large ones become a 503. */
 bool answer_fits(struct call *c, size_t bytes)
 {
@@ -75,7 +82,7 @@ bool answer_fits(struct call *c, size_t bytes)
     if (bytes <= SMALL_ANSWER)
         return true;
     c->answer_bytes = bytes;
-    return atomic_fetch_add(&s->answer_bytes, bytes) + bytes <= s->config.bodies_max_bytes / ANSWERS_SHARE;
+    return atomic_fetch_add(&s->answer_bytes, bytes) + bytes <= answers_max(s);
 }
 
 void answer_begin(struct http_call *call, int status, struct str content_type, size_t bytes)
@@ -98,7 +105,7 @@ void http_answer(struct http_call *call, int status, struct str content_type, st
     h2o_req_t *req = call->req;
     if (c->answered)
         return;
-    if (!answer_fits(c, body.n)) {
+    if (!answer_fits(c, 2 * body.n)) { /* where it was made, and libh2o's copy */
         http_answer_error(call, -ERR_BUSY, STR("too many answers wait to be read"));
         return;
     }

@@ -270,7 +270,7 @@ static void on_watch(uv_timer_t *timer)
 {
     struct worker *w = container_of(timer, struct worker, watch);
     const struct http_config *config = &w->pub.server->config;
-    bool tight = w->accept_waits || atomic_load(&w->pub.server->answer_bytes) > config->bodies_max_bytes / ANSWERS_SHARE / 2;
+    bool tight = w->accept_waits || atomic_load(&w->pub.server->answer_bytes) > answers_max(w->pub.server) / 2;
     unsigned haste = tight ? IMPATIENCE : 1;
     uint64_t now = uv_now(&w->loop);
     unsigned ended = 0;

@@ -9,7 +9,7 @@
 #include "picket/base/arena.h"
 
 #define HTTP_RETRY_AFTER "10" /* HTTP_RETRY_AFTER_S */
-enum { HTTP_JSON_MAX = 2 << 20, HTTP_RETRY_AFTER_S = 10, ANSWERS_SHARE = 4 /* answers may hold this part of bodies_max_bytes */ };
+enum { HTTP_JSON_MAX = 2 << 20, HTTP_RETRY_AFTER_S = 10 };
 
 /* STARTING → SERVING → DRAINING (no new connections) → STOPPING (modules, then the database pool) → STOPPED. A failed start goes to DRAINING too. */
 enum worker_state { WORKER_STARTING, WORKER_SERVING, WORKER_DRAINING, WORKER_STOPPING, WORKER_STOPPED };
@@ -145,4 +145,5 @@ void answer_error_body(struct buf *out, enum http_access access, int r, struct s
 void answer_common_headers(h2o_req_t *req, enum http_access access);
 const char *answer_reason(int status);
 void answer_begin(struct http_call *call, int status, struct str content_type, size_t bytes); /* status and headers; once */
+size_t answers_max(const struct http_server *s);                                              /* bytes that answers may hold in memory */
 bool answer_fits(struct call *c, size_t bytes); /* charges what an answer holds in memory; false: too many wait to be read */
