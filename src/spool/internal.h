@@ -135,6 +135,7 @@ struct spool {
     uint64_t records_appended, syncs, refused, turned_away, quarantined, seals, quarantine_used;
     uint64_t appends_queued, appends_ended;
     int last_error;
+    int64_t quarantine_measured_us; /* monotonic */
 
     pthread_mutex_t wake_lock; /* held while wake() runs, so that it can be taken back */
     void (*wake)(void *arg);
@@ -193,7 +194,7 @@ void keeper_kick(struct spool *s); /* under lock */
 void spool_floor_check(struct spool *s);
 
 /* quarantine.c */
-void quarantine_measure(struct spool *s); /* at open */
+void quarantine_measure(struct spool *s); /* at open, and when there seems to be no room */
 /* The place is counted and told of. */
 void quarantine_tell(struct spool *s, uint64_t segment, uint64_t from, uint64_t to);
 /* Keeps a copy of damaged bytes, once, while there is room. */

@@ -2,6 +2,9 @@
  * them. Beyond that they are only counted. The same place is kept and counted once per file, so that reading again changes nothing.
  * Failures here are not reported: the bytes are lost already, and the records around them matter more.
  *
+ * They are as old as their files' last change, which is when they were set aside. Who removes old ones (spool_quarantine_age) may be another process: when
+ * there seems to be no room it is measured anew, at most once in MEASURE_EVERY_US, because a damaged disk brings many places at once.
+ *
  * The torn tail of a segment is kept, too: mostly it is what a killed process was about to write, but damage to the last records that were
  * promised looks just the same. Kills are ordinary, so their tails leave half of the room to what is damaged for certain. */
 #include "internal.h"
@@ -14,34 +17,68 @@
 #include <sys/stat.h>
 
 #include "disk.h"
+#include "picket/base/clock.h"
 
 static const char DIR_NAME[] = "quarantine";
+#define MEASURE_EVERY_US CLOCK_US_PER_S
+
+/* The next regular file of an open directory; false: there is none. */
+static bool next_file(DIR *dir, const char **ret_name, struct stat *ret)
+{
+    for (struct dirent *e; (e = readdir(dir)) != NULL;) {
+        *ret_name = e->d_name;
+        /* NOLINTNEXTLINE(clang-analyzer-unix.StdCLibraryFunctions): an open directory has a descriptor */
+        if (fstatat(dirfd(dir), e->d_name, ret, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(ret->st_mode))
+            return true;
+    }
+    return false;
+}
+
+/* Of what disk_open() gave: NULL when that is an error. */
+static DIR *dir_of(int fd)
+{
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir && fd >= 0)
+        (void)close(fd); /* nothing was read */
+    return dir;
+}
 
 void quarantine_measure(struct spool *s)
 {
-    int fd = disk_open(s->dir_fd, DIR_NAME, O_RDONLY | O_DIRECTORY, "spool.quarantine.open");
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    if (!dir) {
-        if (fd >= 0)
-            (void)close(fd); /* nothing was read */
-        return;
-    }
+    DIR *dir = dir_of(disk_open(s->dir_fd, DIR_NAME, O_RDONLY | O_DIRECTORY, "spool.quarantine.open"));
     struct stat st;
-    for (struct dirent *e; (e = readdir(dir)) != NULL;)
-        /* NOLINTNEXTLINE(clang-analyzer-unix.StdCLibraryFunctions): an open directory has a descriptor */
-        if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
-            s->quarantine_used += (uint64_t)st.st_size;
-    (void)closedir(dir); /* only read */
+    const char *name;
+    uint64_t used = 0;
+    while (dir && next_file(dir, &name, &st))
+        used += (uint64_t)st.st_size;
+    if (dir)
+        (void)closedir(dir); /* only read */
+    (void)pthread_mutex_lock(&s->lock);
+    s->quarantine_used = used;
+    s->quarantine_measured_us = clock_mono_us();
+    (void)pthread_mutex_unlock(&s->lock);
 }
 
-static bool room_for(struct spool *s, size_t bytes)
+static bool room_take(struct spool *s, size_t bytes, bool *ret_measure)
 {
     (void)pthread_mutex_lock(&s->lock);
     bool room = s->quarantine_used + bytes <= QUARANTINE_MAX_BYTES;
     if (room)
         s->quarantine_used += bytes;
+    *ret_measure = !room && clock_mono_us() - s->quarantine_measured_us > MEASURE_EVERY_US;
     (void)pthread_mutex_unlock(&s->lock);
     return room;
+}
+
+static bool room_for(struct spool *s, size_t bytes)
+{
+    bool measure;
+    if (room_take(s, bytes, &measure))
+        return true;
+    if (!measure)
+        return false;
+    quarantine_measure(s);
+    return room_take(s, bytes, &measure);
 }
 
 /* False: this place is kept already. */
@@ -119,4 +156,47 @@ void quarantine_torn(struct spool *s, const struct segment *seg, int fd, uint64_
     struct spool_range where = {.segment = seg->number, .from = from, .to = to};
     file_parts(s, seg->number, fd, from, to - from < room ? to : from + room, torn_keep);
     buf_append(&s->torn, &where, sizeof where);
+}
+
+/* ---- age */
+
+/* What place_name() gives, whatever the numbers. */
+static bool is_place(const char *name)
+{
+    static const char digits[] = "0123456789abcdef";
+    size_t segment = strspn(name, digits);
+    return segment == 16 && name[segment] == '-' && strspn(name + segment + 1, digits) >= 10 &&
+           name[segment + 1 + strspn(name + segment + 1, digits)] == '\0';
+}
+
+static int age_files(int fd, int64_t before_us, enum spool_aging how, struct spool_aged *total)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0), result = copy < 0 ? -errno : 0;
+    DIR *dir = dir_of(copy);
+    struct stat st;
+    const char *name;
+    while (dir && next_file(dir, &name, &st)) {
+        int64_t changed_us = (int64_t)st.st_mtim.tv_sec * CLOCK_US_PER_S + st.st_mtim.tv_nsec / 1000;
+        if (!is_place(name) || changed_us >= before_us)
+            continue;
+        int r = how == SPOOL_REMOVE_AGED ? disk_unlink(fd, name, "spool.quarantine.unlink") : 0;
+        if (r < 0 && r != -ENOENT)
+            result = r;
+        total->files += r == 0;
+        total->bytes += r == 0 ? (uint64_t)st.st_size : 0;
+    }
+    if (dir)
+        (void)closedir(dir); /* only read */
+    return result;
+}
+
+int spool_quarantine_age(const char *dir, int64_t before_us, enum spool_aging how, struct spool_aged *ret)
+{
+    *ret = (struct spool_aged){0};
+    AUTO_CLOSE int spool_fd = disk_open(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, "spool.quarantine.open");
+    AUTO_CLOSE int fd = spool_fd < 0 ? spool_fd : disk_open(spool_fd, DIR_NAME, O_RDONLY | O_DIRECTORY, "spool.quarantine.open");
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    int r = age_files(fd, before_us, how, ret);
+    return r == 0 && how == SPOOL_REMOVE_AGED && ret->files ? disk_sync(fd, "spool.quarantine.sync") : r;
 }

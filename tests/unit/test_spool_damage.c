@@ -245,6 +245,79 @@ static void a_torn_tail_is_kept_and_told_of(void **state)
     buf_done(&im.file);
 }
 
+/* Makes a file of quarantine/ that was changed `days` ago. */
+static void put_aged(const struct kit *k, const char *name, off_t bytes, int days)
+{
+    char path[KIT_PATH_MAX], file[128];
+    assert_true(snprintf(file, sizeof file, "quarantine/%s", name) < (int)sizeof file);
+    kit_path(k, file, path);
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, bytes), 0);
+    struct timespec at = {.tv_sec = (time_t)(clock_wall_us() / CLOCK_US_PER_S) - days * 86400}, times[2] = {at, at};
+    assert_int_equal(futimens(fd, times), 0);
+}
+
+static void what_was_set_aside_long_ago_goes(void **state)
+{
+    struct kit *k = *state;
+    char path[KIT_PATH_MAX];
+    struct spool_aged aged;
+    int64_t before_us = clock_wall_us() - 30 * CLOCK_US_PER_DAY;
+    kit_path(k, "", path);
+    assert_int_equal(spool_quarantine_age(path, before_us, SPOOL_REMOVE_AGED, &aged), 0); /* nothing was ever set aside */
+    assert_int_equal(aged.files, 0);
+    kit_path(k, "quarantine", path);
+    assert_int_equal(mkdir(path, 0700), 0);
+    put_aged(k, "0005f00000000001-0000000040", 1000, 31);
+    put_aged(k, "0005f00000000002-1000000000", 0, 31);
+    put_aged(k, "0005f00000000003-0000000040", 10, 29);
+    put_aged(k, "README", 100, 400); /* somebody else's */
+    kit_path(k, "", path);
+    assert_int_equal(spool_quarantine_age(path, before_us, SPOOL_COUNT_AGED, &aged), 0);
+    assert_true(aged.files == 2 && aged.bytes == 1000);
+    assert_int_equal(quarantine_bytes_on_disk(k), 1110);
+    assert_int_equal(spool_quarantine_age(path, before_us, SPOOL_REMOVE_AGED, &aged), 0);
+    assert_true(aged.files == 2 && aged.bytes == 1000);
+    assert_int_equal(quarantine_bytes_on_disk(k), 110);
+    fault_arm("spool.quarantine.unlink", FAULT_ERROR, 1, EIO);
+    put_aged(k, "0005f00000000001-0000000040", 1000, 31);
+    assert_int_equal(spool_quarantine_age(path, before_us, SPOOL_REMOVE_AGED, &aged), -EIO);
+    fault_disarm();
+    assert_int_equal(aged.files, 0);
+    assert_int_equal(quarantine_bytes_on_disk(k), 1110);
+}
+
+/* Whoever removes it, also another process: the spool that is open sees that there is room again. */
+static void what_goes_makes_room(void **state)
+{
+    struct kit *k = *state;
+    char path[KIT_PATH_MAX];
+    struct spool_aged aged;
+    size_t kept = 0;
+    kit_path(k, "quarantine", path);
+    assert_int_equal(mkdir(path, 0700), 0);
+    put_aged(k, "0005f00000000001-0000000040", 64 << 20, 31);
+    kit_reopen(k);
+    for (unsigned i = 0; i < 1000 && kept == 0; i++) {
+        struct spool_pos at = kit_stats(k).synced;
+        kit_append_many(k, 0, 1, 1000);
+        uint64_t segment = kit_stats(k).synced.segment, offset = segment == at.segment ? at.offset : KIT_SEGMENT_HEAD;
+        (void)kit_segments(k, path);
+        kit_file_patch(path, offset + KIT_RECORD_HEAD + 100, "damage", 6);
+        AUTO_FREE struct kit_seen *seen = kit_drain(k);
+        kit_expect(seen, 0, 0);
+        AUTO_BUF struct buf bytes = kept_of(k, segment, offset);
+        kept = bytes.n;
+        assert_true(i > 0 || kept == 0);
+        kit_path(k, "", path);
+        if (i == 0)
+            assert_int_equal(spool_quarantine_age(path, clock_wall_us() - 30 * CLOCK_US_PER_DAY, SPOOL_REMOVE_AGED, &aged), 0);
+        (void)usleep(20000); /* it is measured anew only now and then */
+    }
+    assert_int_equal(kept, kit_record_bytes(1000));
+}
+
 static void torn_tails_leave_room_for_damage(void **state)
 {
     struct kit *k = *state;
@@ -454,6 +527,8 @@ int main(void)
         CASE(s4_a_damaged_byte_in_a_finished_segment_costs_its_record_only),
         CASE(quarantine_keeps_the_damaged_bytes_once),
         CASE(quarantine_is_bounded),
+        CASE(what_was_set_aside_long_ago_goes),
+        CASE(what_goes_makes_room),
         CASE(a_torn_tail_is_kept_and_told_of),
         CASE(torn_tails_leave_room_for_damage),
         CASE(damage_before_a_trailer_is_no_torn_tail),

@@ -123,6 +123,14 @@ void spool_on_durable(struct spool *s, void (*wake)(void *arg), void *arg);
  * before the first claim. */
 void spool_on_damage(struct spool *s, void (*tell)(void *arg, const struct spool_range *where), void *arg);
 
+/* Files in <dir>/quarantine that were set aside before `before_us` (wall) are removed, or only counted; *ret is filled also when that fails for some.
+ * Any process may do it beside the one that has the spool open. Blocks for the disk. Durable when it returns 0; no such directory: nothing there. */
+enum spool_aging { SPOOL_COUNT_AGED, SPOOL_REMOVE_AGED };
+struct spool_aged {
+    uint64_t files, bytes;
+};
+MUST_CHECK int spool_quarantine_age(const char *dir, int64_t before_us, enum spool_aging how, struct spool_aged *ret);
+
 struct spool_stats {
     uint64_t bytes; /* undigested, on disk and pending */
     uint64_t records_appended, syncs;
