@@ -9,6 +9,9 @@
  * letter's number in 19 digits, so that their order is that of the numbers; the record's id tells letters of different databases apart.
  * Beyond max_bytes the oldest go, a tenth of the bound at once, because looking for them costs a walk through the directory.
  *
+ * A letter is as old as its head says (first_failed_at). Heads are not read of files whose name, by the record's id, says that it was received later than
+ * that: it cannot have failed before.
+ *
  * Who turns a file back into a row holds the directory (flock) until the file is gone; who writes does not wait for that, but comes again. */
 #include "picket/digest/spill.h"
 
@@ -467,4 +470,56 @@ int spill_delete(const char *dir, const struct spill_name *name)
     if (dir_fd < 0)
         return dir_fd;
     return unlinkat(dir_fd, file, 0) < 0 ? -errno : 0;
+}
+
+/* ---- age */
+
+/* Since when the letter is dead, wall µs. INT64_MAX: there is no such file any more. */
+static int64_t dead_since_us(const char *dir, int dir_fd, const struct spill_name *name, struct buf *buf)
+{
+    AUTO_JSON struct json_doc *doc = NULL;
+    char file[SPILL_NAME_MAX];
+    struct stat st;
+    struct str head, text;
+    int64_t us;
+    if (spill_read_head(dir, name, buf, &head) == 0 && json_parse(head, &doc, NULL) == 0 &&
+        json_str_raw(json_get(json_get(json_root(doc), STR("dead_letter")), STR("first_failed_at")), &text) && clock_parse(text, &us))
+        return us;
+    spill_file(name, file);
+    if (fstatat(dir_fd, file, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return INT64_MAX;
+    return (int64_t)st.st_mtim.tv_sec * CLOCK_US_PER_S + st.st_mtim.tv_nsec / 1000;
+}
+
+static int age_file(int dir_fd, const struct spill_name *name, enum spill_aging how, struct spill_aged *total)
+{
+    char file[SPILL_NAME_MAX];
+    spill_file(name, file);
+    uint64_t bytes = size_of(dir_fd, file);
+    if (how == SPILL_DELETE_AGED && unlinkat(dir_fd, file, 0) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    total->files++;
+    total->bytes += bytes;
+    return 0;
+}
+
+int spill_age(const char *dir, int64_t before_us, int64_t now_us, enum spill_aging how, struct spill_aged *ret)
+{
+    AUTO_FREE struct spill_name *names = NULL;
+    AUTO_BUF struct buf buf = {0};
+    size_t n = 0;
+    *ret = (struct spill_aged){0};
+    AUTO_CLOSE int dir_fd = open_dir(dir);
+    if (dir_fd < 0)
+        return dir_fd == -ENOENT ? 0 : dir_fd;
+    int result = spill_list(dir, &names, &n);
+    for (size_t i = 0; i < n; i++) {
+        int64_t received_us = 1000 * id_v7_ms(&names[i].record);
+        bool is_young = received_us >= before_us && received_us <= now_us;
+        if (is_young || dead_since_us(dir, dir_fd, &names[i], &buf) >= before_us)
+            continue;
+        int r = age_file(dir_fd, &names[i], how, ret);
+        result = r < 0 ? r : result;
+    }
+    return result == 0 && how == SPILL_DELETE_AGED && ret->files ? sync_fd(dir_fd) : result;
 }

@@ -243,6 +243,98 @@ static void others_delete_and_a_start_measures(void **state)
     kit_done(&k);
 }
 
+/* ---- age */
+
+#define NOW (INT64_C(1700000000) * CLOCK_US_PER_S)
+#define BEFORE (NOW - 30 * CLOCK_US_PER_DAY)
+
+/* A letter that was received and that first failed so many days ago. */
+static struct spill_name write_aged(struct kit *k, int64_t number, double received, double failed)
+{
+    struct dead_letter letter = kit_letter(number);
+    letter.record = id_v7(NOW - (int64_t)(received * (double)CLOCK_US_PER_DAY));
+    letter.first_failed_us = NOW - (int64_t)(failed * (double)CLOCK_US_PER_DAY);
+    assert_int_equal(spill_write(k->s, &letter, STR("{}")), 0);
+    return (struct spill_name){number, letter.record};
+}
+
+/* Puts `text` into a letter's file, whose last change was so many days before NOW. */
+static void spoil(const struct kit *k, const struct spill_name *name, const char *text, int days)
+{
+    char file[SPILL_NAME_MAX], path[KIT_PATH_MAX];
+    time_t at = (time_t)((NOW - days * CLOCK_US_PER_DAY) / CLOCK_US_PER_S);
+    struct timespec times[2] = {{.tv_sec = at}, {.tv_sec = at}};
+    spill_file(name, file);
+    assert_true(snprintf(path, sizeof path, "%s/%s", k->dir, file) < (int)sizeof path);
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_TRUNC);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    assert_int_equal(futimens(fd, times), 0);
+}
+
+static void letters_go_by_when_they_first_failed(void **state)
+{
+    struct kit k;
+    AUTO_FREE struct spill_name *names = NULL;
+    struct spill_aged aged;
+    size_t n;
+    (void)state;
+    kit_init(&k, PLENTY);
+    assert_int_equal(spill_age(k.dir, BEFORE, NOW, SPILL_DELETE_AGED, &aged), 0); /* no directory yet */
+    assert_int_equal(aged.files, 0);
+    write_aged(&k, 1, 31, 30.1);
+    write_aged(&k, 2, 31, 29.9); /* it lay in the spool for a day */
+    write_aged(&k, 3, 29, 31);   /* it was not received then: the name is believed */
+    write_aged(&k, 4, -400, 31); /* received by a clock that was ahead: the name is not believed */
+    write_aged(&k, 5, -400, 5);
+    struct spill_name old = write_aged(&k, 6, 40, 1), young = write_aged(&k, 7, 40, 40), headless = write_aged(&k, 8, 40, 1);
+    spoil(&k, &old, "no JSON\n", 31);
+    spoil(&k, &young, "no JSON\n", 29);
+    spoil(&k, &headless, "{\"dead_letter\":{\"first_failed_at\":\"soon\"}}\n{}\n\n", 31);
+    uint64_t bytes = kit_stats(&k).bytes;
+    assert_int_equal(spill_age(k.dir, BEFORE, NOW, SPILL_COUNT_AGED, &aged), 0);
+    assert_int_equal(aged.files, 4);
+    assert_int_equal(spill_list(k.dir, &names, &n), 0);
+    assert_int_equal(n, 8);
+    struct spill_aged counted = aged;
+    assert_int_equal(spill_age(k.dir, BEFORE, NOW, SPILL_DELETE_AGED, &aged), 0);
+    assert_memory_equal(&aged, &counted, sizeof aged);
+    assert_in_range(aged.bytes, 4, bytes - 1);
+    free(TAKE_PTR(names));
+    assert_int_equal(spill_list(k.dir, &names, &n), 0);
+    static const int64_t left[] = {2, 3, 5, 7};
+    assert_int_equal(n, ARRAY_LEN(left));
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(names[i].number, left[i]);
+    spill_refresh(k.s);
+    assert_int_equal(kit_stats(&k).files, n);
+    assert_int_equal(kit_stats(&k).removed, 0); /* no loss */
+    kit_done(&k);
+}
+
+/* What cannot be deleted is told, and costs no other file its turn. */
+static void one_that_cannot_be_deleted_stays(void **state)
+{
+    struct kit k;
+    char file[SPILL_NAME_MAX], path[KIT_PATH_MAX];
+    struct spill_aged aged;
+    struct spill_name stuck = {1, id_v7(NOW - 40 * CLOCK_US_PER_DAY)};
+    (void)state;
+    kit_init(&k, PLENTY);
+    write_aged(&k, 2, 40, 40);
+    spill_file(&stuck, file);
+    assert_true(snprintf(path, sizeof path, "%s/%s", k.dir, file) < (int)sizeof path);
+    assert_int_equal(mkdir(path, 0700), 0);
+    struct timespec times[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    assert_true(spill_age(k.dir, BEFORE, NOW, SPILL_DELETE_AGED, &aged) < 0);
+    assert_int_equal(aged.files, 1);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(spill_age(k.dir, BEFORE, NOW, SPILL_DELETE_AGED, &aged), 0);
+    assert_int_equal(aged.files, 0);
+    kit_done(&k);
+}
+
 /* Names that are not ours are nobody's letter. */
 static void strangers_are_left_alone(void **state)
 {
@@ -280,6 +372,8 @@ int main(void)
         cmocka_unit_test(written_twice_counts_once),
         cmocka_unit_test(the_oldest_is_replaced_and_not_removed),
         cmocka_unit_test(others_delete_and_a_start_measures),
+        cmocka_unit_test(letters_go_by_when_they_first_failed),
+        cmocka_unit_test(one_that_cannot_be_deleted_stays),
         cmocka_unit_test(strangers_are_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,3 +43,12 @@ MUST_CHECK int spill_read_payload(const char *dir, const struct spill_name *name
 enum spill_patience { SPILL_WAIT, SPILL_NO_WAIT };
 MUST_CHECK int spill_hold(const char *dir, enum spill_patience patience);
 MUST_CHECK int spill_delete(const char *dir, const struct spill_name *name);
+
+/* Letters that first failed before `before_us` (wall) are deleted, or only counted; *ret is filled also when that fails for some. Durable when it returns
+ * 0. A file whose head cannot be read counts by its last change. Who deletes holds the directory (spill_hold), so that no letter goes while it is retried.
+ * now_us: names tell when letters were received, and are believed when that is not in the future. */
+enum spill_aging { SPILL_COUNT_AGED, SPILL_DELETE_AGED };
+struct spill_aged {
+    uint64_t files, bytes;
+};
+MUST_CHECK int spill_age(const char *dir, int64_t before_us, int64_t now_us, enum spill_aging how, struct spill_aged *ret);
