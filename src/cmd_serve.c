@@ -238,7 +238,9 @@ static int open_digest(struct serve *s)
                                    .letters = {.spill_dir = s->config->dead_letters_dir,
                                                .spill_max_bytes = s->config->dead_letters_max_bytes,
                                                .max_rows = s->config->dead_letters_max,
-                                               .look_s = (unsigned)s->config->dead_letters_look_s}};
+                                               .look_s = (unsigned)s->config->dead_letters_look_s,
+                                               .keep_days = (unsigned)s->config->dead_letters_days,
+                                               .spool_dir = s->config->spool_dir}};
     int r = digest_open(&digest, &s->digest);
     if (r == 0)
         figures_set_digest(&s->figures, s->digest);

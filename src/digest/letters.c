@@ -15,6 +15,9 @@
  * there are too many) finds its stale files as letters. A dead row's file stays: the statement that deletes the row may still be under way on a
  * connection that was lost.
  *
+ * Letters have an age (keep_days since they first failed). Rows go with retention's tidying (0019_letters_age.sql), files here, each server's own, with what
+ * its spool has set aside as damaged: at the first look and then every hour, whether the database answers or not.
+ *
  * Files of persons who are to be erased (erasure.c) are deleted here, on the thread that may wait for files, by each server in its own directory:
  * new letters for every request, the others for new requests, and again while that fails. */
 #include "letters.h"
@@ -24,13 +27,14 @@
 #include <pthread.h>
 
 #include "erasure.h"
+#include "picket/base/clock.h"
 #include "picket/base/error.h"
 #include "picket/base/log.h"
 #include "picket/digest/retry.h"
 #include "picket/digest/spill.h"
 #include "picket/protocol/encoding.h"
 
-enum trouble { TROUBLE_SPILLING, TROUBLE_CLEANING, TROUBLE_SEARCHING, N_TROUBLES };
+enum trouble { TROUBLE_SPILLING, TROUBLE_CLEANING, TROUBLE_SEARCHING, TROUBLE_AGING, TROUBLE_QUARANTINE, N_TROUBLES };
 enum state { RESTING, LOOKING, ERASING, FORGETTING, RETRYING, SPILLING };
 
 struct letters {
@@ -56,6 +60,7 @@ struct letters {
     int64_t excess; /* rows above the bound */
     int64_t number; /* this and the next: the letter that is being spilled */
     struct id128 record;
+    int64_t aged_mono_us; /* when files that are too old were looked for; 0: never */
     int told[N_TROUBLES]; /* the failure that was logged last */
     struct buf payload;
     uint64_t n_retried, n_failed;
@@ -64,6 +69,7 @@ struct letters {
 };
 
 static void look(struct letters *l);
+static void age_files(struct letters *l);
 
 static void publish(struct letters *l, const struct digest_letters_stats *rows)
 {
@@ -83,7 +89,9 @@ static void publish(struct letters *l, const struct digest_letters_stats *rows)
 
 static void on_timer(uv_timer_t *timer)
 {
-    look(container_of(timer, struct letters, timer));
+    struct letters *l = container_of(timer, struct letters, timer);
+    age_files(l);
+    look(l);
 }
 
 static void rest(struct letters *l)
@@ -106,11 +114,14 @@ static void tell_trouble(struct letters *l, enum trouble what, int r)
         [TROUBLE_SPILLING] = "dead letters cannot be spilled: rows stay above their bound",
         [TROUBLE_CLEANING] = "files of dead letters that are stored cannot be deleted: their rows stay, and hide them",
         [TROUBLE_SEARCHING] = "spilled dead letters cannot be searched for erased persons: they will be",
+        [TROUBLE_AGING] = "spilled dead letters that are too old cannot be deleted: DEAD_LETTERS_DAYS",
+        [TROUBLE_QUARANTINE] = "damaged bytes of the spool that are too old cannot be deleted: DEAD_LETTERS_DAYS",
     };
     if (r == -EBUSY)
         return; /* that passes */
     if (r < 0 && r != l->told[what])
-        log_line(LOG_ERROR, texts[what], "error=%s dir=%s", err_name(r), l->config.spill_dir);
+        log_line(LOG_ERROR, texts[what], "error=%s dir=%s", err_name(r),
+                 what == TROUBLE_QUARANTINE ? l->config.spool_dir : l->config.spill_dir);
     l->told[what] = r;
 }
 
@@ -385,6 +396,46 @@ static void on_looked(struct db_query *q, int r, const struct db_rows *rows)
         ask_erasures(l);
     else
         look_at_stored(l);
+}
+
+/* ---- age */
+
+static void age_quarantine(struct letters *l, int64_t before_us)
+{
+    struct spool_aged aged;
+    int r = spool_quarantine_age(l->config.spool_dir, before_us, SPOOL_REMOVE_AGED, &aged);
+    if (aged.files)
+        log_line(LOG_INFO, "damaged bytes of the spool were older than DEAD_LETTERS_DAYS and are deleted",
+                 "files=%" PRIu64 " bytes=%" PRIu64, aged.files, aged.bytes);
+    tell_trouble(l, TROUBLE_QUARANTINE, r);
+}
+
+/* -EBUSY: a command has the directory, for moments. */
+static int age_letters(struct letters *l, int64_t before_us, int64_t now_us)
+{
+    struct spill_aged aged;
+    AUTO_CLOSE int held = spill_hold(l->config.spill_dir, SPILL_NO_WAIT);
+    if (held < 0)
+        return held == -ENOENT ? 0 : held;
+    int r = spill_age(l->config.spill_dir, before_us, now_us, SPILL_DELETE_AGED, &aged);
+    if (aged.files)
+        log_line(LOG_INFO, "spilled dead letters were older than DEAD_LETTERS_DAYS and are deleted", "count=%" PRIu64 " bytes=%" PRIu64,
+                 aged.files, aged.bytes);
+    return r;
+}
+
+static void age_files(struct letters *l)
+{
+    int64_t now_us = clock_wall_us(), before_us = now_us - l->config.keep_days * CLOCK_US_PER_DAY;
+    if (l->config.keep_days == 0 || (l->aged_mono_us && clock_mono_us() - l->aged_mono_us < CLOCK_US_PER_HOUR))
+        return;
+    int r = age_letters(l, before_us, now_us);
+    tell_trouble(l, TROUBLE_AGING, r);
+    if (r == -EBUSY)
+        return; /* the next look tries again */
+    if (l->config.spool_dir)
+        age_quarantine(l, before_us);
+    l->aged_mono_us = clock_mono_us();
 }
 
 static void look(struct letters *l)

@@ -11,6 +11,8 @@ struct digest_letters_config {
     uint64_t spill_max_bytes; /* of its files together */
     uint64_t max_rows;        /* of dead letters in the database, those of attachments not counted */
     unsigned look_s;          /* between two looks for what others left to this server; 0 as 1 */
+    unsigned keep_days;       /* files of letters go so long after these first failed (rows: retention.h); 0: never */
+    const char *spool_dir;    /* borrowed; its damaged bytes go as long after they were set aside. NULL: they stay */
 };
 struct digest_config {
     struct spool *spool; /* outlives the digest */
