@@ -98,6 +98,7 @@ void cmd_table_number(struct cmd_table *t, int64_t v);
 void cmd_table_flag(struct cmd_table *t, bool v);
 void cmd_table_time(struct cmd_table *t, const struct db_rows *rows, int row, int col); /* a timestamptz or null */
 void cmd_table_print(struct cmd_table *t, bool as_json);                                /* and frees */
+void cmd_table_put(struct json_writer *w, const struct cmd_table *t);                   /* the array, as a part of something larger */
 
 /* Posts a sample error event to the DSN. *ret_id is the event's id; 0 when the answer was 200, else <0 with the reason in `why`. */
 MUST_CHECK int send_sample(const char *dsn, const char *message, struct id128 *ret_id, char *why, size_t why_size);

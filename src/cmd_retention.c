@@ -1,5 +1,6 @@
 /* cmd_retention.c: `picket retention run`: what the server does every hour, now and before one's eyes. `retention erase` writes down whose data must go,
  * and runs it. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -7,6 +8,7 @@
 #include "picket/base/clock.h"
 #include "picket/base/error.h"
 #include "picket/digest/retention.h"
+#include "picket/digest/spill.h"
 #include "picket/digest/sweep.h"
 
 enum { COPY_MS = 3600 * 1000 };
@@ -16,8 +18,10 @@ static const char usage[] =
     "       picket retention erase --project ID --user USER [--dry-run] [--json]\n\n"
     "Drops the days that nobody keeps any more and rewrites those that have cooled (a day, a week and a month "
     "after their end), so that only\n"
-    "what is to be kept stays; the space goes back to the file system. Attachments go with the events of their day, and "
-    "files that none of\nthem names any more are removed. The server does the same every RETENTION_EVERY_SECS, the files once a day.\n\n"
+    "what is to be kept stays; the space goes back to the file system. Attachments go with their event or with the day of it, and "
+    "files that none of\nthem names any more are removed; so are dead letters after DEAD_LETTERS_DAYS, here and in this machine's "
+    "DATA_DIR. The server "
+    "does the\nsame every RETENTION_EVERY_SECS, the files of attachments once a day.\n\n"
     "  --dry-run   only says what would be done\n\n"
     "RETENTION_DAYS and RETENTION_EVENTS_PER_ISSUE are the installation's rules; `picket project set` gives a "
     "project its own. Issues, their\n"
@@ -37,8 +41,10 @@ struct run {
     char sqlstate[DB_SQLSTATE];
     struct retention_total total;
     bool swept;
-    int sweep_result;
+    int sweep_result, age_result;
     struct sweep_total files;
+    struct spill_aged spilled;     /* files of dead letters … */
+    struct spool_aged quarantined; /* … and damaged bytes of the spool, of this machine's server */
 };
 
 static const char *const columns[] = {"day", "rows", "bytes", "dropped_rows", "dropped_bytes", "result"};
@@ -105,13 +111,88 @@ static int sweep(struct run *run, const struct config *config, struct db *db)
     return r;
 }
 
-static int tell_files(const struct run *run)
+/* Dead letters in files, and what the spool has set aside: as the server does (letters.c), beside it or without it. */
+static int age_files(struct run *run, const struct config *config)
 {
+    int64_t now_us = clock_wall_us(), before_us = now_us - (int64_t)config->dead_letters_days * CLOCK_US_PER_DAY;
+    AUTO_CLOSE int held = run->dry_run ? -ENOENT : spill_hold(config->dead_letters_dir, SPILL_WAIT);
+    if (held < 0 && held != -ENOENT)
+        return held;
+    int r = spill_age(config->dead_letters_dir, before_us, now_us, run->dry_run ? SPILL_COUNT_AGED : SPILL_DELETE_AGED, &run->spilled);
+    if (r < 0)
+        return r;
+    return spool_quarantine_age(config->spool_dir, before_us, run->dry_run ? SPOOL_COUNT_AGED : SPOOL_REMOVE_AGED, &run->quarantined);
+}
+
+/* ---- what it came to */
+
+static const enum retention_kind kinds[] = {RETENTION_FEEDBACK, RETENTION_CHECK_INS, RETENTION_OUTCOMES,
+                                            RETENTION_SESSIONS, RETENTION_OTHERS,    RETENTION_DEAD_LETTERS};
+
+static void put_pair(struct json_writer *w, struct str of_count, int64_t n, struct str of_bytes, int64_t bytes)
+{
+    json_field_i64(w, of_count, n);
+    json_field_i64(w, of_bytes, bytes);
+}
+
+static void print_json(struct run *run)
+{
+    AUTO_BUF struct buf out = {0};
     const struct retention_total *t = &run->total;
-    if (!run->json && (t->attachments || run->files.files))
-        printf("%s %" PRId64 " attachments of %" PRId64 " bytes; %s %" PRIu64 " files of %" PRIu64 " bytes\n",
-               run->dry_run ? "would drop" : "dropped", t->attachments, t->attachment_bytes, run->dry_run ? "would free" : "freed",
-               run->files.files, run->files.bytes);
+    struct json_writer w;
+    json_writer_init(&w, &out);
+    json_begin_object(&w);
+    json_key(&w, STR("dry_run"));
+    json_put_bool(&w, run->dry_run);
+    json_key(&w, STR("days"));
+    cmd_table_put(&w, &run->table);
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        json_field_i64(&w, str_from(retention_kind_name(kinds[i])), t->tidied[kinds[i]]);
+    put_pair(&w, STR("attachments"), t->attachments, STR("attachment_bytes"), t->attachment_bytes);
+    put_pair(&w, STR("files"), (int64_t)run->files.files, STR("file_bytes"), (int64_t)run->files.bytes);
+    put_pair(&w, STR("spilled"), (int64_t)run->spilled.files, STR("spilled_bytes"), (int64_t)run->spilled.bytes);
+    put_pair(&w, STR("quarantined"), (int64_t)run->quarantined.files, STR("quarantined_bytes"), (int64_t)run->quarantined.bytes);
+    json_end_object(&w);
+    puts(buf_cstr(&out));
+}
+
+static void print_files(const struct run *run, const char *what, uint64_t files, uint64_t bytes)
+{
+    if (files)
+        printf("%s %" PRIu64 " %s of %" PRIu64 " bytes\n", run->dry_run ? "would remove" : "removed", files, what, bytes);
+}
+
+/* Kinds of which there is something. */
+static void print_text(struct run *run)
+{
+    static const char *const words[RETENTION_KINDS] = {
+        [RETENTION_FEEDBACK] = "feedback", [RETENTION_CHECK_INS] = "check-ins", [RETENTION_OUTCOMES] = "outcomes",
+        [RETENTION_SESSIONS] = "sessions", [RETENTION_OTHERS] = "other notes",  [RETENTION_DEAD_LETTERS] = "dead letters",
+    };
+    AUTO_BUF struct buf list = {0};
+    const struct retention_total *t = &run->total;
+    const char *dropped = run->dry_run ? "would drop" : "dropped";
+    if (t->days > 0)
+        cmd_table_print(&run->table, false);
+    if (run->result == 0)
+        printf("%s %" PRId64 " events, %" PRId64 " bytes, of %u days%s\n", dropped, t->dropped_rows, t->dropped_bytes, t->days,
+               t->days ? "" : ": nothing is due");
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (t->tidied[kinds[i]])
+            buf_printf(&list, "%s%" PRId64 " %s", list.n ? ", " : "", t->tidied[kinds[i]], words[kinds[i]]);
+    if (list.n)
+        printf("%s %s\n", dropped, buf_cstr(&list));
+    if (t->attachments || run->files.files)
+        printf("%s %" PRId64 " attachments of %" PRId64 " bytes; %s %" PRIu64 " files of %" PRIu64 " bytes\n", dropped, t->attachments,
+               t->attachment_bytes, run->dry_run ? "would free" : "freed", run->files.files, run->files.bytes);
+    print_files(run, "spilled dead letters", run->spilled.files, run->spilled.bytes);
+    print_files(run, "damaged parts of the spool", run->quarantined.files, run->quarantined.bytes);
+}
+
+static int explain_files(const struct run *run)
+{
+    if (run->age_result < 0)
+        return cmd_fail("files of dead letters or of damaged bytes could not be looked through or removed: %s", err_text(run->age_result));
     if (run->sweep_result < 0)
         return cmd_fail("files of attachments could not be swept: %s", err_text(run->sweep_result));
     return run->files.failed ? cmd_fail("%" PRIu64 " files of attachments could not be removed", run->files.failed) : EXIT_OK;
@@ -131,18 +212,18 @@ static int explain(const struct run *run)
         return cmd_fail(
             "%u days could not be had and are left as they were: run it again when nothing (a dump, an open session) keeps the table",
             run->total.failed_days);
-    return tell_files(run);
+    return explain_files(run);
 }
 
 static int conclude(struct run *run)
 {
     if (isatty(STDERR_FILENO) && clock_mono_us() - run->began_us > 2 * CLOCK_US_PER_S)
         (void)fputc('\n', stderr);
-    if (run->json || run->total.days > 0)
-        cmd_table_print(&run->table, run->json);
-    if (!run->json && run->result == 0)
-        printf("%s %" PRId64 " events, %" PRId64 " bytes, of %u days%s\n", run->dry_run ? "would drop" : "dropped", run->total.dropped_rows,
-               run->total.dropped_bytes, run->total.days, run->total.days ? "" : ": nothing is due");
+    if (run->json)
+        print_json(run);
+    else
+        print_text(run);
+    buf_done(&run->table.cells);
     return explain(run);
 }
 
@@ -151,6 +232,7 @@ static void work(struct cmd_db *d, const struct config *config, const struct ret
     struct retention_config retention = {.db = d->db,
                                          .days = (unsigned)config->retention_days,
                                          .per_issue = (unsigned)config->retention_events_per_issue,
+                                         .letter_days = (unsigned)config->dead_letters_days,
                                          .dry_run = run->dry_run,
                                          .now_us = clock_wall_us(),
                                          .only = *only};
@@ -182,6 +264,8 @@ static int run(const struct config *config, int argc, char **argv)
     work(&d, config, &everybody, &run);
     if (run.result == 0)
         run.sweep_result = sweep(&run, config, d.db);
+    if (run.result == 0)
+        run.age_result = age_files(&run, config);
     cmd_db_close(&d);
     return conclude(&run);
 }

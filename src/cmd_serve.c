@@ -246,6 +246,7 @@ static int open_digest(struct serve *s)
         figures_set_digest(&s->figures, s->digest);
     struct retain_config retain = {.days = (unsigned)s->config->retention_days,
                                    .per_issue = (unsigned)s->config->retention_events_per_issue,
+                                   .letter_days = (unsigned)s->config->dead_letters_days,
                                    .every_ms = 1000 * s->config->retention_every_s,
                                    .spool = s->spool,
                                    .blobs = s->blobs};

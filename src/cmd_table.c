@@ -43,37 +43,42 @@ void cmd_table_time(struct cmd_table *t, const struct db_rows *rows, int row, in
         put(t, CELL_TEXT, str_of(text, clock_format(db_time(rows, row, col), text)));
 }
 
-static void print_json(const struct cmd_table *t)
+void cmd_table_put(struct json_writer *w, const struct cmd_table *t)
 {
-    AUTO_BUF struct buf out = {0};
-    struct json_writer w;
-    json_writer_init(&w, &out);
-    json_begin_array(&w);
+    json_begin_array(w);
     const char *cell = t->cells.p;
     for (unsigned i = 0; i < t->n_cells; i++, cell += strlen(cell) + 1) {
         struct str text = str_from(cell + 1);
         unsigned column = i % t->n_columns;
         if (column == 0)
-            json_begin_object(&w);
-        json_key(&w, str_from(t->columns[column]));
+            json_begin_object(w);
+        json_key(w, str_from(t->columns[column]));
         switch ((enum cell_kind)cell[0]) {
         case CELL_TEXT:
-            json_put_str(&w, text);
+            json_put_str(w, text);
             break;
         case CELL_RAW:
-            json_put_raw(&w, text);
+            json_put_raw(w, text);
             break;
         case CELL_FLAG:
-            json_put_bool(&w, str_eq(text, STR("yes")));
+            json_put_bool(w, str_eq(text, STR("yes")));
             break;
         case CELL_NULL:
-            json_put_null(&w);
+            json_put_null(w);
             break;
         }
         if (column == t->n_columns - 1)
-            json_end_object(&w);
+            json_end_object(w);
     }
-    json_end_array(&w);
+    json_end_array(w);
+}
+
+static void print_json(const struct cmd_table *t)
+{
+    AUTO_BUF struct buf out = {0};
+    struct json_writer w;
+    json_writer_init(&w, &out);
+    cmd_table_put(&w, t);
     puts(buf_cstr(&out));
 }
 

@@ -84,6 +84,20 @@ static void end_run(struct retain *r)
     retention_close(TAKE_PTR(r->run), on_part_closed, r);
 }
 
+/* Also of a run that ended early: it is gone. */
+static void tell_tidied(const int64_t tidied[RETENTION_KINDS])
+{
+    AUTO_BUF struct buf text = {0};
+    for (int i = 0; i < RETENTION_KINDS; i++)
+        if (tidied[i])
+            buf_printf(&text, "%s%s=%" PRId64, text.n ? " " : "", retention_kind_name((enum retention_kind)i), tidied[i]);
+    if (tidied[RETENTION_DEAD_LETTERS])
+        log_line(LOG_INFO, "dead letters were older than DEAD_LETTERS_DAYS and are deleted", "count=%" PRId64,
+                 tidied[RETENTION_DEAD_LETTERS]);
+    if (text.n)
+        log_line(LOG_INFO, "retention tidied up", "%s", buf_cstr(&text));
+}
+
 static void on_done(void *arg, int result, const char *sqlstate, const struct retention_total *total)
 {
     struct retain *r = arg;
@@ -95,11 +109,13 @@ static void on_done(void *arg, int result, const char *sqlstate, const struct re
     if (total->erased.events || total->erased.dead_letters)
         log_line(LOG_INFO, "data of erased persons was found", "events=%" PRId64 " dead_letters=%" PRId64 " bytes=%" PRId64,
                  total->erased.events, total->erased.dead_letters, total->erased.bytes);
-    if (result == 0 && (total->dropped_rows || total->tidied_rows))
-        log_line(LOG_INFO, "retention done", "days=%u dropped=%" PRId64 " bytes_freed=%" PRId64 " tidied=%" PRId64, total->days,
-                 total->dropped_rows, total->dropped_bytes, total->tidied_rows);
+    if (result == 0 && total->dropped_rows)
+        log_line(LOG_INFO, "retention done", "days=%u dropped=%" PRId64 " bytes_freed=%" PRId64, total->days, total->dropped_rows,
+                 total->dropped_bytes);
+    tell_tidied(total->tidied);
     bool is_time = r->swept_mono_us == 0 || clock_mono_us() - r->swept_mono_us > SWEEP_EVERY_US;
-    r->sweeps = result == 0 && (total->attachments > 0 || is_time);
+    bool may_be_unnamed = total->attachments > 0 || total->tidied[RETENTION_DEAD_LETTERS] > 0; /* a letter names files, too */
+    r->sweeps = result == 0 && (may_be_unnamed || is_time);
     if (total->attachments)
         log_line(LOG_INFO, "attachments dropped", "rows=%" PRId64 " bytes=%" PRId64, total->attachments, total->attachment_bytes);
     end_run(r);
@@ -108,7 +124,11 @@ static void on_done(void *arg, int result, const char *sqlstate, const struct re
 static void on_timer(uv_timer_t *timer)
 {
     struct retain *r = container_of(timer, struct retain, timer);
-    struct retention_config config = {.db = r->db, .days = r->config.days, .per_issue = r->config.per_issue, .now_us = clock_wall_us()};
+    struct retention_config config = {.db = r->db,
+                                      .days = r->config.days,
+                                      .per_issue = r->config.per_issue,
+                                      .letter_days = r->config.letter_days,
+                                      .now_us = clock_wall_us()};
     struct retention_events events = {.day = on_day, .done = on_done, .arg = r};
     if (retention_open(&config, &events, &r->run) < 0)
         abort(); /* out of memory */

@@ -7,7 +7,7 @@
 #include "picket/spool/spool.h"
 
 struct retain_config {
-    unsigned days, per_issue;
+    unsigned days, per_issue, letter_days;
     uint64_t every_ms;   /* the first run is a minute after the start, or sooner */
     struct spool *spool; /* these two outlive it */
     struct blob_store *blobs;

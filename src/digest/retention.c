@@ -1,6 +1,7 @@
 /* retention.c: drives the steps of sql/migrations' retention, one statement at a time:
  *
- *   lock → erasures (erasure.c) → attachments* → due days → for each: begin → (quiet?)* → preview, or copy → (swap)* → day() … → tidy* → unlock → done()
+ *   lock → erasures (erasure.c) → attachments* → due days → for each: begin → (quiet?)* → preview, or copy → (swap)* → day() …
+ *        → attachments of dropped events* → tidy*, or its preview → unlock → done()
  *
  * What is decided is decided in SQL; here is only the order, the patience and the account. A swap waits LOCK_MS for the one lock that others feel,
  * and is tried again for as long as SWAP_TRIES allows. Whoever has the table longer has it for every day: the run's days end there, and the
@@ -52,6 +53,7 @@ struct retention {
 
 static void begin_day(struct retention *r);
 static void drop_attachments(struct retention *r);
+static void drop_left(struct retention *r);
 static void tidy(struct retention *r);
 static void swap(struct retention *r);
 static void ask_quiet(struct retention *r);
@@ -179,6 +181,10 @@ static void on_judged(struct db_query *q, int result, const struct db_rows *rows
     d->dropped_rows = db_i64(rows, 0, 2);
     d->dropped_bytes = db_i64(rows, 0, 3);
     r->tries = 0;
+    if (r->config.dry_run) {
+        r->total.attachments += db_i64(rows, 0, 4);
+        r->total.attachment_bytes += db_i64(rows, 0, 5);
+    }
     if (r->config.dry_run || !db_bool(rows, 0, 4))
         end_day(r, 0, "");
     else
@@ -237,7 +243,7 @@ static void on_begun(struct db_query *q, int result, const struct db_rows *rows)
 static void begin_day(struct retention *r)
 {
     if (r->at == r->n_due) {
-        tidy(r);
+        drop_left(r);
         return;
     }
     r->current = (struct retention_day){0};
@@ -246,7 +252,51 @@ static void begin_day(struct retention *r)
     db_submit(r->config.db, &r->query);
 }
 
-/* ---- the run */
+/* ---- behind the days */
+
+const char *retention_kind_name(enum retention_kind kind)
+{
+    static const char *const names[RETENTION_KINDS] = {
+        [RETENTION_FEEDBACK] = "feedback", [RETENTION_CHECK_INS] = "check_ins",       [RETENTION_OUTCOMES] = "outcomes",
+        [RETENTION_SESSIONS] = "sessions", [RETENTION_DEAD_LETTERS] = "dead_letters", [RETENTION_OTHERS] = "others",
+        [RETENTION_ERASED] = "erased",
+    };
+    return names[kind];
+}
+
+/* Each is called until it finds nothing any more. They are statements of their own, because two of them lock counters: what else they held then would be
+ * waited for by batches that have the counters. Their columns: how many went, of `n` kinds from `first` on. */
+static const struct tidying {
+    enum db_stmt stmt;
+    enum retention_kind first;
+    int n;
+} tidyings[] =
+    {
+        {STMT_ERASURE_TIDY, RETENTION_ERASED, 1},
+        {STMT_RETENTION_TIDY, RETENTION_FEEDBACK, 5},
+        {STMT_RETENTION_TIDY_STRAYS, RETENTION_OTHERS, 1},
+        {STMT_RETENTION_TIDY_LETTERS, RETENTION_DEAD_LETTERS, 1},
+},
+  preview = {STMT_RETENTION_TIDY_PREVIEW, RETENTION_FEEDBACK, 6};
+
+/* Returns how many they are. */
+static int64_t account(struct retention *r, const struct tidying *t, const struct db_rows *rows)
+{
+    int64_t all = 0;
+    for (int i = 0; i < t->n; i++) {
+        r->total.tidied[(int)t->first + i] += db_i64(rows, 0, i);
+        all += db_i64(rows, 0, i);
+    }
+    return all;
+}
+
+static void on_previewed(struct db_query *q, int result, const struct db_rows *rows)
+{
+    struct retention *r = container_of(q, struct retention, query);
+    if (result == 0)
+        account(r, &preview, rows);
+    finish(r, result, q->sqlstate);
+}
 
 static void on_tidied(struct db_query *q, int result, const struct db_rows *rows)
 {
@@ -255,31 +305,70 @@ static void on_tidied(struct db_query *q, int result, const struct db_rows *rows
         finish(r, result, q->sqlstate);
         return;
     }
-    int64_t gone = db_i64(rows, 0, 0);
-    r->total.tidied_rows += gone;
-    r->tidying += gone == 0;
+    r->tidying += account(r, &tidyings[r->tidying], rows) == 0;
     tidy(r);
 }
 
-/* Each is called until it finds nothing any more. They are statements of their own, because two of them lock counters: what else they held then would be
- * waited for by batches that have the counters. */
+static void ask_preview(struct retention *r)
+{
+    db_query_init(&r->query, preview.stmt, on_previewed);
+    db_bind_time(&r->query, r->config.now_us);
+    db_bind_i32(&r->query, (int32_t)r->config.days);
+    db_bind_i32(&r->query, (int32_t)r->config.letter_days);
+    db_submit(r->config.db, &r->query);
+}
+
 static void tidy(struct retention *r)
 {
-    static const enum db_stmt tidyings[] = {STMT_ERASURE_TIDY, STMT_RETENTION_TIDY, STMT_RETENTION_TIDY_STRAYS};
-    if (r->config.dry_run || r->tidying == ARRAY_LEN(tidyings)) {
+    if (r->config.dry_run) {
+        ask_preview(r);
+        return;
+    }
+    if (r->tidying == ARRAY_LEN(tidyings)) {
         finish(r, 0, "");
         return;
     }
-    enum db_stmt stmt = tidyings[r->tidying];
+    enum db_stmt stmt = tidyings[r->tidying].stmt;
     db_query_init(&r->query, stmt, on_tidied);
     db_bind_time(&r->query, r->config.now_us);
     if (stmt != STMT_ERASURE_TIDY)
-        db_bind_i32(&r->query, (int32_t)r->config.days);
+        db_bind_i32(&r->query, (int32_t)(stmt == STMT_RETENTION_TIDY_LETTERS ? r->config.letter_days : r->config.days));
     db_bind_i32(&r->query, TIDY_ROWS);
     if (stmt == STMT_ERASURE_TIDY)
         db_bind_bool(&r->query, r->total.erased.result == 0);
     db_submit(r->config.db, &r->query);
 }
+
+/* Columns: events that were looked at, rows, bytes. */
+static void on_left(struct db_query *q, int result, const struct db_rows *rows)
+{
+    struct retention *r = container_of(q, struct retention, query);
+    if (result < 0) {
+        finish(r, result, q->sqlstate);
+        return;
+    }
+    r->total.attachments += db_i64(rows, 0, 1);
+    r->total.attachment_bytes += db_i64(rows, 0, 2);
+    if (db_i64(rows, 0, 0) > 0)
+        drop_left(r);
+    else
+        tidy(r);
+}
+
+/* Attachments of events that are dropped; a dry run counts them day by day. */
+static void drop_left(struct retention *r)
+{
+    if (r->config.dry_run) {
+        tidy(r);
+        return;
+    }
+    db_query_init(&r->query, STMT_RETENTION_ATTACHMENTS_LEFT, on_left);
+    db_bind_time(&r->query, r->config.now_us);
+    db_bind_i32(&r->query, TIDY_ROWS);
+    db_submit(r->config.db, &r->query);
+}
+
+/* ---- the run */
 
 static void on_due(struct db_query *q, int result, const struct db_rows *rows)
 {

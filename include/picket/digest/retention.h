@@ -1,5 +1,5 @@
 /* retention.h: one run of retention: looks for what belongs to erased persons, drops and rewrites the days that are due, then tidies up. Design: src/digest/retention.c and
- * sql/migrations (retention). Everything happens on the loop of `db`, without blocking it. */
+ * sql/migrations (retention; attachments and what is tidied: 0019_letters_age.sql). Everything happens on the loop of `db`, without blocking it. */
 #pragma once
 
 #include "picket/db/db.h"
@@ -13,6 +13,7 @@ struct retention_config {
     struct db *db;                /* one connection of its own, with a query_ms that a day's copy fits in; outlives the run */
     unsigned days;                /* how long events are kept where their project says nothing */
     unsigned per_issue;           /* how many events of an issue; 0: all */
+    unsigned letter_days;         /* how long dead letters are kept since they first failed */
     bool dry_run;                 /* only says what would be done */
     int64_t now_us;               /* wall time that ages are counted from */
     struct retention_person only; /* in a dry run: says what an erasure of that person would take away, and nothing else. Borrowed */
@@ -33,12 +34,25 @@ struct retention_day {
     int64_t rows, bytes; /* before */
     int64_t dropped_rows, dropped_bytes;
 };
+/* What goes row by row. Each is more than one table: with the counts by category, the numbers of users and states of sessions, and so on. */
+enum retention_kind {
+    RETENTION_FEEDBACK,
+    RETENTION_CHECK_INS,
+    RETENTION_OUTCOMES,
+    RETENTION_SESSIONS,
+    RETENTION_OTHERS, /* hourly counts of issues, notes of batches and records, events whose time was no time */
+    RETENTION_DEAD_LETTERS,
+    RETENTION_ERASED, /* feedback, users of sessions and today's events of erased persons; in a dry run they are not counted */
+    RETENTION_KINDS,
+};
+const char *retention_kind_name(enum retention_kind kind); /* "check_ins" */
+
 struct retention_total {
     unsigned days, failed_days; /* told by day(); not had, told or, behind one that others kept busy, not even tried */
     unsigned days_due;          /* known before the first day: for progress */
     int64_t dropped_rows, dropped_bytes;
     int64_t attachments, attachment_bytes; /* rows that are gone, or would be; files: sweep.h */
-    int64_t tidied_rows;                   /* of hourly counts and batch notes that are too old, and what is deleted of erased persons */
+    int64_t tidied[RETENTION_KINDS];       /* rows that are gone, or would be */
     struct retention_erased erased;
 };
 struct retention;
