@@ -273,6 +273,48 @@ def test_a_dump_keeps_the_table(picket):
     assert all_rows(picket) < before
 
 
+def run_day(sql, day, age):
+    """What retention does with a day at that age, where events are kept for 90 days, 30 of an issue: its stage, or None when it is not due."""
+    now = f"('{day}'::timestamp AT TIME ZONE 'UTC') + interval '{age} days 12 hours'"
+    due = sql(f"SELECT stage, drops FROM retention_due({now}, 90, 30) WHERE day = '{day}'")
+    if not due:
+        return None
+    ((stage, drops),) = due
+    ((horizon, _),) = sql("SELECT horizon, at FROM retention_begin()")
+    ((*_, is_made),) = sql(f"SELECT * FROM retention_copy('{day}', {stage}::smallint, {drops}, {horizon}, {now}, 90, 30)")
+    if is_made:
+        sql(f"SELECT retention_swap('{day}', {stage}::smallint, {horizon}, 5000)")
+    return stage
+
+
+def test_a_day_through_its_stages(picket):
+    """A day from its end to where nobody keeps it. It is due at the ages of 2, 8 and 31 days; between them when a tenth of it is late (its project's days are
+    over), or something for more than a week. So a small project's events may stay for that week, and no longer."""
+    projects = _, small, half = [picket.new_project() for _ in range(3)]
+    for project, events in zip(projects, (60, 3, 30)):
+        fill(picket, project, 1001, events, days=1)
+    with psycopg.connect(picket.conninfo(), autocommit=True) as connection:
+        def sql(statement):
+            return connection.execute(statement).fetchall()
+
+        for project, days in ((small, 10), (half, 20)):
+            sql(f"UPDATE projects SET retention_days = {days} WHERE id = {project.id} RETURNING id")
+        ((day,),) = sql("SELECT (now() AT TIME ZONE 'UTC')::date")
+        seen = []
+        for age in range(93):
+            stage = run_day(sql, day, age)
+            if stage is not None:
+                seen.append((age, stage, *[sql(f"SELECT count(*) FROM events WHERE project_id = {project.id}")[0][0] for project in projects]))
+                check_stored(picket)
+        assert seen == [(2, 1, 30, 3, 30),   # cooled: the noisy issue keeps its share
+                        (8, 2, 30, 3, 30),
+                        (18, 2, 30, 0, 30),  # late since the age of 11, and less than a tenth
+                        (21, 2, 30, 0, 0),   # late since today, and more than that
+                        (31, 3, 30, 0, 0),
+                        (91, 3, 0, 0, 0)]
+        assert sql(f"SELECT to_regclass('events_{day:%Y%m%d}'), count(*) FROM event_days WHERE day = '{day}'") == [(None, 0)]
+
+
 def test_two_at_once_and_wrong_calls(picket):
     with psycopg.connect(picket.conninfo()) as other:
         other.execute("SELECT pg_advisory_lock(hashtext('picket.retention.run'))")
