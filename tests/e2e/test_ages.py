@@ -1,6 +1,7 @@
 """What goes when it is old: dead letters in the database and in files, damaged bytes of the spool, attachments of events that sampling drops; and what is told
 of it (sql/migrations/0019_letters_age.sql, src/digest/letters.c, src/digest/retention.c)."""
 import datetime
+import fcntl
 import glob
 import hashlib
 import json
@@ -15,7 +16,7 @@ import pytest
 import wire
 from client import accepted
 from test_attachments import attachments, files as stored, wait_attachments
-from test_dead_letters import files as letter_files, insert_letter, refusing, rows as letters, spill_dir
+from test_dead_letters import files as letter_files, health, insert_letter, refusing, rows as letters, spill_dir
 from test_retention import fill
 from waiting import away_from_midnight, until
 
@@ -146,8 +147,8 @@ def set_aside(picket, name, days):
 
 
 def test_files_go_after_thirty_days(make_picket):
-    """By the server that has them, and by the command on its machine: what failed longer ago, and nothing else. Retrying it later finds nothing."""
-    picket = make_picket(DEAD_LETTERS_MAX=1).start()
+    """By the server that has them, and by the command on its machine: what failed longer ago, and nothing else; not while a command has the directory."""
+    picket = make_picket(DEAD_LETTERS_MAX=1, DEAD_LETTERS_LOOK_SECS=1).start()
     project = picket.new_project()
     with refusing(picket, "poison"):
         project.send(*[wire.error_event("E", f"poison {i}") for i in range(6)])
@@ -169,7 +170,15 @@ def test_files_go_after_thirty_days(make_picket):
     for copy, path in zip(copies, (*aged[:2], quarantined[0])):
         shutil.copy2(copy, path)
         os.chown(path, os.stat(os.path.dirname(path)).st_uid, -1)
-    picket.start()  # the server does the same at its first look
+    held = os.open(spill_dir(picket), os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)  # as a command that retries one of them
+    try:
+        picket.start()
+        until(lambda: health(picket)["dead_letters"] == {"waiting": 1, "retrying": 0, "spilled": 5}, lambda: health(picket))
+        assert len(letter_files(picket)) == 5
+    finally:
+        os.close(held)
+    # the server does the same as the command, at the next look
     until(lambda: letter_files(picket) == left and not os.path.exists(quarantined[0]), lambda: glob.glob(spill_dir(picket) + "/*"))
     assert os.path.exists(quarantined[1])
     assert all(words in picket.log() for words in ("spilled dead letters were older than DEAD_LETTERS_DAYS and are deleted", "damaged bytes of the spool were older"))
