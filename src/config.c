@@ -48,7 +48,8 @@ static const struct row rows[] = {
     {"DASHBOARD_URL", URL, FIELD(dashboard_url), NULL, 0, 0, "the web dashboard: its origin may call the API with credentials"},
     {"SSL_PROXY", FLAG, FIELD(ssl_proxy), "false", 0, 0, "a TLS proxy stands in front: cookies are Secure"},
     {"TRUSTED_PROXIES", NETWORKS, FIELD(trusted_proxies), NULL, 0, 0,
-     "addresses and networks of the proxies in front, such as 127.0.0.1, 10.0.0.0/8: only their X-Forwarded-For and Forwarded count"},
+     "addresses and networks of the proxies in front, such as 127.0.0.1, 10.0.0.0/8: only their X-Forwarded-For and Forwarded count; "
+     "where both are there and differ, neither"},
     {"DATA_DIR", TEXT, FIELD(data_dir), NULL, 0, 0,
      "where everything lies; unset: /var/lib/picket as root, else $XDG_DATA_HOME/picket, else ~/.local/share/picket"},
     {"INGEST_DIR", TEXT, FIELD(spool_dir), NULL, 0, 0, "where the spool lies; unset: DATA_DIR/spool"},

@@ -180,3 +180,16 @@ void http_address_behind(const struct http_networks *trusted, enum http_hops for
             return;
     }
 }
+
+void http_address_forwarded(const struct http_networks *trusted, struct str x_forwarded_for, struct str forwarded, uint8_t addr[16])
+{
+    uint8_t by_list[16], by_standard[16];
+    memcpy(by_list, addr, sizeof by_list);
+    memcpy(by_standard, addr, sizeof by_standard);
+    http_address_behind(trusted, HTTP_X_FORWARDED_FOR, x_forwarded_for, by_list);
+    http_address_behind(trusted, HTTP_FORWARDED, forwarded, by_standard);
+    if (!forwarded.p || (x_forwarded_for.p && memcmp(by_list, by_standard, sizeof by_list) == 0))
+        memcpy(addr, by_list, sizeof by_list);
+    else if (!x_forwarded_for.p)
+        memcpy(addr, by_standard, sizeof by_standard);
+}

@@ -305,18 +305,12 @@ static struct str joined_header(struct http_call *call, const char *lower_case_n
     return all;
 }
 
-/* A proxy that writes X-Forwarded-For may let the other header of its client pass, so that one counts only where this one is absent. */
 struct str http_client_address(struct http_call *call, uint8_t ret_addr[16])
 {
     const struct http_networks *trusted = &http_config(call)->trusted_proxies;
     peer_address(call, ret_addr);
-    if (http_networks_have(trusted, ret_addr)) {
-        struct str hops = joined_header(call, "x-forwarded-for");
-        if (hops.p)
-            http_address_behind(trusted, HTTP_X_FORWARDED_FOR, hops, ret_addr);
-        else
-            http_address_behind(trusted, HTTP_FORWARDED, joined_header(call, "forwarded"), ret_addr);
-    }
+    if (http_networks_have(trusted, ret_addr))
+        http_address_forwarded(trusted, joined_header(call, "x-forwarded-for"), joined_header(call, "forwarded"), ret_addr);
     return address_text(call, ret_addr);
 }
 

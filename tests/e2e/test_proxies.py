@@ -28,7 +28,9 @@ def seen_address(project, headers):
     ({}, "127.0.0.1"),
     ({"X-Forwarded-For": "192.0.2.66, 203.0.113.7, 10.9.9.9"}, "203.0.113.7"),
     ({"Forwarded": 'for=192.0.2.66, for="[2001:db8::7]:443", for=10.9.9.9'}, "2001:db8::7"),
-    ({"X-Forwarded-For": "203.0.113.7", "Forwarded": "for=192.0.2.66"}, "203.0.113.7"),
+    ({"X-Forwarded-For": "203.0.113.7", "Forwarded": "for=203.0.113.7"}, "203.0.113.7"),
+    ({"X-Forwarded-For": "192.0.2.66", "Forwarded": "for=203.0.113.7"}, "127.0.0.1"),  # one of them is the client's own: which?
+    ({"X-Forwarded-For": "203.0.113.7", "Forwarded": "for=192.0.2.66"}, "127.0.0.1"),
 ])
 def test_trusted(behind, headers, client):
     assert seen_address(behind.new_project(), headers) == client
@@ -52,6 +54,16 @@ def test_the_log_names_the_client(behind):
     answer = Api(behind.url).post("/auth/login", json={"email": "x@example.com", "password": "wrong password"}, headers={"X-Forwarded-For": "192.0.2.1, 203.0.113.99"})
     assert answer.status_code == 401
     until(lambda: "address=203.0.113.99" in behind.log(), behind.log)
+
+
+def test_the_log_names_the_proxy_where_headers_differ(behind):
+    """What a client writes beside its proxy's header chooses no address for the throttle of logins: all of them are the proxy's own."""
+    for i in (1, 2):
+        headers = {"X-Forwarded-For": f"198.51.100.{i}", "Forwarded": "for=203.0.113.98"}
+        answer = Api(behind.url).post("/auth/login", json={"email": "y@example.com", "password": "wrong password"}, headers=headers)
+        assert answer.status_code == 401
+    until(lambda: behind.log().count("address=127.0.0.1") >= 2, behind.log)
+    assert "address=198.51.100." not in behind.log() and "address=203.0.113.98" not in behind.log()
 
 
 def test_what_is_no_network(behind):

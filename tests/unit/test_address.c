@@ -28,7 +28,13 @@ static void maps_ipv4(void **state)
     assert_memory_equal(addr, want, sizeof want);
 }
 
-/* "trusted", "form", "peer" and "hops" of a row, and who the "client" is then. */
+/* p == NULL where the row does not say. */
+static struct str header_of(const struct byte_case *c, struct str name)
+{
+    return json_get(c->row, name) ? case_bytes(c, name) : (struct str){NULL, 0};
+}
+
+/* "trusted", "form", "peer" and "hops" of a row, and who the "client" is then; of form "either" the headers are "x" and "forwarded". */
 static bool check_hops(const struct byte_case *c)
 {
     struct http_networks trusted;
@@ -40,7 +46,10 @@ static bool check_hops(const struct byte_case *c)
     if (!http_networks_parse(case_bytes(c, STR("trusted")), c->arena, &trusted, &bad) ||
         !http_address_parse(case_bytes(c, STR("peer")), addr))
         return case_str(c, "row", STR("malformed"), STR(""));
-    http_address_behind(&trusted, form, hops, addr);
+    if (str_eq(case_bytes(c, STR("form")), STR("either")))
+        http_address_forwarded(&trusted, header_of(c, STR("x")), header_of(c, STR("forwarded")), addr);
+    else
+        http_address_behind(&trusted, form, hops, addr);
     return case_str(c, "client", str_of(text, http_address_format(addr, text)), case_bytes(c, STR("client")));
 }
 

@@ -28,3 +28,7 @@ enum http_hops { HTTP_X_FORWARDED_FOR, HTTP_FORWARDED }; /* the second: RFC 7239
  * first that is not trusted is the client, and what stands left of it is what that one claims. Where a hop names nobody ("unknown", "_hidden") it
  * counts as the client itself. `header`: all lines of that name, joined with commas. */
 void http_address_behind(const struct http_networks *trusted, enum http_hops form, struct str header, uint8_t addr[16]);
+
+/* The same for a request that may have both headers (p == NULL: it has not). A proxy writes one of them and lets the other through as its client sent it;
+ * which one cannot be told from here. So where both are there they have to lead to the same address: else neither counts, and `addr` stays the peer's. */
+void http_address_forwarded(const struct http_networks *trusted, struct str x_forwarded_for, struct str forwarded, uint8_t addr[16]);

@@ -119,7 +119,8 @@ struct http_body_map {
 bool http_body_map(const struct http_call *call, struct http_body_map *ret);
 void http_body_unmap(struct http_body_map *map);                                 /* zeroed ones too; idempotent */
 bool http_query_param(struct http_call *call, struct str name, struct str *ret); /* percent-decoded into the arena; first of several */
-/* Who sent the request, as text and as 16 bytes (v4-mapped): the peer, or whom trusted proxies name (http/address.h). */
+/* Who sent the request, as text and as 16 bytes (v4-mapped): the peer, or whom trusted proxies name (http/address.h:
+ * http_address_forwarded). */
 struct str http_client_address(struct http_call *call, uint8_t ret_addr[16]);
 /* Zeroed memory in req->pool that ends with a call of dispose(memory) when the request is over, answered or not: cancel there. */
 void *http_on_dispose(struct http_call *call, size_t size, void (*dispose)(void *memory));
