@@ -292,9 +292,14 @@ static enum category category_of_item(const struct batch_item *item)
     return item->fields.class == EVENT_REPORT ? CATEGORY_SECURITY : CATEGORY_ERROR;
 }
 
+bool batch_hides_address(const struct batch_item *item)
+{
+    return item->fields.hides_address || item->rules->drops_ip;
+}
+
 static void put_address(struct db_array *a, const struct batch_item *item)
 {
-    if (item->rules->drops_ip)
+    if (batch_hides_address(item))
         db_array_null(a);
     else
         db_array_inet(a, item->record->addr);
@@ -491,7 +496,10 @@ static void put_dead(struct batch *b, const struct batch_item *item)
     else
         db_array_null(&a[D_SENT]);
     db_array_i16(&a[D_KIND], (int16_t)r->kind);
-    db_array_inet(&a[D_ADDR], r->addr);
+    if (item->fields.hides_address) /* the project's wish may change until the letter is retried, the event's cannot */
+        db_array_null(&a[D_ADDR]);
+    else
+        db_array_inet(&a[D_ADDR], r->addr);
     db_array_text(&a[D_REASON], str_from(err_name(item->reason)));
     db_array_text(&a[D_SQLSTATE], str_from(item->sqlstate));
     db_array_text(&a[D_DETAIL], item->detail);

@@ -96,6 +96,8 @@ void batch_take(struct batch *b, const struct spool_record *record);
 int64_t batch_day(const struct batch *b);
 /* Binds the statement that stores items [from, to). Borrowed from the batch until the query is done. */
 void batch_bind(struct batch *b, struct db_query *q, const struct id128 *node, unsigned from, unsigned to);
+/* The address that the record came from is not stored with it: its project, or the event itself, says so. */
+bool batch_hides_address(const struct batch_item *item);
 /* Is there anything left for a last statement: reports, what has to be accounted for, or the claim? */
 bool batch_has_rest(const struct batch *b);
 /* Binds the claim of the range, then what the statement that ends the batch stores, or the probe of it tries. */

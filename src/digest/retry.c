@@ -186,6 +186,7 @@ static void on_next(struct db_query *q, int result, const struct db_rows *rows)
         db_query_init(&r->query, STMT_DEAD_LETTER_RETRY, on_stored);
         batch_bind(&r->batch, &r->query, &of_no_spool, 0, 1);
         db_bind_i64(&r->query, r->letter);
+        db_bind_bool(&r->query, batch_hides_address(item));
         db_submit(r->db, &r->query);
     }
 }

@@ -56,15 +56,30 @@ static void read_sdk_object(const struct json *sdk, struct arena *a, struct even
     f->sdk_version = keep(event_scalar(json_get(sdk, STR("version")), a), EVENT_MAX_SDK, a);
 }
 
-/* The envelope's sdk serves a payload that does not name one (protocol §2.2). A header that is no JSON was refused at the door. */
+/* Most headers do not: they are not parsed. What is escaped may spell anything. */
+static bool may_infer(struct str header)
+{
+    const struct str name = STR("infer_ip");
+    return header.n > 0 && (memmem(header.p, header.n, name.p, name.n) || str_find(header, '\\') < header.n);
+}
+
+/* The envelope's sdk serves a payload that does not name one, and its settings one that has none (protocol §2.2). A header that is no JSON was
+ * refused at the door. */
 static void read_sdk(const struct event_view *view, const struct event_origin *origin, struct arena *a, struct event_fields *f)
 {
     AUTO_JSON struct json_doc *header = NULL;
-    read_sdk_object(view->at[EVENT_KEY_SDK], a, f);
-    if (f->sdk_name.n > 0 || origin->envelope_header.n == 0)
-        return;
-    if (json_parse(origin->envelope_header, &header, NULL) == 0)
-        read_sdk_object(json_get(json_root(header), STR("sdk")), a, f);
+    const struct json *own = view->at[EVENT_KEY_SDK], *theirs;
+    enum event_inference inference = event_inference_of(own);
+    read_sdk_object(own, a, f);
+    bool asks = f->sdk_name.n == 0 || (inference == INFER_LEGACY && may_infer(origin->envelope_header));
+    if (asks && origin->envelope_header.n > 0 && json_parse(origin->envelope_header, &header, NULL) == 0) {
+        theirs = json_get(json_root(header), STR("sdk"));
+        if (f->sdk_name.n == 0)
+            read_sdk_object(theirs, a, f);
+        if (inference == INFER_LEGACY)
+            inference = event_inference_of(theirs);
+    }
+    f->hides_address = inference == INFER_NEVER;
 }
 
 /* Contract §3.5: the last frame of the program itself, else the last frame. Frames may be null (protocol §5.11). */

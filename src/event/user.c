@@ -2,7 +2,7 @@
  *
  * What a user may have is known; the rest goes to `data`. The address is the sender's word, or, when it says {{auto}} or the platform is one
  * whose SDKs cannot know it, the address that the event came from. `sdk.settings.infer_ip` of newer SDKs overrules that. Without an address of
- * its own (not stored, or the project does not want addresses) a {{auto}} is as good as nothing. */
+ * its own (not stored, because the project wants no addresses or the event or its envelope said "never") a {{auto}} is as good as nothing. */
 #include "blocks.h"
 
 #include <arpa/inet.h>
@@ -39,16 +39,6 @@ static bool read_address(const struct json *v, struct arena *a, struct str *ret)
     return true;
 }
 
-enum inference { INFER_LEGACY, INFER_AUTO, INFER_NEVER };
-static enum inference read_inference(const struct json *sdk)
-{
-    const struct json *v = json_get(json_get(sdk, STR("settings")), STR("infer_ip"));
-    struct str s;
-    if (json_type(v) <= JSON_NULL)
-        return INFER_LEGACY;
-    return json_str_raw(v, &s) && str_eq_nocase(s, STR("auto")) ? INFER_AUTO : INFER_NEVER;
-}
-
 /* Platforms whose SDKs run where the user is. */
 static bool is_users_own(const struct json *platform)
 {
@@ -63,7 +53,7 @@ struct str block_user_address(struct block_writer *b)
     struct str address = STR(""), peer = b->row->client_address;
     if (read_address(sent, b->arena, &address))
         return address;
-    switch (read_inference(b->view->at[EVENT_KEY_SDK])) {
+    switch (event_inference_of(b->view->at[EVENT_KEY_SDK])) {
     case INFER_NEVER:
         return STR("");
     case INFER_AUTO:

@@ -140,6 +140,15 @@ bool event_main_exception(const struct event_view *view, const struct json **ret
     return true;
 }
 
+enum event_inference event_inference_of(const struct json *sdk)
+{
+    const struct json *v = json_get(json_get(sdk, STR("settings")), STR("infer_ip"));
+    struct str s;
+    if (is_absent(v))
+        return INFER_LEGACY;
+    return json_str_raw(v, &s) && str_eq_nocase(s, STR("auto")) ? INFER_AUTO : INFER_NEVER;
+}
+
 struct str event_known_level(const struct json *v, struct arena *a)
 {
     static const struct {

@@ -56,5 +56,10 @@ const struct json *event_values(const struct json *container);
 /* The exception that gives the event its name: the last one. False when there is none; *ret may be any type of value. */
 bool event_main_exception(const struct event_view *view, const struct json **ret);
 
+/* What `sdk.settings.infer_ip` says about the address that the event came from (protocol §5.7): the server may know better than the sender whose
+ * it is, or must not say. INFER_LEGACY: nothing is said. What is no known word means never. */
+enum event_inference { INFER_LEGACY, INFER_AUTO, INFER_NEVER };
+enum event_inference event_inference_of(const struct json *sdk);
+
 /* Text of a known level: debug, info, warning, error, fatal, for every alias and number of protocol §5.3; "" for anything else. */
 struct str event_known_level(const struct json *v, struct arena *a);

@@ -231,6 +231,22 @@ def test_client_address(project, sent, expected, padding):
     assert data.get("user", {}).get("ip_address") == expected
 
 
+@pytest.mark.parametrize("own, envelope, address", [
+    (None, None, "127.0.0.1"), ("auto", None, "127.0.0.1"), ("never", None, None), ("sometimes", None, None),
+    (None, "never", None), (None, "auto", "127.0.0.1"), ("auto", "never", "127.0.0.1"), ("never", "auto", None),
+])
+def test_the_address_is_not_kept(one_worker, project, own, envelope, address):
+    """§5.7, §2.2: "never", of the event or else of its envelope, holds for the row too, not only for what is shown."""
+    def sdk(infer):
+        return {"sdk": {"name": "sentry.javascript.browser", "version": "10", **({"settings": {"infer_ip": infer}} if infer else {})}}
+    event = wire.message_event("address", platform="javascript", user={"ip_address": "{{auto}}"}, **sdk(own))
+    body = wire.envelope({"event_id": event["event_id"], **sdk(envelope)}, wire.item("event", event))
+    assert project.post(body).status_code == 200
+    data = project.find(event["event_id"])["data"]
+    assert one_worker.sql("SELECT host(remote_addr) FROM events WHERE event_id = %s", uuid.UUID(event["event_id"])) == [(address,)]
+    assert data["user"].get("ip_address") == address
+
+
 # ---- rows about other kinds of data, as far as they touch errors
 
 def test_measurements_are_stripped_off_errors(project):

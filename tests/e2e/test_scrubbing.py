@@ -157,6 +157,27 @@ def test_dead_letters_obey_the_rules_of_their_retry(make_picket):
     assert picket.sql("SELECT remote_addr FROM events WHERE project_id = %s", project.id) == [(None,)]
 
 
+def test_dead_letters_keep_no_address_that_is_not_to_be_kept(make_picket):
+    """Protocol §5.7 "never": neither in the letter nor, once it is retried, in the row; not even of a letter that still has one."""
+    picket = make_picket().start()
+    project = picket.new_project()
+    picket.sql("ALTER TABLE issues ADD CONSTRAINT obstacle CHECK (title NOT LIKE '%%obstacle%%')")
+    events = [own_event(value="obstacle", sdk={"name": "x", "version": "1", "settings": {"infer_ip": infer}}) for infer in ("never", "never", "auto")]
+    for event in events:
+        project.send(event)
+    until(lambda: len(picket.api.read("/api/dead-letters")["items"]) == 3, "no dead letters")
+    letters = dict(picket.sql("SELECT event_id, host(remote_addr) FROM dead_letters"))
+    assert [letters[uuid.UUID(event["event_id"])] for event in events] == [None, None, "127.0.0.1"]
+    picket.sql("UPDATE dead_letters SET remote_addr = '127.0.0.1' WHERE event_id = %s", uuid.UUID(events[0]["event_id"]))
+    picket.sql("ALTER TABLE issues DROP CONSTRAINT obstacle")
+    for letter in picket.api.read("/api/dead-letters")["items"]:
+        assert picket.api.post(f"/api/dead-letters/{letter['id']}/retry").status_code in (200, 202)
+    for event in events:
+        project.find(event["event_id"])
+    stored = dict(picket.sql("SELECT event_id, host(remote_addr) FROM events"))
+    assert [stored[uuid.UUID(event["event_id"])] for event in events] == [None, None, "127.0.0.1"]
+
+
 @pytest.mark.parametrize("scrubbing", [[], {"on": True}, {"enabled": 1}, {"drop_ip": "yes"}, {"sensitive_fields": "a"}, {"sensitive_fields": [1]},
                                        {"safe_fields": [""]}, {"safe_fields": ["x" * 201]}, {"sensitive_fields": ["a"] * 201}])
 def test_wrong_rules(project, scrubbing):

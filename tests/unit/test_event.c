@@ -45,6 +45,7 @@ static struct str column(const struct event_case *c, const struct event_fields *
         {STR("frame_module"), f->frame_module},
         {STR("frame_function"), f->frame_function},
         {STR("class"), class_name(f->class)},
+        {STR("hides_address"), f->hides_address ? STR("yes") : STR("no")},
     };
     if (str_eq(name, STR("timestamp"))) {
         char text[CLOCK_RFC3339_MAX];

@@ -47,6 +47,7 @@ struct event_fields {
     int64_t timestamp_us;                                    /* corrected (decisions.md "timestamp of an event") */
     uint8_t grouping_hash[EVENT_HASH_BYTES];                 /* SHA-256 of the grouping key */
     enum event_class class;
+    bool hides_address; /* the event, or its envelope, says that the address it came from is not for keeping (protocol §2.2, §5.7) */
 };
 
 /* Reads the columns of an event payload. -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT. */
@@ -61,7 +62,7 @@ struct event_row {
     uint64_t project_id;       /* 0: not said in the copy */
     int64_t received_us;       /* 0: unknown, and timestamp_us with it: the sender's time stands uncorrected */
     int64_t timestamp_us;      /* event_fields.timestamp_us */
-    struct str client_address; /* where it came from, for {{auto}}; "": unknown, or the project wants no addresses */
+    struct str client_address; /* where it came from, for {{auto}}; "": unknown, or it was not to be kept */
 };
 
 /* Writes the normalised copy (contract §7.6 "→ Ours", protocol §5.1–5.13; decisions.md "data"): one JSON object, appended to `out`;
