@@ -171,7 +171,7 @@ static void look_at_scalar(struct job *k, enum scrub_place place)
             remove_value(k);
     } else if (k->walk.type == JSON_STRING && looks) {
         look_at_text(k, looks);
-    } else if (k->walk.type == JSON_NUMBER && looks & LOOK_PATTERNS) {
+    } else if (k->walk.type == JSON_NUMBER && looks & LOOK_PATTERNS && !scrub_places[place].texts_only) {
         look_at_number(k);
     }
 }

@@ -28,6 +28,7 @@ enum scrub_look {
     LOOK_IPS = 16,
     LOOK_COOKIES = 32,  /* names of pairs are names of cookies */
     LOOK_LITERALS = 64, /* source: of pairs only values in quotes; with LOOK_PAIRS */
+    LOOK_LABEL = 128,   /* a short name: what stands behind "Bearer" may be a word */
 };
 
 /* ---- names (scrub_names.c) */

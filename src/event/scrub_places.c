@@ -1,7 +1,22 @@
 /* scrub_places.c: what is looked for where in an event (protocol §5.15, with the structure of §5.1 and §5.7–5.12).
  *
  * A place is a part of an event in which the same is looked for. What a table of turns names is part of the protocol's own structure; every
- * other key is a name that somebody chose and may mean a secret. */
+ * other key is a name that somebody chose and may mean a secret.
+ *
+ * The protocol exempts debug_meta, the paths of frames and the User-Agent from everything, and the message and the value of an exception from
+ * losing all of their text for a part of it. What is exempt here beyond that, and from what:
+ *
+ *   Names do not count, patterns do (PLACE_LABEL): fingerprint, checksum, culprit, logger, server_name, site, the type of an exception, names of
+ *   threads, categories of breadcrumbs, the id of a user. People and programs write these, so a card number, a key, a credential may stand in
+ *   them, and with drop_ip an address; but "auth" or "token=x" is a word there, by which events are told apart, and takes nothing along. What
+ *   stands behind "Bearer" has to look like a token. An event without such a secret keeps its group. Numbers count too: the id of a user that
+ *   happens to be a valid card number is lost, as one in sixty random numbers of sixteen digits is; a project may call the field safe.
+ *   Contexts whose members the protocol knows (PLACE_KNOWN), likewise; names that it does not know count, and numbers do not, because sizes of
+ *   memory and disks may be any number. Versions are no addresses (PLACE_VERSION): 1.2.3.4 is both.
+ *   transaction_info as the transaction that it explains: pairs count, so that a token in the original URL goes (PLACE_TRANSACTION).
+ *   Nothing counts (PLACE_QUIET) in what has a form that no secret has: ids, times, addresses in memory, registers, hashes, flags, words of a
+ *   fixed list (platform, level, types of breadcrumbs, states of threads); in names of code (function, module, package, symbol) and modules, which
+ *   are the same in every event; and in release, dist and environment, which have to equal what sessions and check-ins say. */
 #include "scrub_places.h"
 
 static const struct scrub_turn event_turns[] = {{STR("event_id"), PLACE_QUIET},
@@ -11,19 +26,19 @@ static const struct scrub_turn event_turns[] = {{STR("event_id"), PLACE_QUIET},
                                                 {STR("received"), PLACE_QUIET},
                                                 {STR("platform"), PLACE_QUIET},
                                                 {STR("level"), PLACE_QUIET},
-                                                {STR("logger"), PLACE_QUIET},
+                                                {STR("logger"), PLACE_LABEL},
                                                 {STR("release"), PLACE_QUIET},
                                                 {STR("dist"), PLACE_QUIET},
                                                 {STR("environment"), PLACE_QUIET},
-                                                {STR("server_name"), PLACE_QUIET},
-                                                {STR("site"), PLACE_QUIET},
+                                                {STR("server_name"), PLACE_LABEL},
+                                                {STR("site"), PLACE_LABEL},
                                                 {STR("modules"), PLACE_QUIET},
-                                                {STR("fingerprint"), PLACE_QUIET},
-                                                {STR("culprit"), PLACE_QUIET},
-                                                {STR("checksum"), PLACE_QUIET},
+                                                {STR("fingerprint"), PLACE_LABEL},
+                                                {STR("culprit"), PLACE_LABEL},
+                                                {STR("checksum"), PLACE_LABEL},
                                                 {STR("debug_meta"), PLACE_QUIET},
                                                 {STR("measurements"), PLACE_QUIET},
-                                                {STR("transaction_info"), PLACE_QUIET},
+                                                {STR("transaction_info"), PLACE_TRANSACTION},
                                                 {STR("transaction"), PLACE_VALUE},
                                                 {STR("sdk"), PLACE_SDK},
                                                 {STR("_meta"), PLACE_META},
@@ -48,7 +63,7 @@ static const struct scrub_turn event_turns[] = {{STR("event_id"), PLACE_QUIET},
 static const struct scrub_turn logentry_turns[] = {{STR("message"), PLACE_PROSE},
                                                    {STR("formatted"), PLACE_PROSE},
                                                    {STR("params"), PLACE_DATA}};
-static const struct scrub_turn exception_turns[] = {{STR("values"), PLACE_EXCEPTION}, {STR("type"), PLACE_QUIET},
+static const struct scrub_turn exception_turns[] = {{STR("values"), PLACE_EXCEPTION}, {STR("type"), PLACE_LABEL},
                                                     {STR("value"), PLACE_VALUE},      {STR("module"), PLACE_QUIET},
                                                     {STR("stacktrace"), PLACE_STACK}, {STR("raw_stacktrace"), PLACE_STACK},
                                                     {STR("thread_id"), PLACE_QUIET}};
@@ -82,12 +97,12 @@ static const struct scrub_turn frame_turns[] = {{STR("filename"), PLACE_QUIET},
                                                 {STR("stack_start"), PLACE_QUIET},
                                                 {STR("lock"), PLACE_QUIET}};
 static const struct scrub_turn thread_turns[] = {{STR("values"), PLACE_THREAD},    {STR("id"), PLACE_QUIET},
-                                                 {STR("name"), PLACE_QUIET},       {STR("crashed"), PLACE_QUIET},
+                                                 {STR("name"), PLACE_LABEL},       {STR("crashed"), PLACE_QUIET},
                                                  {STR("current"), PLACE_QUIET},    {STR("main"), PLACE_QUIET},
                                                  {STR("state"), PLACE_QUIET},      {STR("held_locks"), PLACE_QUIET},
                                                  {STR("stacktrace"), PLACE_STACK}, {STR("raw_stacktrace"), PLACE_STACK}};
 static const struct scrub_turn crumb_turns[] = {{STR("values"), PLACE_CRUMB}, {STR("timestamp"), PLACE_QUIET},
-                                                {STR("type"), PLACE_QUIET},   {STR("category"), PLACE_QUIET},
+                                                {STR("type"), PLACE_QUIET},   {STR("category"), PLACE_LABEL},
                                                 {STR("level"), PLACE_QUIET},  {STR("event_id"), PLACE_QUIET},
                                                 {STR("origin"), PLACE_QUIET}, {STR("message"), PLACE_DATA},
                                                 {STR("data"), PLACE_DATA}};
@@ -101,19 +116,25 @@ static const struct scrub_turn response_turns[] = {{STR("headers"), PLACE_HEADER
                                                    {STR("type"), PLACE_QUIET}};
 static const struct scrub_turn headers_turns[] = {{STR("user-agent"), PLACE_QUIET}};
 static const struct scrub_turn env_turns[] = {{STR("REMOTE_ADDR"), PLACE_ADDRESS}};
-static const struct scrub_turn user_turns[] = {{STR("id"), PLACE_QUIET}, {STR("ip_address"), PLACE_ADDRESS}};
-static const struct scrub_turn contexts_turns[] = {{STR("trace"), PLACE_TRACE},      {STR("device"), PLACE_NAMES},
-                                                   {STR("os"), PLACE_NAMES},         {STR("runtime"), PLACE_NAMES},
-                                                   {STR("app"), PLACE_NAMES},        {STR("browser"), PLACE_NAMES},
-                                                   {STR("gpu"), PLACE_NAMES},        {STR("culture"), PLACE_NAMES},
-                                                   {STR("replay"), PLACE_NAMES},     {STR("profile"), PLACE_NAMES},
+static const struct scrub_turn user_turns[] = {{STR("id"), PLACE_LABEL}, {STR("ip_address"), PLACE_ADDRESS}};
+static const struct scrub_turn contexts_turns[] = {{STR("trace"), PLACE_TRACE},      {STR("device"), PLACE_KNOWN},
+                                                   {STR("os"), PLACE_KNOWN},         {STR("runtime"), PLACE_KNOWN},
+                                                   {STR("app"), PLACE_KNOWN},        {STR("browser"), PLACE_KNOWN},
+                                                   {STR("gpu"), PLACE_KNOWN},        {STR("culture"), PLACE_KNOWN},
+                                                   {STR("replay"), PLACE_KNOWN},     {STR("profile"), PLACE_KNOWN},
                                                    {STR("response"), PLACE_RESPONSE}};
-static const struct scrub_turn trace_turns[] = {{STR("data"), PLACE_DATA}};
+static const struct scrub_turn known_turns[] = {{STR("version"), PLACE_VERSION},        {STR("build"), PLACE_VERSION},
+                                                {STR("app_version"), PLACE_VERSION},    {STR("app_build"), PLACE_VERSION},
+                                                {STR("kernel_version"), PLACE_VERSION}, {STR("raw_description"), PLACE_VERSION}};
+static const struct scrub_turn trace_turns[] = {{STR("trace_id"), PLACE_QUIET},
+                                                {STR("span_id"), PLACE_QUIET},
+                                                {STR("parent_span_id"), PLACE_QUIET},
+                                                {STR("data"), PLACE_DATA}};
 static const struct scrub_turn sdk_turns[] = {{STR("client_ip"), PLACE_ADDRESS}};
 static const struct scrub_turn meta_turns[] = {{STR("val"), PLACE_DATA}};
 static const struct scrub_turn meta_secret_turns[] = {{STR("val"), PLACE_GONE}};
 
-enum { LOOK_TEXT = LOOK_PATTERNS | LOOK_PAIRS };
+enum { LOOK_TEXT = LOOK_PATTERNS | LOOK_PAIRS, LOOK_NAME = LOOK_PATTERNS | LOOK_LABEL };
 
 #define TURNS(t) .turns = (t), .n_turns = ARRAY_LEN(t)
 const struct scrub_place_rules scrub_places[] = {
@@ -123,7 +144,10 @@ const struct scrub_place_rules scrub_places[] = {
     [PLACE_PROSE] = {.rest = PLACE_DATA, .looks = LOOK_TEXT | LOOK_PROSE | LOOK_IPS, .names = WHERE_KEY},
     [PLACE_VALUE] = {.rest = PLACE_DATA, .looks = LOOK_TEXT | LOOK_IPS, .names = WHERE_KEY},
     [PLACE_CODE] = {.rest = PLACE_CODE, .looks = LOOK_TEXT | LOOK_LITERALS},
-    [PLACE_NAMES] = {.rest = PLACE_NAMES, .names = WHERE_KEY},
+    [PLACE_LABEL] = {.rest = PLACE_LABEL, .looks = LOOK_NAME | LOOK_IPS},
+    [PLACE_TRANSACTION] = {.rest = PLACE_TRANSACTION, .looks = LOOK_TEXT | LOOK_IPS},
+    [PLACE_KNOWN] = {.rest = PLACE_KNOWN, .looks = LOOK_NAME | LOOK_IPS, .names = WHERE_KEY, .texts_only = true, TURNS(known_turns)},
+    [PLACE_VERSION] = {.rest = PLACE_KNOWN, .looks = LOOK_NAME, .names = WHERE_KEY, .texts_only = true},
     [PLACE_LOGENTRY] = {.rest = PLACE_DATA, .looks = LOOK_TEXT | LOOK_PROSE | LOOK_IPS, .names = WHERE_KEY, TURNS(logentry_turns)},
     [PLACE_EXCEPTION] = {.rest = PLACE_DATA, .looks = LOOK_PATTERNS, .names = WHERE_KEY, TURNS(exception_turns)},
     [PLACE_STACK] = {.rest = PLACE_DATA, .names = WHERE_KEY, TURNS(stack_turns)},
@@ -138,7 +162,7 @@ const struct scrub_place_rules scrub_places[] = {
     [PLACE_ENV] = {.rest = PLACE_DATA, .looks = LOOK_TEXT | LOOK_LOOSE, .names = WHERE_KEY, TURNS(env_turns)},
     [PLACE_USER] = {.rest = PLACE_DATA, .looks = LOOK_TEXT, .names = WHERE_KEY, TURNS(user_turns)},
     [PLACE_CONTEXTS] = {.rest = PLACE_DATA, .looks = LOOK_TEXT, .names = WHERE_KEY, TURNS(contexts_turns)},
-    [PLACE_TRACE] = {.rest = PLACE_NAMES, .names = WHERE_KEY, TURNS(trace_turns)},
+    [PLACE_TRACE] = {.rest = PLACE_KNOWN, .names = WHERE_KEY, TURNS(trace_turns)},
     [PLACE_SDK] = {.rest = PLACE_QUIET, TURNS(sdk_turns)},
     [PLACE_META] = {.rest = PLACE_META, .names = WHERE_KEY, TURNS(meta_turns)},
     [PLACE_META_SECRET] = {.rest = PLACE_META_SECRET, TURNS(meta_secret_turns)},

@@ -5,12 +5,15 @@
 
 enum scrub_place {
     PLACE_EVENT,
-    PLACE_DATA,  /* what users and their programs wrote */
-    PLACE_QUIET, /* what the SDK says about program and machine: not looked at */
-    PLACE_PROSE, /* the message */
-    PLACE_VALUE, /* the text of an exception */
-    PLACE_CODE,  /* lines of source */
-    PLACE_NAMES, /* names of members count, their texts are the machine's */
+    PLACE_DATA,        /* what users and their programs wrote */
+    PLACE_QUIET,       /* what the SDK says about program and machine: not looked at */
+    PLACE_LABEL,       /* short words of people and programs, under names of the protocol's */
+    PLACE_TRANSACTION, /* what explains its name */
+    PLACE_PROSE,       /* the message */
+    PLACE_VALUE,       /* the text of an exception */
+    PLACE_CODE,        /* lines of source */
+    PLACE_KNOWN,       /* contexts whose members the protocol knows */
+    PLACE_VERSION,     /* versions in them */
     PLACE_LOGENTRY,
     PLACE_EXCEPTION,
     PLACE_STACK,
@@ -42,9 +45,10 @@ struct scrub_place_rules {
     const struct scrub_turn *turns;
     size_t n_turns;
     enum scrub_place rest;
-    uint8_t looks; /* at the texts in this place: of enum scrub_look */
-    uint8_t names; /* names of members that no turn names may mean secrets: of enum scrub_where, or 0 */
-    bool any_case; /* keys in any case */
+    uint8_t looks;   /* at the texts in this place: of enum scrub_look */
+    uint8_t names;   /* names of members that no turn names may mean secrets: of enum scrub_where, or 0 */
+    bool any_case;   /* keys in any case */
+    bool texts_only; /* numbers are not looked at */
 };
 extern const struct scrub_place_rules scrub_places[];
 

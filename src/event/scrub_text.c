@@ -430,7 +430,7 @@ static void look_at_scheme(struct scan *k)
         from++;
     size_t to = bearer ? run_end(s, from, TOKEN) : base64_end(s, from);
     struct str token = str_of(s.p + from, to - from);
-    bool whole = i == 0 && !k->changed && to == s.n && !(k->looks & LOOK_PROSE) && token.n > 0;
+    bool whole = i == 0 && !k->changed && to == s.n && !(k->looks & (LOOK_PROSE | LOOK_LABEL)) && token.n > 0;
     k->at = from;
     if (bearer ? whole || token.n >= TOKEN_CLEAR || (token.n >= TOKEN_MIN && has_digit(token)) : scrub_is_basic(token))
         replace_by_kind(k, from, to, SCRUB_BEARER);

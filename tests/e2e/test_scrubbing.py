@@ -113,6 +113,14 @@ def test_own_rules_act_at_once(picket, project):
     assert (data["extra"]["password"], data["extra"]["from"], address) == ("hunter2", "seen at 10.9.8.7", "127.0.0.1")
 
 
+def test_labels_hold_no_card(project):
+    """Thread names, texts of contexts and their like: patterns go though names do not count (src/event/scrub_places.c)."""
+    event = own_event(threads={"values": [{"id": 1, "name": f"worker {CARD}"}]}, contexts={"os": {"name": f"Linux {CARD}"}}, logger=f"auth {CARD}")
+    project.send(event)
+    row = project.find(event["event_id"])
+    assert CARD not in json.dumps(row) and row["data"]["logger"] == "auth [Filtered]"
+
+
 def test_rules_are_one_project_s(picket, project):
     """In one batch with others."""
     other = picket.new_project()

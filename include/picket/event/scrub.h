@@ -6,7 +6,7 @@
  * By pattern: card numbers (issuer, length, check digit), bodies of private keys, user:password in URLs, bearer and basic credentials,
  * US social security numbers, IBANs (country, length, check digits). Messages get [creditcard], [iban], [usssn], [email] instead, so that
  * they stay readable. Of lines of source only literals go. Nothing is looked for in what an SDK says about program and machine: ids,
- * release, stack frames' names, debug_meta, sdk, modules. Every change leaves a remark in `_meta` (§5.12), up to a number.
+ * release, stack frames' names, debug_meta, sdk, modules; only patterns in short labels (scrub_places.c has the list). Every change leaves a remark in `_meta` (§5.12), up to a number.
  *
  * A text that only mentions a secret's name stays as it is: what follows the name goes ("password=hunter2"), not the whole text.
  *
