@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include "picket/api/slug.h"
+#include "picket/event/scrub.h"
 #include "picket/protocol/dsn.h"
 
 enum { NAME_MAX_BYTES = 255 };
@@ -238,6 +239,21 @@ static bool is_list_of_names(const struct json *v)
     return true;
 }
 
+/* False: answered. */
+static bool check_sensitive(struct http_call *call, const struct json *names)
+{
+    for (struct json_iter it = json_iter(names); json_next(&it);) {
+        struct str name;
+        if (json_str_raw(it.value, &name) && scrub_must_stay(name)) {
+            api_refuse(
+                call,
+                "sensitive_fields: event_id, timestamp, platform, level, type and _meta make an event what it is and cannot be taken out");
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The member "scrubbing": {"enabled", "drop_ip": flags, "sensitive_fields", "safe_fields": lists of names}, each may be null: as everybody has it. The
  * text in the arena; p == NULL: absent. False: answered. */
 static bool read_scrubbing(struct http_call *call, struct str *ret)
@@ -262,6 +278,8 @@ static bool read_scrubbing(struct http_call *call, struct str *ret)
         api_refuse(call, "scrubbing must be an object of enabled and drop_ip (true or false), sensitive_fields and safe_fields (names)");
         return false;
     }
+    if (!check_sensitive(call, json_get(v, STR("sensitive_fields"))))
+        return false;
     json_writer_init(&w, &out);
     json_put_value(&w, v);
     *ret = arena_str(&call->arena, buf_str(&out));

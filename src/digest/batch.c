@@ -294,7 +294,7 @@ static enum category category_of_item(const struct batch_item *item)
 
 bool batch_hides_address(const struct batch_item *item)
 {
-    return item->fields.hides_address || item->rules->drops_ip;
+    return item->fields.hides_address || scrub_drops_address(item->rules);
 }
 
 static void put_address(struct db_array *a, const struct batch_item *item)

@@ -120,7 +120,7 @@ static bool read_name(const struct job *k, enum scrub_place from, struct str nam
         return false;
     }
     if (rules->n_turns > 0 && scrub_turn(from, name, ret))
-        return false;
+        return k->rules->n_extra_names > 0 && k->rules->enabled && !scrub_places[*ret].stays && scrub_is_named(name, k->rules);
     if (k->rules->drops_ip && str_eq(name, STR("client.address")))
         *ret = PLACE_ADDRESS;
     if (rules->names == 0 || !k->rules->enabled || !scrub_is_sensitive(name, rules->names, k->rules))

@@ -183,6 +183,19 @@ bool scrub_is_sensitive(struct str name, enum scrub_where where, const struct sc
     return false;
 }
 
+bool scrub_is_named(struct str name, const struct scrub_rules *rules)
+{
+    for (size_t i = 0; i < rules->n_extra_names; i++)
+        if (str_eq_nocase(name, rules->extra_names[i]))
+            return true;
+    return false;
+}
+
+bool scrub_drops_address(const struct scrub_rules *rules)
+{
+    return rules->drops_ip || (rules->enabled && scrub_is_named(STR("ip_address"), rules));
+}
+
 bool scrub_is_safe(struct str name, const struct scrub_rules *rules)
 {
     for (size_t i = 0; i < rules->n_safe_names; i++)

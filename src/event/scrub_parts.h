@@ -40,6 +40,8 @@ enum scrub_where {
     WHERE_LOOSE = 4,  /* before a colon in running text: only whole words that mean nothing else */
 };
 bool scrub_is_sensitive(struct str name, enum scrub_where where, const struct scrub_rules *rules);
+/* One of the project's own names, as a whole. */
+bool scrub_is_named(struct str name, const struct scrub_rules *rules);
 bool scrub_is_safe(struct str name, const struct scrub_rules *rules);
 /* The value of such a name goes up to the end of its line: "Cookie: a=1; b=2". */
 bool scrub_takes_line(struct str name);

@@ -16,16 +16,17 @@
  *   transaction_info as the transaction that it explains: pairs count, so that a token in the original URL goes (PLACE_TRANSACTION).
  *   Nothing counts (PLACE_QUIET) in what has a form that no secret has: ids, times, addresses in memory, registers, hashes, flags, words of a
  *   fixed list (platform, level, types of breadcrumbs, states of threads); in names of code (function, module, package, symbol) and modules, which
- *   are the same in every event; and in release, dist and environment, which have to equal what sessions and check-ins say. */
+ *   are the same in every event; and in release, dist and environment, which have to equal what sessions and check-ins say.
+ *   Nothing counts either in what makes an event what it is (PLACE_IDENTITY), and not even a project's own names take that out. */
 #include "scrub_places.h"
 
-static const struct scrub_turn event_turns[] = {{STR("event_id"), PLACE_QUIET},
-                                                {STR("type"), PLACE_QUIET},
-                                                {STR("timestamp"), PLACE_QUIET},
+static const struct scrub_turn event_turns[] = {{STR("event_id"), PLACE_IDENTITY},
+                                                {STR("type"), PLACE_IDENTITY},
+                                                {STR("timestamp"), PLACE_IDENTITY},
                                                 {STR("start_timestamp"), PLACE_QUIET},
                                                 {STR("received"), PLACE_QUIET},
-                                                {STR("platform"), PLACE_QUIET},
-                                                {STR("level"), PLACE_QUIET},
+                                                {STR("platform"), PLACE_IDENTITY},
+                                                {STR("level"), PLACE_IDENTITY},
                                                 {STR("logger"), PLACE_LABEL},
                                                 {STR("release"), PLACE_QUIET},
                                                 {STR("dist"), PLACE_QUIET},
@@ -144,6 +145,7 @@ const struct scrub_place_rules scrub_places[] = {
     [PLACE_PROSE] = {.rest = PLACE_DATA, .looks = LOOK_TEXT | LOOK_PROSE | LOOK_IPS, .names = WHERE_KEY},
     [PLACE_VALUE] = {.rest = PLACE_DATA, .looks = LOOK_TEXT | LOOK_IPS, .names = WHERE_KEY},
     [PLACE_CODE] = {.rest = PLACE_CODE, .looks = LOOK_TEXT | LOOK_LITERALS},
+    [PLACE_IDENTITY] = {.rest = PLACE_QUIET, .stays = true},
     [PLACE_LABEL] = {.rest = PLACE_LABEL, .looks = LOOK_NAME | LOOK_IPS},
     [PLACE_TRANSACTION] = {.rest = PLACE_TRANSACTION, .looks = LOOK_TEXT | LOOK_IPS},
     [PLACE_KNOWN] = {.rest = PLACE_KNOWN, .looks = LOOK_NAME | LOOK_IPS, .names = WHERE_KEY, .texts_only = true, TURNS(known_turns)},
@@ -164,7 +166,7 @@ const struct scrub_place_rules scrub_places[] = {
     [PLACE_CONTEXTS] = {.rest = PLACE_DATA, .looks = LOOK_TEXT, .names = WHERE_KEY, TURNS(contexts_turns)},
     [PLACE_TRACE] = {.rest = PLACE_KNOWN, .names = WHERE_KEY, TURNS(trace_turns)},
     [PLACE_SDK] = {.rest = PLACE_QUIET, TURNS(sdk_turns)},
-    [PLACE_META] = {.rest = PLACE_META, .names = WHERE_KEY, TURNS(meta_turns)},
+    [PLACE_META] = {.rest = PLACE_META, .names = WHERE_KEY, .stays = true, TURNS(meta_turns)},
     [PLACE_META_SECRET] = {.rest = PLACE_META_SECRET, TURNS(meta_secret_turns)},
     [PLACE_ADDRESS] = {.rest = PLACE_DATA, .names = WHERE_KEY},
     [PLACE_GONE] = {.rest = PLACE_GONE},
@@ -182,5 +184,13 @@ bool scrub_turn(enum scrub_place from, struct str key, enum scrub_place *ret)
         *ret = t->to;
         return true;
     }
+    return false;
+}
+
+bool scrub_must_stay(struct str name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(event_turns); i++)
+        if (scrub_places[event_turns[i].to].stays && str_eq_nocase(event_turns[i].key, name))
+            return true;
     return false;
 }

@@ -7,6 +7,7 @@ enum scrub_place {
     PLACE_EVENT,
     PLACE_DATA,        /* what users and their programs wrote */
     PLACE_QUIET,       /* what the SDK says about program and machine: not looked at */
+    PLACE_IDENTITY,    /* what makes the event what it is */
     PLACE_LABEL,       /* short words of people and programs, under names of the protocol's */
     PLACE_TRANSACTION, /* what explains its name */
     PLACE_PROSE,       /* the message */
@@ -49,6 +50,7 @@ struct scrub_place_rules {
     uint8_t names;   /* names of members that no turn names may mean secrets: of enum scrub_where, or 0 */
     bool any_case;   /* keys in any case */
     bool texts_only; /* numbers are not looked at */
+    bool stays;      /* what leads here does not go by its name, whatever a project says */
 };
 extern const struct scrub_place_rules scrub_places[];
 

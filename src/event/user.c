@@ -26,6 +26,13 @@ static bool is_auto(const struct json *v)
     return json_str_raw(v, &s) && str_eq(str_trim(s), STR("{{auto}}"));
 }
 
+/* The project wants no address, and so none of another source either (scrub.h). */
+static bool is_taken_out(const struct json *v)
+{
+    struct str s;
+    return json_str_raw(v, &s) && str_eq(s, STR("[Filtered]"));
+}
+
 static bool read_address(const struct json *v, struct arena *a, struct str *ret)
 {
     unsigned char bytes[sizeof(struct in6_addr)];
@@ -51,6 +58,8 @@ struct str block_user_address(struct block_writer *b)
     const struct json *sent = json_get(b->view->at[EVENT_KEY_USER], STR("ip_address"));
     const struct json *remote = json_get(json_get(b->view->at[EVENT_KEY_REQUEST], STR("env")), STR("REMOTE_ADDR"));
     struct str address = STR(""), peer = b->row->client_address;
+    if (is_taken_out(sent))
+        return STR("[Filtered]");
     if (read_address(sent, b->arena, &address))
         return address;
     switch (event_inference_of(b->view->at[EVENT_KEY_SDK])) {
@@ -111,7 +120,7 @@ static void put_user(struct block_writer *b, const struct json *v, struct str ad
         if (rule)
             block_member(b, rule, m.at[i].key, m.at[i].value);
     }
-    if (json_type(sent) > JSON_NULL && !is_auto(sent) && !read_address(sent, b->arena, &parsed))
+    if (json_type(sent) > JSON_NULL && !is_auto(sent) && !is_taken_out(sent) && !read_address(sent, b->arena, &parsed))
         block_invalid(b, STR("ip_address"), sent, "expected an address");
     if (address.n > 0)
         json_field_str(b->json, STR("ip_address"), address);

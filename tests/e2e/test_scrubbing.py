@@ -113,12 +113,29 @@ def test_own_rules_act_at_once(picket, project):
     assert (data["extra"]["password"], data["extra"]["from"], address) == ("hunter2", "seen at 10.9.8.7", "127.0.0.1")
 
 
+def test_own_names_of_the_structure(picket, project):
+    """A name of the protocol's own goes as a whole, from columns too; without ip_address the address that the event came from is not kept either."""
+    scrub(project, sensitive_fields=["server_name", "ip_address", "id"])
+    data, address = stored(picket, project, own_event(server_name="web-1", platform="javascript"))
+    assert data["server_name"] == data["tags"]["server_name"] == data["user"]["id"] == data["user"]["ip_address"] == "[Filtered]" and address is None
+    assert data["exception"]["values"][0]["stacktrace"]["frames"][0]["filename"] == "app.py"
+    assert picket.sql("SELECT server_name, platform FROM events WHERE project_id = %s", project.id) == [("[Filtered]", "javascript")]
+
+
 def test_labels_hold_no_card(project):
     """Thread names, texts of contexts and their like: patterns go though names do not count (src/event/scrub_places.c)."""
     event = own_event(threads={"values": [{"id": 1, "name": f"worker {CARD}"}]}, contexts={"os": {"name": f"Linux {CARD}"}}, logger=f"auth {CARD}")
     project.send(event)
     row = project.find(event["event_id"])
     assert CARD not in json.dumps(row) and row["data"]["logger"] == "auth [Filtered]"
+
+
+@pytest.mark.parametrize("name", ["event_id", "timestamp", "platform", "level", "type", "Level", "_meta"])
+def test_what_makes_an_event_cannot_be_taken_out(project, name):
+    answer = project.api.patch(project.path, json={"scrubbing": {"sensitive_fields": ["plate", name]}})
+    assert answer.status_code == 400 and "cannot be taken out" in answer.json()["error"]
+    assert project.row()["scrubbing"] == {}
+    assert project.api.patch(project.path, json={"scrubbing": {"safe_fields": [name]}}).status_code == 200
 
 
 def test_rules_are_one_project_s(picket, project):

@@ -18,7 +18,9 @@
 struct scrub_rules {
     bool enabled;  /* false: nothing goes but what drops_ip says */
     bool drops_ip; /* IP addresses, also when nothing else goes: fields that hold one become null, in texts it becomes [ip] */
-    const struct str *extra_names; /* more words that make a name sensitive, wherever they stand in it, in any case */
+    /* More words that make a name sensitive, in any case: wherever they stand in a name that somebody chose, and as a whole where the name is the
+     * protocol's own (server_name, id); but for what scrub_must_stay() says and what debug_meta, modules and the like hold. */
+    const struct str *extra_names;
     size_t n_extra_names;
     const struct str *safe_names; /* whole names, in any case, whose values are left alone with all that they hold */
     size_t n_safe_names;
@@ -28,6 +30,11 @@ struct scrub_rules {
 /* Appends the payload without what has to go to `out` and returns 1. 0: nothing had to go, `out` is untouched. -ERR_BAD_JSON. What is
  * not replaced stays byte by byte. Scrubbing what comes out again gives 0, but for contrived texts in which one find is part of another. */
 MUST_CHECK int scrub_event(struct str payload, const struct scrub_rules *rules, struct buf *out);
+
+/* Names that cannot be extra names, in any case: an event without event_id, timestamp, platform, level or type is another one; _meta is ours. */
+bool scrub_must_stay(struct str name);
+/* The address that something came from is not for keeping: drops_ip, or "ip_address" is an extra name. */
+bool scrub_drops_address(const struct scrub_rules *rules);
 
 /* The same for a text that a person wrote: a message, feedback, a file's name. True when `out` was appended to. */
 bool scrub_text(struct str text, const struct scrub_rules *rules, struct buf *out);
