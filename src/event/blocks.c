@@ -144,6 +144,20 @@ void block_invalid(struct block_writer *b, struct str name, const struct json *v
     notes_error(&b->notes, name, STR("invalid_data"), str_from(reason), v);
 }
 
+void block_shortened(struct block_writer *b, struct str name, size_t sent)
+{
+    struct note *note = notes_add(&b->notes, name);
+    note->counted = true;
+    note->len = (int64_t)sent;
+}
+
+void block_dropped(struct block_writer *b, struct str name, const struct json *first, const char *reason, size_t sent)
+{
+    struct note *note = notes_error(&b->notes, name, STR("invalid_data"), str_from(reason), first);
+    note->counted = true;
+    note->len = (int64_t)sent;
+}
+
 void block_skip(struct block_writer *b, struct str name, const struct json *v)
 {
     (void)b, (void)name, (void)v;

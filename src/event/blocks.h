@@ -68,6 +68,10 @@ static inline bool block_is_scalar(const struct json *v)
 bool block_read_bool(const struct json *v, bool *ret);
 /* Notes that member `name` had no usable value. */
 void block_invalid(struct block_writer *b, struct str name, const struct json *v, const char *reason);
+/* Notes that not all of the `sent` elements of member `name` were written, and nothing else: there were too many. */
+void block_shortened(struct block_writer *b, struct str name, size_t sent);
+/* The same where they were left out because of what they are; `first` is one of them. */
+void block_dropped(struct block_writer *b, struct str name, const struct json *first, const char *reason, size_t sent);
 /* A text that may be too long: cut, with dots and a note. */
 void block_put_text(struct block_writer *b, struct str name, struct str s, unsigned limit, unsigned slack);
 /* The same without dots: things are looked up by what is left. */

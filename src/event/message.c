@@ -3,10 +3,11 @@
  * Senders give a template with parameters, a finished text, or both, under `logentry` or `message`, as an object or a bare string. What is
  * written always has both `message` (the template, or the text where there is none) and `formatted` (the text, interpolated here when only
  * the template came). Interpolation knows printf's placeholders without their widths, {} {0} {name} and %(name)s; what it does not know
- * stays as it is. It is bounded in output and in the number of placeholders, because one parameter may be used many times. */
+ * stays as it is. It is bounded in output and in the number of placeholders, because one parameter may be used many times: it ends when there is more
+ * than is kept, so that the cut is seen and noted; the length in that note is of what there was by then. */
 #include "blocks.h"
 
-enum { MAX_CODE_POINTS = 8192, MAX_BYTES = 4 * MAX_CODE_POINTS, MAX_PLACEHOLDERS = 256, MAX_NAME = 64 };
+enum { MAX_CODE_POINTS = 8192, ENOUGH_BYTES = 4 * MAX_CODE_POINTS, MAX_PLACEHOLDERS = 256, MAX_NAME = 64 };
 
 struct entry {
     struct str template, formatted;
@@ -73,7 +74,7 @@ static void append_param(struct buf *out, const struct json *v, struct arena *a)
 {
     struct str s = STR("null"); /* json_text leaves it alone for null */
     (void)json_text(v, a, &s);
-    buf_append_str(out, str_take_code_points(s, MAX_CODE_POINTS));
+    buf_append_str(out, str_take_code_points(s, MAX_CODE_POINTS + 1));
 }
 
 static struct str interpolate(struct str template, const struct json *params, struct arena *a)
@@ -82,7 +83,7 @@ static struct str interpolate(struct str template, const struct json *params, st
     struct json_iter next = json_iter(params);
     unsigned placeholders = 0;
     struct str rest = template;
-    while (rest.n > 0 && out.n < MAX_BYTES) {
+    while (rest.n > 0 && out.n <= ENOUGH_BYTES) {
         struct placeholder p = {0};
         const struct json *v = NULL;
         if (str_starts(rest, STR("%%"))) {
@@ -102,7 +103,7 @@ static struct str interpolate(struct str template, const struct json *params, st
             buf_append_char(&out, rest.p[0]);
         rest = str_drop(rest, v ? p.len : 1);
     }
-    return arena_str(a, str_take_code_points(buf_str(&out), MAX_CODE_POINTS));
+    return arena_str(a, buf_str(&out));
 }
 
 /* ---- the entry */

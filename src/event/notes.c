@@ -76,12 +76,13 @@ static bool is_short(const struct json *v)
     return json_type(v) == JSON_NUMBER || json_type(v) == JSON_BOOL;
 }
 
-void notes_error(struct notes *n, struct str key, struct str error, struct str reason, const struct json *value)
+struct note *notes_error(struct notes *n, struct str key, struct str error, struct str reason, const struct json *value)
 {
     struct note *note = notes_add(n, key);
     note->error = error;
     note->reason = reason;
     note->value = is_short(value) ? value : NULL;
+    return note;
 }
 
 /* ---- errors */

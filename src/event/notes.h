@@ -38,8 +38,8 @@ void notes_wrap(struct notes *n, struct str key);
 
 /* A note about member `key` of where the writer is; the caller fills in what it knows. Never NULL. */
 struct note *notes_add(struct notes *n, struct str key);
-/* A value was left out, or replaced. Only short values are repeated. */
-void notes_error(struct notes *n, struct str key, struct str error, struct str reason, const struct json *value);
+/* A value was left out, or replaced. Only short values are repeated. Never NULL. */
+struct note *notes_error(struct notes *n, struct str key, struct str error, struct str reason, const struct json *value);
 
 /* "errors" and "_meta": what the sender wrote there with the notes behind it, once each; nothing at all when there is neither. */
 void notes_put_errors(struct notes *n, struct json_writer *w, const struct json *sent);

@@ -25,25 +25,33 @@ static void put_pair(struct block_writer *b, struct str name, struct str value)
     json_end_array(b->json);
 }
 
-/* a=b&c=d */
-static void put_query_text(struct block_writer *b, struct str text)
+/* Of member `name` the first QUERY_PAIRS_MAX of `sent` pairs were taken. */
+static void note_pairs(struct block_writer *b, struct str name, size_t sent)
 {
-    unsigned n = 0;
+    if (sent > QUERY_PAIRS_MAX)
+        block_shortened(b, name, sent);
+}
+
+/* a=b&c=d */
+static void put_query_text(struct block_writer *b, struct str member, struct str text)
+{
+    size_t n = 0;
     if (str_starts(text, STR("?")))
         text = str_drop(text, 1);
-    for (struct str rest = text; rest.p && n < QUERY_PAIRS_MAX;) {
+    for (struct str rest = text; rest.p;) {
         struct str value = str_cut(&rest, '&');
-        if (value.n == 0)
+        if (value.n == 0 || n++ >= QUERY_PAIRS_MAX)
             continue;
         struct str name = str_cut(&value, '=');
         put_pair(b, decoded(name, b->arena), value.p ? decoded(value, b->arena) : STR(""));
-        n++;
     }
+    note_pairs(b, member, n);
 }
 
 /* a=b; c=d: cookies are not decoded, their encoding is the application's own affair. */
-static void put_cookie_text(struct block_writer *b, struct str text)
+static void put_cookie_text(struct block_writer *b, struct str member, struct str text)
 {
+    (void)member; /* as many as there are */
     for (struct str rest = text; rest.p;) {
         struct str value = str_trim(str_cut(&rest, ';'));
         if (value.n == 0)
@@ -67,7 +75,7 @@ static void put_pairs(struct block_writer *b, const struct json *v)
     }
 }
 
-typedef void put_text_fn(struct block_writer *b, struct str text);
+typedef void put_text_fn(struct block_writer *b, struct str member, struct str text);
 static void put_pairs_of(struct block_writer *b, struct str name, const struct json *v, put_text_fn *put_text)
 {
     struct str text;
@@ -79,7 +87,7 @@ static void put_pairs_of(struct block_writer *b, struct str name, const struct j
     json_key(b->json, name);
     json_begin_array(b->json);
     if (is_text)
-        put_text(b, text);
+        put_text(b, name, text);
     else
         put_pairs(b, v);
     json_end_array(b->json);
@@ -250,18 +258,20 @@ static bool says_form(struct str type)
     return str_eq_nocase(str_trim(str_take(type, str_find(type, ';'))), FORM_BODY);
 }
 
-static void put_form(struct block_writer *b, struct str text)
+static void put_form(struct block_writer *b, struct str member, struct str text)
 {
     struct members m = {.at = arena_array(b->arena, struct member, QUERY_PAIRS_MAX)};
     struct str values[QUERY_PAIRS_MAX];
-    for (struct str rest = text; rest.p && m.n < QUERY_PAIRS_MAX;) {
+    size_t n = 0;
+    for (struct str rest = text; rest.p;) {
         struct str value = str_cut(&rest, '&');
-        if (value.n == 0)
+        if (value.n == 0 || n++ >= QUERY_PAIRS_MAX)
             continue;
         struct str name = str_cut(&value, '=');
         values[m.n] = value.p ? decoded(value, b->arena) : STR("");
         members_add(&m, decoded(name, b->arena), NULL);
     }
+    note_pairs(b, member, n);
     members_keep_first(&m, b->arena);
     json_begin_object(b->json);
     for (size_t i = 0; i < m.n; i++)
@@ -298,7 +308,7 @@ static struct str put_data(struct block_writer *b, const struct json *of)
         return JSON_BODY;
     if (says_form(type)) {
         json_key(b->json, name);
-        put_form(b, text);
+        put_form(b, name, text);
         return FORM_BODY;
     }
     json_field_str(b->json, name, text);
@@ -367,7 +377,7 @@ static void put_url(struct block_writer *b, const struct json *request)
     if (query.n > 0 && !is_there(request, STR("query_string"))) {
         json_key(b->json, STR("query_string"));
         json_begin_array(b->json);
-        put_query_text(b, query);
+        put_query_text(b, STR("query_string"), query);
         json_end_array(b->json);
     }
     if (fragment.n > 0 && !is_there(request, STR("fragment")))
@@ -381,7 +391,7 @@ static void put_cookie_header(struct block_writer *b, const struct json *request
         return;
     json_key(b->json, STR("cookies"));
     json_begin_array(b->json);
-    put_cookie_text(b, text);
+    put_cookie_text(b, STR("cookies"), text);
     json_end_array(b->json);
 }
 

@@ -66,6 +66,8 @@ static void put_dist(struct block_writer *b, struct str name, const struct json 
     enum { DIST_MAX = 64 };
     if (event_good_release(str_trim(event_scalar(b->view->at[EVENT_KEY_RELEASE], b->arena))))
         put_named(b, name, v, good_dist, DIST_MAX);
+    else if (json_type(v) != JSON_STRING || str_trim(event_scalar(v, b->arena)).n > 0)
+        block_invalid(b, name, v, "expected a release with it");
 }
 
 /* ---- the others */
@@ -76,14 +78,19 @@ static void put_fingerprint(struct block_writer *b, struct str name, const struc
         block_invalid(b, name, v, "expected a list");
         return;
     }
+    const struct json *dropped = NULL;
     json_key(b->json, name);
     json_begin_array(b->json);
     for (struct json_iter it = json_iter(v); json_next(&it);) {
         struct str part;
         if (json_type(it.value) < JSON_ARRAY && json_text(it.value, b->arena, &part))
             json_put_str(b->json, part);
+        else if (!dropped)
+            dropped = it.value;
     }
     json_end_array(b->json);
+    if (dropped)
+        block_dropped(b, name, dropped, "expected strings", json_count(v));
 }
 
 static void put_time_spent(struct block_writer *b, struct str name, const struct json *v)

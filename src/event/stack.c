@@ -179,7 +179,8 @@ static void read_owners(struct frames *f)
             f->owner[i] = OWN_LIBRARY;
 }
 
-/* DETAILED_MAX frames keep source and variables: the application's newest, then the others' newest. */
+/* DETAILED_MAX frames keep source and variables: the application's newest, then the others' newest. No notes: the protocol has none for this (Relay
+ * leaves none either), and two hundred of them would leave no room for others. */
 static void choose_detailed(struct frames *f)
 {
     size_t left = DETAILED_MAX;
@@ -211,11 +212,8 @@ static void put_frames(struct block_writer *b, struct str name, const struct jso
     read_frames(v, &f);
     read_owners(&f);
     choose_detailed(&f);
-    if (f.sent > f.n) {
-        struct note *note = notes_add(&b->notes, name);
-        note->counted = true;
-        note->len = (int64_t)f.sent;
-    }
+    if (f.sent > f.n)
+        block_shortened(b, name, f.sent);
     json_key(b->json, name);
     json_begin_array(b->json);
     notes_enter(&b->notes, name);

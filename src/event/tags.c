@@ -78,6 +78,18 @@ static void put_tag(struct block_writer *b, struct str key, const struct json *v
     block_put_text(b, key, value, VALUE_MAX, 0);
 }
 
+/* The first element of a list that is no pair of a name and a value; NULL: all are. Nulls are nothing. */
+static const struct json *no_pair(const struct json *tags, struct arena *a)
+{
+    struct str key;
+    if (json_type(tags) == JSON_ARRAY)
+        for (struct json_iter it = json_iter(tags); json_next(&it);)
+            if (json_type(it.value) > JSON_NULL &&
+                (json_type(it.value) != JSON_ARRAY || json_count(it.value) != 2 || !json_text(json_at(it.value, 0), a, &key)))
+                return it.value;
+    return NULL;
+}
+
 static void read_tags(struct block_writer *b, const struct json *v, struct members *ret)
 {
     struct members sent, tags;
@@ -98,12 +110,14 @@ static void read_tags(struct block_writer *b, const struct json *v, struct membe
 
 void block_tags(struct block_writer *b, const struct json **ret_environment)
 {
-    const struct json *v = b->view->at[EVENT_KEY_TAGS], *site = json_get(b->root, STR("site")), *server;
+    const struct json *v = b->view->at[EVENT_KEY_TAGS], *site = json_get(b->root, STR("site")), *server, *dropped = no_pair(v, b->arena);
     struct members tags;
     server = b->view->at[EVENT_KEY_SERVER_NAME];
     *ret_environment = NULL;
     if (json_type(v) > JSON_NULL && json_type(v) < JSON_ARRAY)
         block_invalid(b, event_key_name(EVENT_KEY_TAGS), v, "expected tags");
+    if (dropped)
+        block_dropped(b, event_key_name(EVENT_KEY_TAGS), dropped, "expected pairs", json_count(v));
     if (json_type(v) < JSON_ARRAY && json_type(server) != JSON_STRING && json_type(site) != JSON_STRING)
         return;
     json_key(b->json, event_key_name(EVENT_KEY_TAGS));
