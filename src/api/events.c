@@ -15,7 +15,6 @@ enum {
     FIRST_PAGE_ASC = 100, /* the dashboard's navigation knows the first page only (contract §7.5) */
     INLINE_STORED = 32 << 10,
     INLINE_DECODED = 256 << 10,
-    ADDRESS_MAX = 64,
     PAYLOAD_MAX = 64 << 20, /* far above what ingest takes: a guard against damaged rows */
 };
 
@@ -134,7 +133,7 @@ struct payload_job {
     struct event_op *op;
     enum form form;
     struct event_row row;
-    char address[ADDRESS_MAX]; /* what row.client_address points to */
+    struct arena arena; /* holds the row's texts */
     int result;
     struct buf stored, text; /* text: what is answered as `data`, or the raw payload */
 };
@@ -195,6 +194,7 @@ static void job_free(struct payload_job *job)
 {
     buf_done(&job->stored);
     buf_done(&job->text);
+    arena_done(&job->arena);
     free(job);
 }
 
@@ -215,10 +215,10 @@ static void read_elsewhere(struct event_op *op, struct str stored, const struct 
     if (!job)
         abort();
     *job = (struct payload_job){.job = {.run = job_run, .home = job_home}, .op = op, .form = op->form, .row = *row};
-    struct str address = str_take(row->client_address, sizeof job->address);
-    if (address.n > 0)
-        memcpy(job->address, address.p, address.n);
-    job->row.client_address = str_of(job->address, address.n); /* the rows are gone when the job runs */
+    arena_init(&job->arena);
+    job->row.client_address = arena_str(&job->arena, row->client_address); /* the rows are gone when the job runs */
+    job->row.sdk_name = arena_str(&job->arena, row->sdk_name);
+    job->row.sdk_version = arena_str(&job->arena, row->sdk_version);
     buf_append_str(&job->stored, stored);
     op->job = job;
     int r = http_job_submit(op->call->worker, &job->job);
@@ -268,7 +268,9 @@ static void found(struct db_query *q, int r, const struct db_rows *rows)
                             .project_id = (uint64_t)op->project,
                             .received_us = db_time(rows, 0, 8),
                             .timestamp_us = db_time(rows, 0, 3),
-                            .client_address = db_text(rows, 0, 13)};
+                            .client_address = db_text(rows, 0, 13),
+                            .sdk_name = db_text(rows, 0, 10),
+                            .sdk_version = db_text(rows, 0, 11)};
     r = stored.n > INLINE_STORED ? -ERR_TOO_LARGE : read_payload(op->form, stored, &row, INLINE_DECODED, &text);
     if (r == -ERR_TOO_LARGE)
         read_elsewhere(op, stored, &row);

@@ -188,19 +188,24 @@ void block_put_named(struct block_writer *b, struct str name, struct str s, unsi
     json_field_str(b->json, name, kept);
 }
 
+void block_put_cut(struct block_writer *b, struct str name, struct str s, struct str kept)
+{
+    const struct str dots = STR("...");
+    note_cut(b, name, s, (unsigned)code_points(kept), (unsigned)dots.n);
+    AUTO_BUF struct buf text = {0};
+    buf_append_str(&text, kept);
+    buf_append_str(&text, dots);
+    json_put_str(b->json, buf_str(&text));
+}
+
 void block_put_text(struct block_writer *b, struct str name, struct str s, unsigned limit, unsigned slack)
 {
     enum { DOTS = 3 };
-    if (s.n <= limit + slack || str_take_code_points(s, limit + slack).n == s.n) {
-        json_field_str(b->json, name, s);
-        return;
-    }
-    note_cut(b, name, s, limit - DOTS, DOTS);
-    struct str kept = str_take_code_points(s, limit - DOTS);
-    AUTO_BUF struct buf text = {0};
-    buf_append_str(&text, kept);
-    buf_append_str(&text, STR("..."));
-    json_field_str(b->json, name, buf_str(&text));
+    json_key(b->json, name);
+    if (s.n <= limit + slack || str_take_code_points(s, limit + slack).n == s.n)
+        json_put_str(b->json, s);
+    else
+        block_put_cut(b, name, s, str_take_code_points(s, limit - DOTS));
 }
 
 void block_limited(struct block_writer *b, struct str name, const struct json *v, unsigned limit, unsigned slack)

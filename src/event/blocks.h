@@ -72,6 +72,8 @@ void block_invalid(struct block_writer *b, struct str name, const struct json *v
 void block_shortened(struct block_writer *b, struct str name, size_t sent);
 /* The same where they were left out because of what they are; `first` is one of them. */
 void block_dropped(struct block_writer *b, struct str name, const struct json *first, const char *reason, size_t sent);
+/* What is left of a text, with dots and a note; its key is written already. */
+void block_put_cut(struct block_writer *b, struct str name, struct str s, struct str kept);
 /* A text that may be too long: cut, with dots and a note. */
 void block_put_text(struct block_writer *b, struct str name, struct str s, unsigned limit, unsigned slack);
 /* The same without dots: things are looked up by what is left. */
@@ -100,6 +102,10 @@ block_put_fn block_address; /* "0x…", also from a number (protocol §5.5) */
 block_put_fn block_map;     /* an object of anything */
 block_put_fn block_level;   /* a known level by its name, other strings as they are */
 
+/* An object of anything, without nulls: at most `bytes` of keys and values and `depth` containers one in another, itself included. Deeper ones become
+ * their JSON text; a string that is too long is cut; what comes behind is left out. Notes say so (protocol §5.1, §5.11: "bag"). */
+void block_bag(struct block_writer *b, struct str name, const struct json *v, size_t bytes, unsigned depth);
+
 block_put_fn block_texts; /* an object of texts */
 block_put_fn block_list;  /* an array of objects, or of texts */
 
@@ -108,6 +114,8 @@ block_put_fn block_exception, block_threads, block_stacktrace; /* stack.c */
 const struct json *block_homeless_stack(const struct event_view *view, struct arena *a);
 block_put_fn block_event_stacktrace; /* the event's own, unless block_exception takes it */
 block_put_fn block_breadcrumbs;      /* crumbs.c */
+
+void block_envelope_sdk(struct block_writer *b); /* scalars.c: the SDK of the envelope, of an event that has none (protocol §2.2) */
 
 /* message.c: {message, formatted, params} from `logentry`, `message` and their forms (protocol §5.10), interpolated when the sender
  * did not. */

@@ -18,11 +18,17 @@ static void put_time(struct block_writer *b, struct str name, const struct json 
     block_put_number(b->json, seconds);
 }
 
+static void put_data(struct block_writer *b, struct str name, const struct json *v)
+{
+    enum { DATA_MAX_BYTES = 2048, DATA_MAX_DEPTH = 5 };
+    block_bag(b, name, v, DATA_MAX_BYTES, DATA_MAX_DEPTH);
+}
+
 static void put_crumb(struct block_writer *b, const struct json *v)
 {
     static const struct block_rule rules[] = {
         BLOCK_RULE("timestamp", put_time), BLOCK_TEXT("type", 128, 0),       BLOCK_TEXT("category", 128, 0),
-        BLOCK_TEXT("message", 8192, 200),  BLOCK_RULE("level", block_level), BLOCK_RULE("data", block_map),
+        BLOCK_TEXT("message", 8192, 200),  BLOCK_RULE("level", block_level), BLOCK_RULE("data", put_data),
         BLOCK_TEXT("event_id", 36, 0),     BLOCK_TEXT("origin", 128, 0),     BLOCK_RULE("ty", block_skip),
     };
     block_members(b, v, rules, ARRAY_LEN(rules));

@@ -41,8 +41,11 @@ static void put_known(struct block_writer *b, enum event_key key)
 {
     struct str name = event_key_name(key);
     const struct json *v = b->view->at[key];
-    if (json_type(v) <= JSON_NULL)
+    if (json_type(v) <= JSON_NULL) {
+        if (key == EVENT_KEY_SDK)
+            block_envelope_sdk(b);
         return;
+    }
     if (rules[key]) {
         rules[key](b, name, v);
     } else if (!block_scalar(b, name, v)) {

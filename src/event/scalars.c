@@ -102,6 +102,17 @@ static void put_time_spent(struct block_writer *b, struct str name, const struct
         block_invalid(b, name, v, "expected a number");
 }
 
+void block_envelope_sdk(struct block_writer *b)
+{
+    if (json_type(b->view->at[EVENT_KEY_SDK]) > JSON_NULL || b->row->sdk_name.n == 0)
+        return;
+    json_key(b->json, event_key_name(EVENT_KEY_SDK));
+    json_begin_object(b->json);
+    json_field_str(b->json, STR("name"), b->row->sdk_name);
+    json_field_known(b->json, STR("version"), b->row->sdk_version);
+    json_end_object(b->json);
+}
+
 static void put_sdk(struct block_writer *b, struct str name, const struct json *v)
 {
     static const struct block_rule rules[] = {
@@ -110,6 +121,35 @@ static void put_sdk(struct block_writer *b, struct str name, const struct json *
         BLOCK_RULE("client_ip", block_skip),
     };
     block_object(b, name, v, rules, ARRAY_LEN(rules));
+}
+
+/* Packages and their versions; those beyond MODULES_MAX_BYTES are left out. */
+static void put_modules(struct block_writer *b, struct str name, const struct json *v)
+{
+    enum { MODULES_MAX_BYTES = 8192 };
+    size_t left = MODULES_MAX_BYTES;
+    struct members m;
+    struct str text;
+    if (json_type(v) != JSON_OBJECT) {
+        block_invalid(b, name, v, "expected an object");
+        return;
+    }
+    members_of_object(v, b->arena, &m);
+    json_key(b->json, name);
+    json_begin_object(b->json);
+    size_t i = 0;
+    for (; i < m.n; i++) {
+        if (!json_text(m.at[i].value, b->arena, &text))
+            continue;
+        size_t bytes = m.at[i].key.n + text.n;
+        if (bytes > left)
+            break;
+        json_field_str(b->json, m.at[i].key, text);
+        left -= bytes;
+    }
+    json_end_object(b->json);
+    if (i < m.n)
+        block_shortened(b, name, m.n);
 }
 
 static void put_debug_meta(struct block_writer *b, struct str name, const struct json *v)
@@ -147,7 +187,7 @@ bool block_scalar(struct block_writer *b, struct str name, const struct json *v)
         BLOCK_TEXT("site", 256, 20),
         BLOCK_RULE("release", block_release),
         BLOCK_RULE("dist", put_dist),
-        BLOCK_RULE("modules", block_texts),
+        BLOCK_RULE("modules", put_modules),
         BLOCK_RULE("fingerprint", put_fingerprint),
         BLOCK_TEXT("culprit", 200, 0),
         BLOCK_TEXT("checksum", 128, 0),

@@ -145,7 +145,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                 .project_id = 7,
                                 .received_us = origin.received_us,
                                 .timestamp_us = fields.timestamp_us,
-                                .client_address = size % 2 ? STR("192.0.2.7") : STR("")};
+                                .client_address = size % 2 ? STR("192.0.2.7") : STR(""),
+                                .sdk_name = fields.sdk_name,
+                                .sdk_version = fields.sdk_version};
         normalise(payload, &row, &first);
         normalise(buf_str(&first), &row, &second);
         assert(str_eq(buf_str(&first), buf_str(&second)));

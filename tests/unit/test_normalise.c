@@ -1,6 +1,6 @@
 /* The copy of a payload that dashboards read: contract §7.6 "→ Ours", protocol §5.1–5.13; the cases are in data/normalise.jsonl. A case's
  * `expect` names members of the copy: each must be there with exactly that value, or be absent where null is expected; its `row` holds
- * received, timestamp (RFC 3339) and address. */
+ * received, timestamp (RFC 3339), address, sdk_name and sdk_version. */
 #include "event_cases.h"
 
 #include "picket/base/clock.h"
@@ -34,7 +34,10 @@ static bool normalise_case(const struct event_case *c)
     bool good = true;
     row.received_us = row_time(c, STR("received"));
     row.timestamp_us = row_time(c, STR("timestamp"));
-    (void)json_str(json_get(json_get(c->row, STR("row")), STR("address")), c->arena, &row.client_address); /* may be absent */
+    const struct json *known = json_get(c->row, STR("row"));
+    (void)json_str(json_get(known, STR("address")), c->arena, &row.client_address); /* each may be absent */
+    (void)json_str(json_get(known, STR("sdk_name")), c->arena, &row.sdk_name);
+    (void)json_str(json_get(known, STR("sdk_version")), c->arena, &row.sdk_version);
     if (event_normalise(c->payload, &row, &out) != 0 || json_parse(buf_str(&out), &copy, NULL) != 0) {
         print_error("%.*s: refused, or the copy is no JSON\n", STR_ARG(c->name));
         return false;

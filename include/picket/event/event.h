@@ -58,11 +58,12 @@ MUST_CHECK int event_peek(struct str payload, struct id128 *ret_id, enum event_c
 
 /* What is known of a stored event besides its payload. */
 struct event_row {
-    struct id128 event_id;     /* the id that it is known by; `data.event_id` shows it in 32 hex */
-    uint64_t project_id;       /* 0: not said in the copy */
-    int64_t received_us;       /* 0: unknown, and timestamp_us with it: the sender's time stands uncorrected */
-    int64_t timestamp_us;      /* event_fields.timestamp_us */
-    struct str client_address; /* where it came from, for {{auto}}; "": unknown, or it was not to be kept */
+    struct id128 event_id;            /* the id that it is known by; `data.event_id` shows it in 32 hex */
+    uint64_t project_id;              /* 0: not said in the copy */
+    int64_t received_us;              /* 0: unknown, and timestamp_us with it: the sender's time stands uncorrected */
+    int64_t timestamp_us;             /* event_fields.timestamp_us */
+    struct str client_address;        /* where it came from, for {{auto}}; "": unknown, or it was not to be kept */
+    struct str sdk_name, sdk_version; /* event_fields': the envelope's, where the payload names no SDK (protocol §2.2); "" */
 };
 
 /* Writes the normalised copy (contract §7.6 "→ Ours", protocol §5.1–5.13; decisions.md "data"): one JSON object, appended to `out`;
