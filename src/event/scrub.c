@@ -163,6 +163,14 @@ static void look_at_text(struct job *k, unsigned looks)
         replace_text(k, buf_str(&k->text), &remarks);
 }
 
+static bool is_digits(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] < '0' || s.p[i] > '9')
+            return false;
+    return true;
+}
+
 static void look_at_scalar(struct job *k, enum scrub_place place)
 {
     unsigned looks = scrub_places[place].looks & k->looks;
@@ -170,7 +178,8 @@ static void look_at_scalar(struct job *k, enum scrub_place place)
         if (k->walk.type > JSON_NULL)
             remove_value(k);
     } else if (k->walk.type == JSON_STRING && looks) {
-        look_at_text(k, looks);
+        if (!scrub_places[place].spares_digits || !is_digits(k->walk.text))
+            look_at_text(k, looks);
     } else if (k->walk.type == JSON_NUMBER && looks & LOOK_PATTERNS && !scrub_places[place].texts_only) {
         look_at_number(k);
     }

@@ -9,8 +9,8 @@
  *   Names do not count, patterns do (PLACE_LABEL): fingerprint, checksum, culprit, logger, server_name, site, the type of an exception, names of
  *   threads, categories of breadcrumbs, the id of a user. People and programs write these, so a card number, a key, a credential may stand in
  *   them, and with drop_ip an address; but "auth" or "token=x" is a word there, by which events are told apart, and takes nothing along. What
- *   stands behind "Bearer" has to look like a token. An event without such a secret keeps its group. Numbers count too: the id of a user that
- *   happens to be a valid card number is lost, as one in sixty random numbers of sixteen digits is; a project may call the field safe.
+ *   stands behind "Bearer" has to look like a token. An event without such a secret keeps its group. The id of a user may be any number
+ *   (PLACE_USER_ID): of random ones of sixteen digits one in sixty is a valid card number, and those users would be one.
  *   Contexts whose members the protocol knows (PLACE_KNOWN), likewise; names that it does not know count, and numbers do not, because sizes of
  *   memory and disks may be any number. Versions are no addresses (PLACE_VERSION): 1.2.3.4 is both.
  *   transaction_info as the transaction that it explains: pairs count, so that a token in the original URL goes (PLACE_TRANSACTION).
@@ -117,7 +117,7 @@ static const struct scrub_turn response_turns[] = {{STR("headers"), PLACE_HEADER
                                                    {STR("type"), PLACE_QUIET}};
 static const struct scrub_turn headers_turns[] = {{STR("user-agent"), PLACE_QUIET}};
 static const struct scrub_turn env_turns[] = {{STR("REMOTE_ADDR"), PLACE_ADDRESS}};
-static const struct scrub_turn user_turns[] = {{STR("id"), PLACE_LABEL}, {STR("ip_address"), PLACE_ADDRESS}};
+static const struct scrub_turn user_turns[] = {{STR("id"), PLACE_USER_ID}, {STR("ip_address"), PLACE_ADDRESS}};
 static const struct scrub_turn contexts_turns[] = {{STR("trace"), PLACE_TRACE},      {STR("device"), PLACE_KNOWN},
                                                    {STR("os"), PLACE_KNOWN},         {STR("runtime"), PLACE_KNOWN},
                                                    {STR("app"), PLACE_KNOWN},        {STR("browser"), PLACE_KNOWN},
@@ -147,6 +147,7 @@ const struct scrub_place_rules scrub_places[] = {
     [PLACE_CODE] = {.rest = PLACE_CODE, .looks = LOOK_TEXT | LOOK_LITERALS},
     [PLACE_IDENTITY] = {.rest = PLACE_QUIET, .stays = true},
     [PLACE_LABEL] = {.rest = PLACE_LABEL, .looks = LOOK_NAME | LOOK_IPS},
+    [PLACE_USER_ID] = {.rest = PLACE_LABEL, .looks = LOOK_NAME | LOOK_IPS, .texts_only = true, .spares_digits = true},
     [PLACE_TRANSACTION] = {.rest = PLACE_TRANSACTION, .looks = LOOK_TEXT | LOOK_IPS},
     [PLACE_KNOWN] = {.rest = PLACE_KNOWN, .looks = LOOK_NAME | LOOK_IPS, .names = WHERE_KEY, .texts_only = true, TURNS(known_turns)},
     [PLACE_VERSION] = {.rest = PLACE_KNOWN, .looks = LOOK_NAME, .names = WHERE_KEY, .texts_only = true},

@@ -9,6 +9,7 @@ enum scrub_place {
     PLACE_QUIET,       /* what the SDK says about program and machine: not looked at */
     PLACE_IDENTITY,    /* what makes the event what it is */
     PLACE_LABEL,       /* short words of people and programs, under names of the protocol's */
+    PLACE_USER_ID,     /* likewise, but that it may be any number */
     PLACE_TRANSACTION, /* what explains its name */
     PLACE_PROSE,       /* the message */
     PLACE_VALUE,       /* the text of an exception */
@@ -46,11 +47,12 @@ struct scrub_place_rules {
     const struct scrub_turn *turns;
     size_t n_turns;
     enum scrub_place rest;
-    uint8_t looks;   /* at the texts in this place: of enum scrub_look */
-    uint8_t names;   /* names of members that no turn names may mean secrets: of enum scrub_where, or 0 */
-    bool any_case;   /* keys in any case */
-    bool texts_only; /* numbers are not looked at */
-    bool stays;      /* what leads here does not go by its name, whatever a project says */
+    uint8_t looks;      /* at the texts in this place: of enum scrub_look */
+    uint8_t names;      /* names of members that no turn names may mean secrets: of enum scrub_where, or 0 */
+    bool any_case;      /* keys in any case */
+    bool texts_only;    /* numbers are not looked at */
+    bool spares_digits; /* nor are texts of nothing but digits */
+    bool stays;         /* what leads here does not go by its name, whatever a project says */
 };
 extern const struct scrub_place_rules scrub_places[];
 
