@@ -116,7 +116,7 @@ def proxied(cluster):
 @pytest.mark.parametrize("direction", [UP, DOWN], ids=["statement", "answer"])
 def test_reports_when_the_connection_is_cut(proxied, direction):
     """Between COMMIT and its answer, too: nobody knows then, and it must not matter."""
-    rounds = figures.amount(16, 300)
+    rounds = figures.amount(16, 100)
     sender = Sender(proxied.project).start()
     for n in range(rounds):
         place = n // 4 if direction == DOWN else random.randrange(8000)
