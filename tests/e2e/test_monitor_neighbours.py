@@ -156,9 +156,9 @@ def test_an_incident_outlives_its_failures(unseen):
 def test_a_dormant_environment_is_shown(project, picket):
     send(project, check_in("job", "ok", MINUTELY))
     wait_statuses(project, "job", "ok")
-    overdue(picket, project)
     picket.sql("UPDATE monitor_environments SET last_check_in_at = now() - interval '9 days', missed_since = now() - interval '8 days', missed_runs = 200 "
                "WHERE project_id = %s", project.id)
+    overdue(picket, project)
     until(lambda: environment(project, "job")["status"] == "dormant", lambda: environment(project, "job"))
     state = environment(project, "job")
     assert state["next_expected_at"] is None and state["next_latest_at"] is None and state["incident_started_at"]
