@@ -107,7 +107,7 @@ static const struct row rows[] = {
     {"RETENTION_DAYS", NUMBER, FIELD(retention_days), "90", 1, 36500, "how long events are kept where their project says nothing"},
     {"RETENTION_EVENTS_PER_ISSUE", NUMBER, FIELD(retention_events_per_issue), "10000", 0, 1000000000,
      "events kept of an issue, its oldest and newest among them, where its project says nothing; 0: all"},
-    {"RETENTION_EVERY_SECS", NUMBER, FIELD(retention_every_s), "3600", 1, 7 * 86400,
+    {"RETENTION_EVERY_SECS", NUMBER, FIELD(retention_every_s), "3600", 1, 604800,
      "how often the server looks for what is too old to be kept"},
     {"SESSION_IDLE_HOURS", NUMBER, FIELD(session_idle_hours), "168", 1, 87600, "a login ends when unused for so long"},
     {"SESSION_MAX_HOURS", NUMBER, FIELD(session_max_hours), "720", 1, 87600, "a login ends after so long anyway"},
