@@ -127,8 +127,9 @@ static void large(struct http_call *call)
 {
     op_new(call);
     AUTO_BUF struct buf out = {0};
-    for (int i = 0; i < LARGE_ANSWER; i++)
-        buf_append_char(&out, 'x');
+    buf_reserve(&out, LARGE_ANSWER); /* at once: 400 of these, byte by byte under TSan, kept the loop for 13 s of processor time */
+    memset(out.p, 'x', LARGE_ANSWER);
+    out.n = LARGE_ANSWER;
     http_answer(call, 200, STR("text/plain"), buf_str(&out));
 }
 
