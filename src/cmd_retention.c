@@ -11,18 +11,19 @@
 #include "picket/digest/spill.h"
 #include "picket/digest/sweep.h"
 
-enum { COPY_MS = 3600 * 1000 };
+enum { COPY_MS = 3600 * 1000, WAIT_S = 60, WAIT_MAX_S = 86400 };
 
 static const char usage[] =
-    "usage: picket retention run [--dry-run] [--json]\n"
-    "       picket retention erase --project ID --user USER [--dry-run] [--json]\n\n"
+    "usage: picket retention run [--dry-run] [--wait SECONDS] [--json]\n"
+    "       picket retention erase --project ID --user USER [--dry-run] [--wait SECONDS] [--json]\n\n"
     "Drops the days that nobody keeps any more and rewrites those that have cooled (a day, a week and a month "
     "after their end), so that only\n"
     "what is to be kept stays; the space goes back to the file system. Attachments go with their event or with the day of it, and "
     "files that none of\nthem names any more are removed; so are dead letters after DEAD_LETTERS_DAYS, here and in this machine's "
     "DATA_DIR. The server "
     "does the\nsame every RETENTION_EVERY_SECS, the files of attachments once a day.\n\n"
-    "  --dry-run   only says what would be done\n\n"
+    "  --dry-run        only says what would be done\n"
+    "  --wait SECONDS   how long another retention on this database, a server's for instance, is waited for (60)\n\n"
     "RETENTION_DAYS and RETENTION_EVENTS_PER_ISSUE are the installation's rules; `picket project set` gives a "
     "project its own. Issues, their\n"
     "numbers and their counts stay when their events are gone.\n\n"
@@ -36,6 +37,8 @@ static const char usage[] =
 struct run {
     struct cmd_table table;
     bool dry_run, json, over;
+    const char *wait;
+    unsigned wait_s;
     int64_t began_us;
     int result;
     char sqlstate[DB_SQLSTATE];
@@ -201,7 +204,9 @@ static int explain_files(const struct run *run)
 static int explain(const struct run *run)
 {
     if (run->result == -ERR_DB_BUSY)
-        return cmd_fail("another retention is at work on this database: try again when it is done");
+        return cmd_fail(
+            "another retention is at work on this database, %u s later still: try again when it is done, or with a longer --wait",
+            run->wait_s);
     if (run->result == -ERR_DB_UNQUIET)
         return cmd_fail("a batch that was being stored did not end within a minute, so nothing was looked through: try again later");
     if (run->result < 0)
@@ -235,6 +240,7 @@ static void work(struct cmd_db *d, const struct config *config, const struct ret
                                          .letter_days = (unsigned)config->dead_letters_days,
                                          .dry_run = run->dry_run,
                                          .now_us = clock_wall_us(),
+                                         .wait_ms = run->wait_s * 1000,
                                          .only = *only};
     struct retention_events events = {.day = on_day, .done = on_done, .arg = run};
     struct retention *r;
@@ -248,16 +254,30 @@ static void work(struct cmd_db *d, const struct config *config, const struct ret
         uv_run(&d->loop, UV_RUN_ONCE);
 }
 
+/* --wait. False: it is no number, and that was told. */
+static bool read_wait(struct run *run)
+{
+    uint64_t seconds = WAIT_S;
+    if (run->wait && (!str_to_u64(str_from(run->wait), &seconds) || seconds > WAIT_MAX_S)) {
+        (void)cmd_usage("retention", "--wait needs a number of seconds from 0 to %d", WAIT_MAX_S);
+        return false;
+    }
+    run->wait_s = (unsigned)seconds;
+    return true;
+}
+
 static int run(const struct config *config, int argc, char **argv)
 {
     static const struct retention_person everybody = {.project = 0};
     struct run run = {.table = {.columns = columns, .n_columns = ARRAY_LEN(columns)}, .began_us = clock_mono_us()};
-    const struct cmd_option options[] = {{"--json", &run.json, NULL}, {"--dry-run", &run.dry_run, NULL}};
+    const struct cmd_option options[] = {{"--json", &run.json, NULL}, {"--dry-run", &run.dry_run, NULL}, {"--wait", NULL, &run.wait}};
     const struct cmd_line line = {.command = "retention", .usage = usage, .options = options, .n_options = ARRAY_LEN(options)};
     struct cmd_db d;
     int code;
     if (!cmd_read(&line, argc, argv, &code))
         return code;
+    if (!read_wait(&run))
+        return EXIT_USAGE;
     code = cmd_db_open_for(&d, config, COPY_MS);
     if (code != EXIT_OK)
         return code;
@@ -376,6 +396,7 @@ static int erase(const struct config *config, int argc, char **argv)
     const char *project = NULL, *user = NULL;
     const struct cmd_option options[] = {{"--json", &e.run.json, NULL},
                                          {"--dry-run", &e.run.dry_run, NULL},
+                                         {"--wait", NULL, &e.run.wait},
                                          {"--project", NULL, &project},
                                          {"--user", NULL, &user}};
     const struct cmd_line line = {.command = "retention", .usage = usage, .options = options, .n_options = ARRAY_LEN(options)};
@@ -388,6 +409,8 @@ static int erase(const struct config *config, int argc, char **argv)
         return cmd_usage("retention", "--project needs a project's number: picket project list shows it");
     if (!user || !person_read(str_from(user), &e.who.person))
         return cmd_usage("retention", "--user needs an id, email, username or IP address");
+    if (!read_wait(&e.run))
+        return EXIT_USAGE;
     e.who.project = (int32_t)id;
     code = cmd_db_open_for(&d, config, COPY_MS);
     if (code != EXIT_OK)

@@ -20,6 +20,7 @@ enum {
     SWAP_PAUSE_MS = 500,
     QUIET_TRIES = 600,
     QUIET_PAUSE_MS = 100,
+    LOCKED_PAUSE_MS = 100,
     TIDY_ROWS = 5000,
     DAYS_MAX = 4096,
 };
@@ -42,7 +43,7 @@ struct retention {
     struct retention_day current;
     struct retention_total total;
     int64_t horizon, horizon_us;
-    unsigned tries;
+    unsigned tries, waited_ms;
     unsigned tidying; /* of tidyings */
     bool locked;
     int result;
@@ -439,15 +440,28 @@ static void on_erased(void *arg, int result, const char *sqlstate, const struct 
     drop_attachments(r);
 }
 
+static void ask_lock(struct retention *r);
+
 static void on_locked(struct db_query *q, int result, const struct db_rows *rows)
 {
     struct retention *r = container_of(q, struct retention, query);
-    if (result < 0 || !db_bool(rows, 0, 0)) {
-        finish(r, result < 0 ? result : -ERR_DB_BUSY, q->sqlstate);
-        return;
+    if (result < 0) {
+        finish(r, result, q->sqlstate);
+    } else if (db_bool(rows, 0, 0)) {
+        r->locked = true;
+        r->erasure = erasure_new(&r->config, on_erased, r);
+    } else if (r->waited_ms < r->config.wait_ms) {
+        r->waited_ms += LOCKED_PAUSE_MS;
+        later(r, LOCKED_PAUSE_MS, ask_lock);
+    } else {
+        finish(r, -ERR_DB_BUSY, "");
     }
-    r->locked = true;
-    r->erasure = erasure_new(&r->config, on_erased, r);
+}
+
+static void ask_lock(struct retention *r)
+{
+    db_query_init(&r->query, STMT_RETENTION_LOCK, on_locked);
+    db_submit(r->config.db, &r->query);
 }
 
 int retention_open(const struct retention_config *config, const struct retention_events *events, struct retention **ret)
@@ -458,8 +472,7 @@ int retention_open(const struct retention_config *config, const struct retention
     r->config = *config;
     r->events = *events;
     uv_timer_init(db_loop(config->db), &r->timer);
-    db_query_init(&r->query, STMT_RETENTION_LOCK, on_locked);
-    db_submit(config->db, &r->query);
+    ask_lock(r);
     *ret = r;
     return 0;
 }

@@ -63,16 +63,8 @@ def check_stored(picket):
                           GROUP BY c.project_id, c.stored HAVING c.stored <> count(e.id)""") == []
 
 
-def run_retention(picket, *more):
-    """What the command came to; the server's own run, of every hour and of its start, may be under way."""
-    def run():
-        done = picket.run("retention", "run", "--json", *more)
-        return done if "another retention" not in done.stderr else None
-    return until(run, "another retention does not end", 30)
-
-
 def retention(picket, *more):
-    done = run_retention(picket, *more)
+    done = picket.run("retention", "run", "--json", *more)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)["days"]
 
@@ -258,7 +250,7 @@ def test_a_dump_keeps_the_table(picket):
         watcher.start()
         try:
             began = time.monotonic()
-            done = run_retention(picket)
+            done = picket.run("retention", "run", "--json")
             took = time.monotonic() - began
         finally:
             over.set()
@@ -315,12 +307,24 @@ def test_a_day_through_its_stages(picket):
         assert sql(f"SELECT to_regclass('events_{day:%Y%m%d}'), count(*) FROM event_days WHERE day = '{day}'") == [(None, 0)]
 
 
+def askers(picket):
+    return picket.sql("SELECT count(*) FROM pg_stat_activity WHERE query ~ '^-- One retention at a time|^SELECT pg_try_advisory_lock'")[0][0]
+
+
 def test_two_at_once_and_wrong_calls(picket):
+    codes = []
     with psycopg.connect(picket.conninfo()) as other:
         other.execute("SELECT pg_advisory_lock(hashtext('picket.retention.run'))")
-        done = picket.run("retention", "run")
-        assert done.returncode == 1 and "another retention" in done.stderr
-    assert run_retention(picket).returncode == 0
+        for wait in (0, 1):
+            done = picket.run("retention", "run", "--wait", wait)
+            assert done.returncode == 1 and f"another retention is at work on this database, {wait} s later" in done.stderr
+        before = askers(picket)
+        waiting = threading.Thread(target=lambda: codes.append(picket.run("retention", "run").returncode))
+        waiting.start()
+        until(lambda: askers(picket) > before, lambda: (askers(picket), before))
+        assert codes == []
+    waiting.join()
+    assert codes == [0]
     assert picket.run("retention").returncode == 2
     project = picket.new_project()
     assert picket.run("project", "set", project.id, "--retention-days", "soon").returncode == 2

@@ -16,6 +16,7 @@ struct retention_config {
     unsigned letter_days;         /* how long dead letters are kept since they first failed */
     bool dry_run;                 /* only says what would be done */
     int64_t now_us;               /* wall time that ages are counted from */
+    unsigned wait_ms;             /* how long another run on this database is waited for; 0: not at all */
     struct retention_person only; /* in a dry run: says what an erasure of that person would take away, and nothing else. Borrowed */
 };
 
@@ -58,8 +59,8 @@ struct retention_total {
 struct retention;
 struct retention_events {
     void (*day)(void *arg, const struct retention_day *day, const struct retention_total *so_far); /* after each; may be NULL */
-    /* Exactly once, later; the run may be freed from here on. 0; -ERR_DB_BUSY: another run is under way on this database; else the
-     * database's error, with its sqlstate. */
+    /* Exactly once, later; the run may be freed from here on. 0; -ERR_DB_BUSY: another run is under way on this database, wait_ms
+     * later still; else the database's error, with its sqlstate. */
     void (*done)(void *arg, int r, const char *sqlstate, const struct retention_total *total);
     void *arg;
 };
