@@ -206,6 +206,10 @@ static void found_payload(struct db_query *q, int r, const struct db_rows *rows)
         no_letter(op->call);
         return;
     }
+    if (http_reserve_answer(op->call, encoding_zstd_content(payload)) < 0) {
+        http_answer_error(op->call, -ERR_BUSY, STR("too many answers wait to be read"));
+        return;
+    }
     struct payload_job *job = calloc(1, sizeof *job);
     if (!job)
         abort();

@@ -161,9 +161,13 @@ static void event_dispose(void *memory)
 /* The payload as it is answered, appended. Any thread. */
 static int read_payload(enum form form, struct str stored, const struct event_row *row, size_t max_bytes, struct buf *out)
 {
+    AUTO_BUF struct buf text = {0};
+    struct buf *decoded = form == RAW ? out : &text;
+    uint64_t bytes = encoding_zstd_content(stored);
+    if (bytes <= max_bytes)
+        buf_reserve(decoded, (size_t)bytes + 1); /* or it would grow to nearly twice that */
     if (form == RAW)
         return encoding_decode(ENCODING_ZSTD, stored, max_bytes, out);
-    AUTO_BUF struct buf text = {0};
     int r = encoding_decode(ENCODING_ZSTD, stored, max_bytes, &text);
     return r < 0 ? r : event_normalise(buf_str(&text), row, out);
 }
@@ -211,6 +215,10 @@ static void job_home(struct http_job *http_job)
 
 static void read_elsewhere(struct event_op *op, struct str stored, const struct event_row *row)
 {
+    if (http_reserve_answer(op->call, encoding_zstd_content(stored)) < 0) {
+        http_answer_error(op->call, -ERR_BUSY, STR("too many answers wait to be read"));
+        return;
+    }
     struct payload_job *job = calloc(1, sizeof *job);
     if (!job)
         abort();

@@ -6,7 +6,7 @@
 #include "picket/base/clock.h"
 #include "picket/base/log.h"
 
-enum { SMALL_ANSWER = 4096, ANSWERS_SHARE = 4, ANSWERS_MAX = 64 << 20 };
+enum { SMALL_ANSWER = 4096, ANSWERS_SHARE = 4, ANSWERS_MAX = 32 << 20 };
 
 static const struct {
     int status;
@@ -79,10 +79,20 @@ size_t answers_max(const struct http_server *s)
 bool answer_fits(struct call *c, size_t bytes)
 {
     struct http_server *s = c->pub.worker->server;
-    if (bytes <= SMALL_ANSWER)
+    if (bytes <= SMALL_ANSWER || bytes <= c->answer_bytes)
         return true;
+    size_t more = bytes - c->answer_bytes;
+    if (atomic_fetch_add(&s->answer_bytes, more) + more > answers_max(s)) {
+        atomic_fetch_sub(&s->answer_bytes, more);
+        return false;
+    }
     c->answer_bytes = bytes;
-    return atomic_fetch_add(&s->answer_bytes, bytes) + bytes <= answers_max(s);
+    return true;
+}
+
+int http_reserve_answer(struct http_call *call, uint64_t bytes)
+{
+    return bytes <= SIZE_MAX / 2 && answer_fits(call_of(call), 2 * (size_t)bytes) ? 0 : -ERR_BUSY;
 }
 
 void answer_begin(struct http_call *call, int status, struct str content_type, size_t bytes)

@@ -366,3 +366,9 @@ void encoding_zstd_compress(struct encoding_zstd *z, struct str in, struct buf *
         abort(); /* room is by its own formula, so only memory can be missing */
     out->n += n;
 }
+
+uint64_t encoding_zstd_content(struct str frame)
+{
+    unsigned long long n = ZSTD_getFrameContentSize(frame.p, frame.n);
+    return n == ZSTD_CONTENTSIZE_UNKNOWN || n == ZSTD_CONTENTSIZE_ERROR ? 0 : n;
+}

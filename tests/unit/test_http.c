@@ -24,7 +24,7 @@ enum { BODY_MAX = 1 << 20, BODIES_MAX = 4 << 20, CLIENT_LIMIT_S = 20, LARGE_ANSW
 /* ---- the module under the server */
 
 struct world {
-    atomic_int handled, disposed, started, stopped;
+    atomic_int handled, disposed, no_room, started, stopped;
     int fail_start_at; /* the n-th worker_start fails; 0: none */
     sem_t job_runs, job_may_end, entered;
     struct work_pool *work;
@@ -133,11 +133,29 @@ static void large(struct http_call *call)
     http_answer(call, 200, STR("text/plain"), buf_str(&out));
 }
 
+/* As those do that have much to read first: who finds no room is refused before. */
+static void reserved(struct http_call *call)
+{
+    struct op *op = op_new(call);
+    if (http_reserve_answer(call, LARGE_ANSWER) < 0) {
+        atomic_fetch_add(&op->world->no_room, 1);
+        http_answer_error(call, -ERR_BUSY, STR(""));
+        return;
+    }
+    AUTO_BUF struct buf out = {0};
+    buf_reserve(&out, LARGE_ANSWER);
+    memset(out.p, 'x', LARGE_ANSWER);
+    out.n = LARGE_ANSWER;
+    http_answer(call, 200, STR("text/plain"), buf_str(&out));
+    assert_true(http_reserve_answer(call, LARGE_ANSWER) == 0); /* it has that already */
+}
+
 static const struct http_route routes[] = {
-    {HTTP_GET, "/echo/{x}", HTTP_PUBLIC, HTTP_NO_BODY, echo},    {HTTP_POST, "/json", HTTP_PUBLIC, HTTP_JSON_BODY, echo},
-    {HTTP_POST, "/api/{p}/x/", HTTP_INGEST, HTTP_NO_BODY, echo}, {HTTP_GET, "/later", HTTP_PUBLIC, HTTP_NO_BODY, later},
-    {HTTP_GET, "/never", HTTP_PUBLIC, HTTP_NO_BODY, never},      {HTTP_GET, "/hold", HTTP_PUBLIC, HTTP_NO_BODY, hold},
-    {HTTP_GET, "/large", HTTP_PUBLIC, HTTP_NO_BODY, large},      {HTTP_GET, "/user", HTTP_USER, HTTP_NO_BODY, echo},
+    {HTTP_GET, "/echo/{x}", HTTP_PUBLIC, HTTP_NO_BODY, echo},     {HTTP_POST, "/json", HTTP_PUBLIC, HTTP_JSON_BODY, echo},
+    {HTTP_POST, "/api/{p}/x/", HTTP_INGEST, HTTP_NO_BODY, echo},  {HTTP_GET, "/later", HTTP_PUBLIC, HTTP_NO_BODY, later},
+    {HTTP_GET, "/never", HTTP_PUBLIC, HTTP_NO_BODY, never},       {HTTP_GET, "/hold", HTTP_PUBLIC, HTTP_NO_BODY, hold},
+    {HTTP_GET, "/large", HTTP_PUBLIC, HTTP_NO_BODY, large},       {HTTP_GET, "/user", HTTP_USER, HTTP_NO_BODY, echo},
+    {HTTP_GET, "/reserved", HTTP_PUBLIC, HTTP_NO_BODY, reserved},
 };
 
 static int on_worker_start(void *ctx, struct http_worker *w)
@@ -567,14 +585,16 @@ static void unread_answers_are_bounded(void **state)
     for (int i = 0; i < N; i++) {
         fds[i] = dial(&world);
         assert_int_equal(setsockopt(fds[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
-        for (int k = 0; k < 20; k++)
+        for (int k = 0; k < 10; k++) {
             say(fds[i], GET("/large"));
+            say(fds[i], GET("/reserved"));
+        }
     }
     AUTO_CLOSE int fd = dial(&world);
     int status = 0;
     for (int tries = 0; status != 200 && tries < 100000; tries++) { /* their time is over at some moment */
         AUTO_BUF struct buf body = {0}, rest = {0};
-        say(fd, GET("/large"));
+        say(fd, tries % 2 ? GET("/large") : GET("/reserved"));
         status = hear(fd, &rest, &body);
         if (status != 200 && status != 503) { /* its own time was over: the machine is slow */
             close(fd);
@@ -582,6 +602,7 @@ static void unread_answers_are_bounded(void **state)
         }
     }
     assert_int_equal(status, 200);
+    assert_true(world.no_room > 0);
     for (int i = 0; i < N; i++)
         close(fds[i]);
     world_close(&world);

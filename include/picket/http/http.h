@@ -132,6 +132,9 @@ void http_answer_json(struct http_call *call, int status, const struct buf *json
 /* 200 with the bytes of a file, which are read on http_config.files a part at a time, as the client takes them. The descriptor is ours from now on. */
 void http_answer_file(struct http_call *call, struct str content_type, int fd, uint64_t bytes);
 void http_answer_empty(struct http_call *call, int status);
+/* Room for an answer of so many bytes before it is made, so that making those which find none costs nothing; http_answer() asks for what it has not got.
+ * Given back when the request is over. -ERR_BUSY: too many answers wait to be read. */
+MUST_CHECK int http_reserve_answer(struct http_call *call, uint64_t bytes);
 /* Status, type and text from the error table; `detail` (may be empty) says it more precisely. Shape by the route's access (decisions.md "error
  * bodies"). 503 and 429 get Retry-After. Logs 5xx once. */
 void http_answer_error(struct http_call *call, int r, struct str detail);

@@ -34,3 +34,5 @@ struct encoding_zstd;
 struct encoding_zstd *encoding_zstd_new(void);
 void encoding_zstd_free(struct encoding_zstd *z);
 void encoding_zstd_compress(struct encoding_zstd *z, struct str in, struct buf *out); /* appends; cannot fail */
+/* What such a frame says that it decodes to, in bytes; 0 when it does not say or is none. A word of whoever wrote it: of stored payloads ours. */
+uint64_t encoding_zstd_content(struct str frame);
