@@ -6,6 +6,7 @@ released binary and its libraries.
 Of allocations a life makes some 230,000, from less than a thousand places (a place is the four callers behind malloc): the long form lets the first from
 each place fail, and looks into the books after every few lives, each of which is the recovery from the one before."""
 import hashlib
+import itertools
 import os
 import random
 import signal
@@ -26,11 +27,12 @@ from waiting import TIME_FACTOR, until
 LIBRARY = os.path.join(server.BUILD, "tests", "crash", "nth.so")
 # kind, action, how many lives the quick form takes a sample of, and the exit states that are fine beside 0: who cannot start says why and ends
 # with 1; for want of memory it stops at once (base/buf.h), as a process does that the kernel stops for the same reason.
-KINDS = [("open", "fail", 6, (1,)), ("open", "kill", 3, ()), ("write", "fail", 6, (1,)), ("write", "short", 6, (1,)), ("write", "kill", 4, ()),
-         ("sync", "fail", 6, (1,)), ("sync", "kill", 4, ()), ("rename", "fail", 4, (1,)), ("rename", "kill", 3, ()), ("mmap", "fail", 3, (1,)), ("mmap", "kill", 2, ()),
-         ("pq", "fail", 10, (1,)), ("pq", "kill", 4, ())]
+KINDS = [("open", "fail", 4, (1,)), ("open", "kill", 2, ()), ("write", "fail", 3, (1,)), ("write", "short", 3, (1,)), ("write", "kill", 2, ()),
+         ("sync", "fail", 3, (1,)), ("sync", "kill", 2, ()), ("rename", "fail", 2, (1,)), ("rename", "kill", 2, ()), ("mmap", "fail", 2, (1,)), ("mmap", "kill", 1, ()),
+         ("pq", "fail", 6, (1,)), ("pq", "kill", 2, ())]
 ALLOC_PARTS = 4        # of the long form, which run side by side
 ALLOC_KILLS = 50       # places of each part: to end there is to be killed at any other time
+LIVES_BEYOND = 3       # that meet no trouble, one after the other: there is no such call any more
 LIVES_PER_CHECK = 10   # of those with a failing allocation
 PLACES_BYTES = 8 << 20  # of NTH_SITES: eight for each allocation of a life
 ALWAYS = b"what is attached in every life" * 400  # the first writes it, the others find it there
@@ -127,6 +129,8 @@ class Life:
 def assert_ended_well(life, status, endings):
     said = life.site.picket.said()  # the life's, until the next start
     fine = (-signal.SIGKILL,) if life.action == "kill" else (0, *endings)
+    if " listens on " in said and 1 in fine:  # whoever serves goes on; for want of memory it may stop at once
+        fine = tuple(status for status in fine if status != 1)
     if life.kind == "alloc" and "cannot allocate memory for thread-local data" in said:
         fine = (127,)  # libc's dynamic linker ends the process by itself
     assert status in fine, f"{life.kind} {life.n} {life.action}: ended with {status}\n{said[-3000:]}"
@@ -160,25 +164,24 @@ def test_nth(make_life, kind, action, sample, endings):
     life = make_life(kind, action)
     first_calls, status = life.live(0)
     assert first_calls > 0 and status == 0, f"{first_calls} calls, exit status {status}\n{life.site.picket.said()[-3000:]}"
-    numbers = range(1, 10 * first_calls) if figures.LONG else sorted(random.sample(range(1, first_calls + 1), min(sample, first_calls)))
-    lives, result = 0, None
+    numbers = itertools.count(1) if figures.LONG else sorted(random.sample(range(1, first_calls + 1), min(sample, first_calls)))
+    lives, missed, result = 0, 0, None
     for n in numbers:
         calls, status = life.live(n)
-        if calls < n:  # no two lives are quite the same: a sampled one may be missed, of all of them this is the end
-            if figures.LONG:
+        if calls < n:  # no two lives are quite the same: a sampled one may be missed; of all of them this is the end, if the next ones say so, too
+            missed += 1
+            if figures.LONG and missed == LIVES_BEYOND:
                 break
             continue
-        lives += 1
+        lives, missed = lives + 1, 0
         assert_ended_well(life, status, endings)
         result = balance(life)
     assert lives > 0 and result
-    # It ended because no call was left; the first life makes two or three that later ones have no need for.
-    assert not figures.LONG or lives >= first_calls - max(3, 0.2 * first_calls), f"{lives} lives, the first made {first_calls} calls"
     record(life, lives, result)
 
 
 @pytest.mark.parametrize("part", range(figures.amount(1, ALLOC_PARTS)))
-@pytest.mark.parametrize("action, sample, endings", [("fail", figures.amount(10, None), (1, -signal.SIGABRT)), ("kill", figures.amount(3, ALLOC_KILLS), ())])
+@pytest.mark.parametrize("action, sample, endings", [("fail", figures.amount(5, None), (1, -signal.SIGABRT)), ("kill", figures.amount(2, ALLOC_KILLS), ())])
 def test_an_allocation(make_life, action, sample, endings, part):
     life = make_life("alloc", action)
     places = sorted(life.places())[part::figures.amount(1, ALLOC_PARTS)]
