@@ -2,15 +2,16 @@
 """Overload, measured on a release build: what a flood and slow clients do to everybody else. Prints the figures and which bars they meet; --json prints
 them as JSON. Exit status 1 when a bar is missed.
 
-  flood      one project sends 3 times what can be digested for --seconds: how much of that is reached, on the cores that the generator shares with
-             Picket and PostgreSQL; are all acknowledged events stored, and no other; are refusals 429 or 503 with Retry-After; anonymous memory
+  flood      one project sends more than 3 times what can be digested for --seconds, each event a new issue: the dearest there is, so the generator, which has
+             its cores from the same machine as Picket and PostgreSQL, can bring that many (--issues 1000: as after a broken deployment; then it cannot);
+             are all acknowledged events stored, and no other; are refusals 429 or 503 with Retry-After; anonymous memory
              (RssAnon); the issue list's and /health's latency meanwhile; how long another project's events take until the API shows them; how long the
              backlog takes to drain afterwards. What can be digested is found first, by senders who wait when they are refused; what the generator
              could send at most, by a server that does nothing but refuse (floor.c)
   slow       5,000 clients that send one byte a second, 500 that send 20 MiB slowly, 1,000 that never read what they ask for, which is 1 MiB, a file by
              the half of them, an event by the others: latency of other people's events, memory; how many had such an answer before them
 
-usage: overload.py [--json] [--seconds N] [--rate N] [--scale X] [--only flood|slow] [BUILD_DIRECTORY]   (needs python3, psql; talks to 127.0.0.1 only)
+usage: overload.py [--json] [--seconds N] [--rate N] [--issues N] [--scale X] [--only flood|slow] [BUILD_DIRECTORY]   (needs python3, psql; talks to 127.0.0.1 only)
 """
 import argparse
 import contextlib
@@ -29,10 +30,10 @@ import uuid
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from measure import ROOT, Picket, free_port, wait_for  # noqa: E402
 
-TIMES = 3  # of what can be digested
-# offered: times what can be digested that must really have been answered; beside: answers for each event that was digested meanwhile. Less than was
-# asked for, because the generator has its cores from the same two that Picket and PostgreSQL have.
-BARS = {"offered": 2.5, "beside": 2.5, "memory_mib": 64, "issues_p95_ms": 250, "visible_max_s": 5, "slow_p99_ms": 50, "slow_memory_mib": 128, "drained_s": 60}
+TIMES = 3.5  # of what can be digested: asked for
+ALL_NEW = 10**9  # issues
+# offered: times what can be digested that must really have been answered; beside: answers for each event that was digested meanwhile.
+BARS = {"offered": 3, "beside": 3, "memory_mib": 64, "issues_p95_ms": 250, "visible_max_s": 5, "slow_p99_ms": 50, "slow_memory_mib": 128, "drained_s": 60}
 FIND_SECONDS, FIND_SHARE = (10, 60), 10  # at least and at most; of the flood's seconds
 CEILING_SECONDS = 3
 FLOOD_CONNECTIONS = 1024  # an accepted event holds its connection until it is on disk
@@ -156,10 +157,10 @@ def stored(picket, project):
     return picket.query(f"select replace(event_id::text, '-', '') from events where project_id = {int(project)}").split()
 
 
-def sustainable(picket, build, directory, seconds):
+def sustainable(picket, build, directory, seconds, issues):
     """Rows per second while there is always something to digest, and refusals cost next to nothing: who is refused waits a little."""
     project, key = picket.project("find")
-    load = Load(build, directory, dsn_of(picket, project, key), "-c", 64, "-k", 1000, "-s", seconds, "-p", 100)
+    load = Load(build, directory, dsn_of(picket, project, key), "-c", 64, "-k", issues, "-s", seconds, "-p", 100)
     time.sleep(seconds / 5)
     start, before = time.monotonic(), picket.rows(project)
     time.sleep(seconds * 3 / 5)
@@ -211,14 +212,14 @@ class Cores:
         return {name: (now[name] - self.before[name]) / seconds for name in now}
 
 
-def measure_flood(picket, build, directory, seconds, rate):
+def measure_flood(picket, build, directory, seconds, rate, n_issues):
     most = ceiling(build, directory)
-    found, closed = sustainable(picket, build, directory, min(max(seconds // FIND_SHARE, FIND_SECONDS[0]), FIND_SECONDS[1]))
+    found, closed = sustainable(picket, build, directory, min(max(seconds // FIND_SHARE, FIND_SECONDS[0]), FIND_SECONDS[1]), n_issues)
     asked = rate or TIMES * found
     project, key = picket.project("flood")
     other, other_key = picket.project("bystander")
     sender(other, other_key)(http.client.HTTPConnection("127.0.0.1", picket.port))
-    load = Load(build, directory, dsn_of(picket, project, key), "-c", FLOOD_CONNECTIONS, "-k", 1000, "-s", seconds, "-r", asked)
+    load = Load(build, directory, dsn_of(picket, project, key), "-c", FLOOD_CONNECTIONS, "-k", n_issues, "-s", seconds, "-r", asked)
     cores, memory = Cores(picket, load), Memory(picket)
     issues = Latencies(picket, getter(picket, f"/api/projects/{project}/issues"), 0.1)
     health = Latencies(picket, getter(picket, "/health/ready"), 0.25)
@@ -236,7 +237,7 @@ def measure_flood(picket, build, directory, seconds, rate):
     statuses = {int(status): n for status, n in result["statuses"].items()}
     answered = sum(statuses.values()) / result["seconds"]
     return {"sustainable_per_second": found, "closed_loop_statuses": closed["statuses"], "generator_at_most_per_second": most, "rate_asked_for": asked,
-            "rate_given": bool(rate), "answered_per_second": answered, "times_sustainable": answered / found,
+            "rate_given": bool(rate), "issues": n_issues, "answered_per_second": answered, "times_sustainable": answered / found,
             "times_digested": sum(statuses.values()) / max(digested, 1),
             "digested_per_second": digested / result["seconds"], "cores": busy, "seconds": seconds, "statuses": statuses, "unknown": result["unknown"],
             "accepted_per_second": statuses.get(200, 0) / result["seconds"], "without_retry_after": result["without_retry_after"],
@@ -334,7 +335,8 @@ def main():
     parser.add_argument("build", nargs="?", default=os.path.join(ROOT, "build"))
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--seconds", type=int, default=600, help="of the flood; slow clients stay for a tenth of it, at least 60")
-    parser.add_argument("--rate", type=float, help="events per second instead of 3 times what was found")
+    parser.add_argument("--rate", type=float, help=f"events per second instead of {TIMES} times what was found")
+    parser.add_argument("--issues", type=int, default=ALL_NEW, help="distinct ones in the flood; default: each event is a new one")
     parser.add_argument("--scale", type=float, default=1, help="of the number of slow clients")
     parser.add_argument("--only", choices=("flood", "slow"))
     parser.add_argument("--binary", help="measure another binary than BUILD_DIRECTORY/picket")
@@ -347,7 +349,7 @@ def main():
     results = {}
     try:
         if arguments.only != "slow":
-            results["flood"] = measure_flood(picket, build, directory, arguments.seconds, arguments.rate)
+            results["flood"] = measure_flood(picket, build, directory, arguments.seconds, arguments.rate, arguments.issues)
         if arguments.only != "flood":
             results["slow"] = measure_slow(picket, build, max(60, arguments.seconds // 10), arguments.scale)
     finally:
