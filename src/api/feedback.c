@@ -16,7 +16,8 @@ enum column {
     F_URL,
     F_SOURCE,
     F_RELEASE,
-    F_ENVIRONMENT
+    F_ENVIRONMENT,
+    F_DATA /* of the one that is shown, not of a page */
 };
 
 static void put_text_or_null(struct json_writer *w, struct str key, struct str text)
@@ -27,10 +28,10 @@ static void put_text_or_null(struct json_writer *w, struct str key, struct str t
         json_field_null(w, key);
 }
 
+/* The caller opens and closes the object. */
 static void put_feedback(struct json_writer *w, const struct db_rows *rows, int row, int col)
 {
     struct id128 id = db_id(rows, row, col + F_ID);
-    json_begin_object(w);
     api_put_id(w, STR("id"), &id);
     api_put_id_or_null(w, STR("feedback_id"), rows, row, col + F_FEEDBACK);
     api_put_id_or_null(w, STR("event_id"), rows, row, col + F_EVENT);
@@ -44,7 +45,6 @@ static void put_feedback(struct json_writer *w, const struct db_rows *rows, int 
     put_text_or_null(w, STR("source"), db_text(rows, row, col + F_SOURCE));
     put_text_or_null(w, STR("release"), db_text(rows, row, col + F_RELEASE));
     put_text_or_null(w, STR("environment"), db_text(rows, row, col + F_ENVIRONMENT));
-    json_end_object(w);
 }
 
 /* ---- list */
@@ -64,8 +64,11 @@ static void listed(struct db_query *q, int r, const struct db_rows *rows)
     json_begin_object(&w);
     json_key(&w, STR("items"));
     json_begin_array(&w);
-    for (int i = 0; i < db_count(rows) && !db_is_null(rows, i, 1); i++)
+    for (int i = 0; i < db_count(rows) && !db_is_null(rows, i, 1); i++) {
+        json_begin_object(&w);
         put_feedback(&w, rows, i, 1);
+        json_end_object(&w);
+    }
     json_end_array(&w);
     api_page_end(&w, &op->page, db_i64(rows, 0, 0));
     json_end_object(&w);
@@ -113,7 +116,11 @@ static void shown(struct db_query *q, int r, const struct db_rows *rows)
     AUTO_BUF struct buf out = {0};
     struct json_writer w;
     json_writer_init(&w, &out);
+    json_begin_object(&w);
     put_feedback(&w, rows, 0, 0);
+    json_key(&w, STR("data"));
+    json_put_raw(&w, db_is_null(rows, 0, F_DATA) ? STR("null") : db_text(rows, 0, F_DATA));
+    json_end_object(&w);
     http_answer_json(call, 200, &out);
 }
 

@@ -7,6 +7,7 @@
  * Items that are no events are read by the event layer (items.h) and stored by digest_reports() (0005_reports.sql), which ends the batch. */
 #include "batch.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 
 #include "picket/base/clock.h"
@@ -135,6 +136,34 @@ static int (*reader_of(enum spool_kind kind))(struct str payload, const struct i
     return NULL;
 }
 
+/* "" when it is not known. */
+static struct str address_text(struct batch *b, const uint8_t addr[16])
+{
+    static const uint8_t unknown[16] = {0}, v4_mapped[12] = {[10] = 0xff, [11] = 0xff};
+    char text[INET6_ADDRSTRLEN];
+    bool v4 = memcmp(addr, v4_mapped, sizeof v4_mapped) == 0;
+    if (memcmp(addr, unknown, sizeof unknown) == 0)
+        return STR("");
+    const char *written = inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? addr + sizeof v4_mapped : addr, text, sizeof text);
+    assert(written);
+    return arena_str(&b->arena, str_from(written));
+}
+
+/* Feedback is an event, too: what of its surroundings is not in its payload. */
+static void read_surroundings(struct batch *b, struct batch_item *item, struct item_origin *origin)
+{
+    const struct spool_record *r = item->record;
+    struct event_origin event = {.received_us = r->received_us, .sent_at_us = r->sent_at_us, .envelope_header = r->meta};
+    struct event_fields fields;
+    if (event_read(r->payload, &event, &b->arena, &fields) < 0)
+        return; /* as its own reader is about to say */
+    item->fields.hides_address = fields.hides_address;
+    origin->sdk_name = fields.sdk_name;
+    origin->sdk_version = fields.sdk_version;
+    if (!batch_hides_address(item))
+        origin->client_address = address_text(b, r->addr);
+}
+
 static void read_report(struct batch *b, struct batch_item *item, const struct spool_record *record)
 {
     struct item_origin origin = {.received_us = record->received_us,
@@ -147,6 +176,8 @@ static void read_report(struct batch *b, struct batch_item *item, const struct s
         item->report = record->payload; /* our own, in the form that is wanted */
         return;
     }
+    if (record->kind == SPOOL_FEEDBACK)
+        read_surroundings(b, item, &origin);
     buf_clear(&b->scratch);
     int r = reader ? reader(record->payload, &origin, &b->scratch) : -ERR_BAD_KIND;
     item->report = arena_str(&b->arena, buf_str(&b->scratch));

@@ -95,7 +95,7 @@ static int find_in(const struct person *persons, size_t n, const struct erasure_
         return person_in_session(persons, n, r->payload);
     case SPOOL_FEEDBACK:
     case SPOOL_USER_REPORT:
-        return person_in_feedback(persons, n, r->payload);
+        return person_in_feedback(persons, n, r->payload, r->address);
     case SPOOL_CLIENT_REPORT:
     case SPOOL_OUTCOMES:
     case SPOOL_ATTACHMENT:

@@ -109,6 +109,15 @@ static void close_level(struct json_writer *w, const struct level *level)
         json_end_array(w);
 }
 
+static void put_deep(struct block_writer *b, const struct json *v)
+{
+    struct str text;
+    if (b->of_feedback && is_container(v) && json_text(v, b->arena, &text))
+        json_put_str(b->json, text);
+    else
+        json_put_value(b->json, v);
+}
+
 void block_clean(struct block_writer *b, const struct json *v)
 {
     struct level stack[CLEAN_DEPTH];
@@ -133,7 +142,7 @@ void block_clean(struct block_writer *b, const struct json *v)
         if (is_container(top->it.value) && depth < CLEAN_DEPTH)
             stack[depth++] = open_level(b->json, top->it.value);
         else
-            json_put_value(b->json, top->it.value);
+            put_deep(b, top->it.value);
     }
 }
 

@@ -13,6 +13,9 @@ struct block_writer {
     const struct event_row *row;
     const struct json *homeless_stack; /* block_homeless_stack of the view */
     struct notes notes;
+    /* What is written are the circumstances of feedback, which become a jsonb: PostgreSQL reads that by recursion, so containers that block_clean
+     * does not go into are written as their JSON text; and the context of that name is stored elsewhere. */
+    bool of_feedback;
     int64_t shift_us; /* what the event's own time was corrected by: all times of the event are (protocol §5.4) */
 };
 
@@ -133,6 +136,9 @@ block_put_fn block_request;
 block_put_fn block_cookies, block_headers, block_payload; /* of requests and responses */
 /* The text of a header of the request, "" when there is none. */
 struct str block_request_header(const struct event_view *view, struct str name, struct arena *a);
+
+/* normalise.c: {platform, sdk, request, tags, user, contexts}, those that are there, each as event_normalise writes it. */
+void block_circumstances(struct block_writer *b);
 
 /* scalars.c: the values of the top level that have no parts (protocol §5.1, §5.13); false for other keys. */
 bool block_scalar(struct block_writer *b, struct str name, const struct json *v);

@@ -144,6 +144,8 @@ static void put_context(struct block_writer *b, struct str name, const struct js
 {
     size_t n;
     const struct block_rule *rules = rules_of(name, &n);
+    if (b->of_feedback && str_eq(name, STR("feedback")))
+        return;
     if (json_type(v) != JSON_OBJECT) {
         if (json_type(v) > JSON_NULL)
             block_invalid(b, name, v, "expected an object");

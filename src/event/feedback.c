@@ -1,15 +1,29 @@
-/* feedback.c: what people wrote about an error, in both of its forms (protocol §7.3, §7.4). */
-#include "picket/event/items.h"
+/* feedback.c: what people wrote about an error, in both of its forms (protocol §7.3, §7.4).
+ *
+ * Feedback is a whole event: it is scrubbed as one, and what tells under which circumstances it was written is normalised as an event's is. A user
+ * report has nothing but words.
+ *
+ * Whether feedback is sound is judged by what came, so that the digest, which knows what its project wants taken out, does not think otherwise than the
+ * door. Where that takes all of the words, it says so in their place. */
+#include "blocks.h"
 
 #include "account.h"
 #include "picket/base/error.h"
-#include "picket/event/scrub.h"
+#include "picket/event/items.h"
 
 /* What both forms are about. Texts are in the arena, "" when absent. */
 struct feedback {
     struct id128 id, event_id;
     struct str name, email, message, url, source, release, environment;
+    struct block_writer *circumstances; /* NULL: a user report. Its `json` is not set yet */
 };
+
+static const struct scrub_rules defaults = SCRUB_DEFAULTS;
+
+static const struct scrub_rules *rules_of(const struct item_origin *origin)
+{
+    return origin->rules ? origin->rules : &defaults;
+}
 
 static struct str text(const struct json *object, struct str key, size_t max, struct arena *a)
 {
@@ -20,10 +34,9 @@ static struct str text(const struct json *object, struct str key, size_t max, st
 /* What people write may hold what must not be stored (§5.15). */
 static struct str written(const struct json *object, struct str key, size_t max, const struct item_origin *origin, struct arena *a)
 {
-    const struct scrub_rules defaults = SCRUB_DEFAULTS;
     AUTO_BUF struct buf scrubbed = {0};
     struct str s = text(object, key, SIZE_MAX, a);
-    if (scrub_text(s, origin->rules ? origin->rules : &defaults, &scrubbed))
+    if (scrub_text(s, rules_of(origin), &scrubbed))
         s = arena_str(a, buf_str(&scrubbed));
     return str_take_code_points(s, max);
 }
@@ -66,6 +79,11 @@ static int put(const struct feedback *f, const struct item_origin *origin, struc
     json_field_str(&w, STR("source"), f->source);
     json_field_str(&w, STR("release"), f->release);
     json_field_str(&w, STR("environment"), f->environment);
+    if (f->circumstances) {
+        json_key(&w, STR("data"));
+        f->circumstances->json = &w;
+        block_circumstances(f->circumstances);
+    }
     json_end_object(&w);
     account_put_accepted(&w, origin->received_us, CATEGORY_FEEDBACK, 1);
     json_end_object(&w);
@@ -78,27 +96,64 @@ static int parse(struct str payload, struct json_doc **ret)
     return r < 0 ? r : json_type(json_root(*ret)) == JSON_OBJECT ? 0 : -ERR_NOT_AN_OBJECT;
 }
 
-int feedback_read(struct str payload, const struct item_origin *origin, struct buf *out)
+static const struct json *said_in(const struct event_view *view)
+{
+    return json_get(view->at[EVENT_KEY_CONTEXTS], STR("feedback"));
+}
+
+/* 0, or what it lacks. */
+static int check_event(struct str payload, struct arena *a)
 {
     AUTO_JSON struct json_doc *doc = NULL;
-    struct arena a;
-    int r = parse(payload, &doc);
+    struct event_view view;
+    int r = json_parse(payload, &doc, NULL);
+    if (r == 0)
+        r = event_view_read(json_root(doc), &view);
     if (r < 0)
         return r;
-    const struct json *root = json_root(doc), *said = json_get(json_get(root, STR("contexts")), STR("feedback"));
-    arena_init(&a);
+    return text(said_in(&view), STR("message"), ITEMS_MAX_MESSAGE, a).n > 0 ? 0 : -ERR_NO_MESSAGE;
+}
+
+static int read_event(const struct json *root, const struct item_origin *origin, struct arena *a, struct buf *out)
+{
+    struct event_view view;
+    int r = event_view_read(root, &view);
+    if (r < 0)
+        return r;
+    const struct json *said = said_in(&view);
+    struct event_row row = {.client_address = origin->client_address, .sdk_name = origin->sdk_name, .sdk_version = origin->sdk_version};
+    struct block_writer b = {.arena = a, .view = &view, .root = root, .row = &row, .of_feedback = true};
     struct feedback f = {
-        .id = id_is_nil(&origin->event_id) ? id_of(json_get(root, STR("event_id")), &a) : origin->event_id,
-        .event_id = id_of(json_get(said, STR("associated_event_id")), &a),
-        .name = text(said, STR("name"), ITEMS_MAX_NAME, &a),
-        .email = text(said, STR("contact_email"), ITEMS_MAX_NAME, &a),
-        .message = written(said, STR("message"), ITEMS_MAX_MESSAGE, origin, &a),
-        .url = written(said, STR("url"), ITEMS_MAX_NAME, origin, &a),
-        .source = text(said, STR("source"), ITEMS_MAX_NAME, &a),
-        .release = text(root, STR("release"), EVENT_MAX_RELEASE, &a),
-        .environment = text(root, STR("environment"), EVENT_MAX_ENVIRONMENT, &a),
+        .id = id_is_nil(&origin->event_id) ? id_of(view.at[EVENT_KEY_ID], a) : origin->event_id,
+        .event_id = id_of(json_get(said, STR("associated_event_id")), a),
+        .name = text(said, STR("name"), ITEMS_MAX_NAME, a),
+        .email = text(said, STR("contact_email"), ITEMS_MAX_NAME, a),
+        .message = text(said, STR("message"), ITEMS_MAX_MESSAGE, a),
+        .url = text(said, STR("url"), ITEMS_MAX_NAME, a),
+        .source = text(said, STR("source"), ITEMS_MAX_NAME, a),
+        .release = text(root, STR("release"), EVENT_MAX_RELEASE, a),
+        .environment = text(root, STR("environment"), EVENT_MAX_ENVIRONMENT, a),
+        .circumstances = &b,
     };
-    r = put(&f, origin, out);
+    if (f.message.n == 0)
+        f.message = STR("[Filtered]");
+    notes_init(&b.notes, a);
+    return put(&f, origin, out);
+}
+
+int feedback_read(struct str payload, const struct item_origin *origin, struct buf *out)
+{
+    AUTO_BUF struct buf scrubbed = {0};
+    AUTO_JSON struct json_doc *doc = NULL;
+    struct arena a;
+    arena_init(&a);
+    int r = check_event(payload, &a);
+    if (r == 0)
+        r = scrub_event(payload, rules_of(origin), &scrubbed);
+    if (r >= 0)
+        r = json_parse(r > 0 ? buf_str(&scrubbed) : payload, &doc, NULL);
+    if (r == 0)
+        r = read_event(json_root(doc), origin, &a, out);
     arena_done(&a);
     return r;
 }

@@ -107,6 +107,20 @@ static void put_event(struct block_writer *b)
     json_end_object(b->json);
 }
 
+void block_circumstances(struct block_writer *b)
+{
+    const struct json *platform = b->view->at[EVENT_KEY_PLATFORM], *environment;
+    json_begin_object(b->json);
+    if (json_type(platform) > JSON_NULL)
+        block_limited(b, event_key_name(EVENT_KEY_PLATFORM), platform, EVENT_MAX_PLATFORM, 0);
+    put_known(b, EVENT_KEY_SDK);
+    put_known(b, EVENT_KEY_REQUEST);
+    block_tags(b, &environment);
+    block_user(b);
+    block_contexts(b);
+    json_end_object(b->json);
+}
+
 int event_normalise(struct str payload, const struct event_row *row, struct buf *out)
 {
     AUTO_JSON struct json_doc *doc = NULL;

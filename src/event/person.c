@@ -170,18 +170,23 @@ int person_in_session(const struct person *persons, size_t n, struct str payload
     return found;
 }
 
-int person_in_feedback(const struct person *persons, size_t n, struct str payload)
+int person_in_feedback(const struct person *persons, size_t n, struct str payload, struct str client_address)
 {
     AUTO_JSON struct json_doc *doc = NULL;
+    struct event_row row = {.client_address = client_address};
+    struct event_view view;
     struct claims c = {.n = 0};
     struct arena a;
-    if (json_parse(payload, &doc, NULL) < 0)
+    if (json_parse(payload, &doc, NULL) < 0 || event_view_read(json_root(doc), &view) < 0)
         return person_in_text(persons, n, payload);
-    const struct json *root = json_root(doc);
+    const struct json *said = json_get(view.at[EVENT_KEY_CONTEXTS], STR("feedback"));
     arena_init(&a);
-    claim(&c, PERSON_EMAIL, json_get(json_get(json_get(root, STR("contexts")), STR("feedback")), STR("contact_email")), &a);
-    claim(&c, PERSON_EMAIL, json_get(root, STR("email")), &a);
-    claim_user(&c, json_get(root, STR("user")), &a);
+    struct block_writer b = {.arena = &a, .view = &view, .row = &row};
+    claim(&c, PERSON_EMAIL, json_get(said, STR("contact_email")), &a);
+    claim(&c, PERSON_EMAIL, json_get(json_root(doc), STR("email")), &a);
+    claim_user(&c, view.at[EVENT_KEY_USER], &a);
+    if (json_type(said) == JSON_OBJECT) /* of a user report no address is kept */
+        claim_text(&c, PERSON_ADDRESS, block_user_address(&b));
     int found = find(persons, n, &c);
     arena_done(&a);
     return found;

@@ -118,12 +118,15 @@ static const struct scrub_turn response_turns[] = {{STR("headers"), PLACE_HEADER
 static const struct scrub_turn headers_turns[] = {{STR("user-agent"), PLACE_QUIET}};
 static const struct scrub_turn env_turns[] = {{STR("REMOTE_ADDR"), PLACE_ADDRESS}};
 static const struct scrub_turn user_turns[] = {{STR("id"), PLACE_USER_ID}, {STR("ip_address"), PLACE_ADDRESS}};
-static const struct scrub_turn contexts_turns[] = {{STR("trace"), PLACE_TRACE},      {STR("device"), PLACE_KNOWN},
-                                                   {STR("os"), PLACE_KNOWN},         {STR("runtime"), PLACE_KNOWN},
-                                                   {STR("app"), PLACE_KNOWN},        {STR("browser"), PLACE_KNOWN},
-                                                   {STR("gpu"), PLACE_KNOWN},        {STR("culture"), PLACE_KNOWN},
-                                                   {STR("replay"), PLACE_KNOWN},     {STR("profile"), PLACE_KNOWN},
-                                                   {STR("response"), PLACE_RESPONSE}};
+static const struct scrub_turn contexts_turns[] = {{STR("trace"), PLACE_TRACE},       {STR("device"), PLACE_KNOWN},
+                                                   {STR("os"), PLACE_KNOWN},          {STR("runtime"), PLACE_KNOWN},
+                                                   {STR("app"), PLACE_KNOWN},         {STR("browser"), PLACE_KNOWN},
+                                                   {STR("gpu"), PLACE_KNOWN},         {STR("culture"), PLACE_KNOWN},
+                                                   {STR("replay"), PLACE_KNOWN},      {STR("profile"), PLACE_KNOWN},
+                                                   {STR("response"), PLACE_RESPONSE}, {STR("feedback"), PLACE_FEEDBACK}};
+static const struct scrub_turn feedback_turns[] = {{STR("message"), PLACE_PROSE},
+                                                   {STR("associated_event_id"), PLACE_QUIET},
+                                                   {STR("replay_id"), PLACE_QUIET}};
 static const struct scrub_turn known_turns[] = {{STR("version"), PLACE_VERSION},        {STR("build"), PLACE_VERSION},
                                                 {STR("app_version"), PLACE_VERSION},    {STR("app_build"), PLACE_VERSION},
                                                 {STR("kernel_version"), PLACE_VERSION}, {STR("raw_description"), PLACE_VERSION}};
@@ -165,6 +168,7 @@ const struct scrub_place_rules scrub_places[] = {
     [PLACE_ENV] = {.rest = PLACE_DATA, .looks = LOOK_TEXT | LOOK_LOOSE, .names = WHERE_KEY, TURNS(env_turns)},
     [PLACE_USER] = {.rest = PLACE_DATA, .looks = LOOK_TEXT, .names = WHERE_KEY, TURNS(user_turns)},
     [PLACE_CONTEXTS] = {.rest = PLACE_DATA, .looks = LOOK_TEXT, .names = WHERE_KEY, TURNS(contexts_turns)},
+    [PLACE_FEEDBACK] = {.rest = PLACE_VALUE, .names = WHERE_KEY, TURNS(feedback_turns)},
     [PLACE_TRACE] = {.rest = PLACE_KNOWN, .names = WHERE_KEY, TURNS(trace_turns)},
     [PLACE_SDK] = {.rest = PLACE_QUIET, TURNS(sdk_turns)},
     [PLACE_META] = {.rest = PLACE_META, .names = WHERE_KEY, .stays = true, TURNS(meta_turns)},

@@ -29,6 +29,7 @@ enum scrub_place {
     PLACE_ENV,
     PLACE_USER,
     PLACE_CONTEXTS,
+    PLACE_FEEDBACK, /* what somebody wrote, and who that is */
     PLACE_TRACE,
     PLACE_SDK,
     PLACE_META,

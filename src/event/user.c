@@ -7,6 +7,8 @@
 
 #include <arpa/inet.h>
 
+#include "picket/event/person.h"
+
 static const struct str names[] = {STR("id"),  STR("email"),   STR("ip_address"), STR("username"),   STR("name"),
                                    STR("geo"), STR("segment"), STR("data"),       STR("sentry_user")};
 
@@ -105,6 +107,16 @@ static void put_data(struct block_writer *b, const struct members *user)
     json_end_object(b->json);
 }
 
+/* Of feedback nothing but this copy is kept, and people are looked for by what stands here: whatever can be asked for stays whole. */
+static void put_member(struct block_writer *b, const struct block_rule *rule, const struct member *m)
+{
+    bool names_somebody = str_eq(m->key, STR("id")) || str_eq(m->key, STR("username"));
+    if (b->of_feedback && names_somebody && json_type(m->value) > JSON_NULL)
+        block_limited(b, m->key, m->value, PERSON_MAX_KEY, 0);
+    else
+        block_member(b, rule, m->key, m->value);
+}
+
 static void put_user(struct block_writer *b, const struct json *v, struct str address)
 {
     static const struct block_rule rules[] = {
@@ -118,7 +130,7 @@ static void put_user(struct block_writer *b, const struct json *v, struct str ad
     for (size_t i = 0; i < m.n; i++) {
         const struct block_rule *rule = block_rule_for(rules, ARRAY_LEN(rules), m.at[i].key);
         if (rule)
-            block_member(b, rule, m.at[i].key, m.at[i].value);
+            put_member(b, rule, &m.at[i]);
     }
     if (json_type(sent) > JSON_NULL && !is_auto(sent) && !is_taken_out(sent) && !read_address(sent, b->arena, &parsed))
         block_invalid(b, STR("ip_address"), sent, "expected an address");

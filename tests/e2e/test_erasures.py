@@ -14,7 +14,7 @@ import pytest
 import wire
 from client import Api
 from test_dead_letters import refusing
-from test_feedback import feedback, feedback_item
+from test_feedback import browser_feedback, feedback, feedback_item
 from test_retention import all_rows, check_stored, rows_by_age
 from test_sessions import new_sid, update
 from waiting import until
@@ -106,6 +106,26 @@ def test_a_person_is_erased(picket):
     project.wait_count(5)  # with the letter
     picket.command("retention", "run")
     assert users_left(project).count("jane") == 1
+
+
+def test_feedback_is_found_by_its_user(picket):
+    """By all that an event's user is found by, of the same spelling; what the platform makes the user's address included."""
+    project, other = picket.new_project(), picket.new_project()
+    users = [{"id": "jane", "email": "Jane@Example.com", "username": "jj", "ip_address": "2001:db8::1"}, {"id": "x" * 200}, {"username": "jane"},
+             {"id": "joe", "email": "joe@example.com"}]
+    for user in users:
+        post(project, wire.item("feedback", browser_feedback(str(user["id"] if "id" in user else user), user=user, platform="python")))
+    post(project, wire.item("feedback", browser_feedback("browser", user={"id": "mary"})), feedback_item("his", contact_email="joe@example.com"))
+    post(other, wire.item("feedback", browser_feedback(user=users[0])))
+    until(lambda: len(feedback(project)) == 6 and feedback(other), lambda: feedback(project))
+    for asked, n in (("id:jane", 1), ("jane", 2), ("username:jane", 1), ("email:jane@example.com", 1), ("jj", 1), ("id:jj", 0), ("ip:2001:DB8:0::1", 1), ("2001:db8:0::1", 1),
+                     ("127.0.0.1", 1), ("ip:127.0.0.2", 0), ("127.0.0.1/8", 0), ("::ffff:127.0.0.1", 1), ("x" * 200, 1), ("x" * 199, 0), ("joe@example.com", 2), ("id:joe", 1),
+                     ("1.2.3", 0)):
+        assert erase(picket, project, asked, "--dry-run")["feedback"] == n, asked
+    for asked, left in (("jane", 4), ("ip:127.0.0.1", 3), ("email:joe@example.com", 1)):
+        done = erase(picket, project, asked)
+        assert len(feedback(project)) == left and done["done"] and done["bytes"] > 0, (asked, done)
+    assert [item["message"] for item in feedback(project)] == ["x" * 200] and len(feedback(other)) == 1
 
 
 def post(project, *items):
@@ -302,6 +322,11 @@ def test_tidying_is_bounded_and_holds_nothing_that_batches_wait_for(picket):
     picket.sql(f"""INSERT INTO feedback SELECT {one.id}, gen_random_uuid(), NULL, NULL, now(), '', n || '@example.com', '', '', '', '', ''
                      FROM generate_series(1, 3000) n""")
     picket.sql("ANALYZE release_users, feedback")
+    picket.sql("UPDATE feedback SET data = jsonb_build_object('user', jsonb_build_object('id', email))")
+    picket.sql("VACUUM ANALYZE feedback")
+    who = "person_keys(project_id, data #>> '{user,id}', data #>> '{user,email}', data #>> '{user,username}', data #>> '{user,ip_address}')"
+    plan = picket.sql(f"EXPLAIN SELECT FROM feedback WHERE data ? 'user' AND {who} && person_keys({one.id}, 'jane', NULL, NULL, NULL)")
+    assert "feedback_user" in str(plan), plan
     for index, condition in (("release_users_person", f"user_hash = erasure_user_hash({one.id}, 'jane')"), ("feedback_person", "lower(email) = lower('jane')")):
         table = index.removesuffix("_person")
         plan = picket.sql(f"EXPLAIN SELECT FROM {table} WHERE project_id = {one.id} AND {condition}")

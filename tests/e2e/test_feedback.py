@@ -8,6 +8,7 @@ import wire
 from client import accepted
 from test_attachments import wait_attachments
 from test_outcomes import wait_totals
+from test_scrubbing import scrub
 from waiting import until
 
 
@@ -21,6 +22,10 @@ def feedback_item(message="It broke", event_id=None, **fields):
 
 def feedback(project, **query):
     return project.api.read(project.path + "/feedback", params=query)["items"]
+
+
+def detail(project, item):
+    return project.api.read(f"{project.path}/feedback/{item['id']}")
 
 
 def wait_feedback(project, n=1):
@@ -37,7 +42,7 @@ def test_feedback(project):
     assert (item["message"], item["name"], item["email"], item["url"], item["source"]) == ("It broke", "Ada", "ada@example.com", "https://example.com/cart", "widget")
     assert (item["release"], item["environment"]) == ("app@1", "production")
     assert uuid.UUID(item["event_id"]).hex == event["event_id"] and item["issue_id"] == found["issue_id"] and item["event_row_id"] == found["id"]
-    assert project.api.read(f"{project.path}/feedback/{item['id']}") == item
+    assert detail(project, item) == {**item, "data": {"contexts": {}}}
     wait_totals(project, {("error", "accepted", ""): 1, ("feedback", "accepted", ""): 1})
 
 
@@ -60,6 +65,7 @@ def test_user_report_with_its_event(project):
     accepted(project.post(wire.envelope({"event_id": event["event_id"]}, wire.item("event", event), wire.item("user_report", {"comments": "Help"}))))
     item, = wait_feedback(project)
     assert uuid.UUID(item["event_id"]).hex == event["event_id"]
+    assert detail(project, item)["data"] is None
 
 
 def test_event_with_a_feedback_context(project):
@@ -113,6 +119,90 @@ def test_long_and_odd_texts(project):
     assert (item["message"], item["name"], item["email"], item["url"]) == ("x" * 4096, "n" * 256, "7", '["a"]')
     accepted(project.post(wire.envelope({}, wire.item("feedback", rb'{"contexts":{"feedback":{"message":"a\u0000b\ud800c"}}}'))))
     assert wait_feedback(project, 2)[0]["message"] == "a\ufffdb\ufffdc"
+
+
+# ---- what comes with it
+
+BROWSER = {"platform": "javascript", "sdk": {"name": "sentry.javascript.browser", "version": "9.1.0"}, "user": {"id": 42, "username": "ada", "email": "ada@example.com"},
+           "tags": [["plan", "free"]], "request": {"url": "https://example.com/cart?step=2", "headers": {"Referer": "https://example.com/"}}}
+
+
+def browser_feedback(message="It broke", contexts=None, **more):
+    return {"event_id": uuid.uuid4().hex, **BROWSER, "contexts": {"feedback": {"message": message}, "os": {"name": "Linux"}, **(contexts or {})}, **more}
+
+
+def test_what_comes_with_it(project):
+    """§7.3: a whole event; of the older form as well, and the SDK of the envelope where it names none. A list is short."""
+    accepted(project.post(wire.envelope({}, wire.item("feedback", browser_feedback()))))
+    accepted(project.post(wire.event_envelope(browser_feedback("as an event"))))
+    accepted(project.post(wire.envelope({"sdk": {"name": "of.envelope", "version": "1"}}, wire.item("feedback", browser_feedback("of the envelope", sdk=None)))))
+    items = {item["message"]: item for item in wait_feedback(project, 3)}
+    wanted = {"platform": "javascript", "sdk": {"name": "sentry.javascript.browser", "version": "9.1.0"},
+              "user": {"id": "42", "username": "ada", "email": "ada@example.com", "ip_address": "127.0.0.1"}, "tags": {"plan": "free"},
+              "request": {"url": "https://example.com/cart", "query_string": [["step", "2"]], "headers": {"Referer": "https://example.com/"}},
+              "contexts": {"os": {"name": "Linux", "type": "os"}}}
+    assert detail(project, items["It broke"]) == {**items["It broke"], "data": wanted}
+    assert detail(project, items["as an event"])["data"] == wanted
+    assert detail(project, items["of the envelope"])["data"] == {**wanted, "sdk": {"name": "of.envelope", "version": "1"}}
+    assert not any("data" in item for item in items.values())
+
+
+def test_what_comes_with_it_in_odd_forms(project, picket):
+    """Nothing that comes with it makes it a dead letter: nesting beyond what PostgreSQL reads, numbers beyond what it takes, NUL."""
+    body = wire.dumps(browser_feedback("deep", {"deep": {"a": "HERE", "n": 1, "z\0": "\0"}})).replace(b'"HERE"', b"[" * 50000 + b"]" * 50000).replace(b'"n":1', b'"n":1e999')
+    accepted(project.post(wire.envelope({}, wire.item("feedback", body))))
+    item, = wait_feedback(project)
+    deep = detail(project, item)["data"]["contexts"]["deep"]
+    assert "n" not in deep and deep["z\ufffd"] == "\ufffd"
+    assert picket.sql("SELECT count(*) FROM dead_letters WHERE project_id = %s", project.id) == [(0,)]
+
+
+def row(picket, item):
+    return picket.sql("SELECT f::text FROM feedback f WHERE id = %s", item["id"])[0][0]
+
+
+def test_what_comes_with_it_is_scrubbed(project, picket):
+    """§5.15, as an event's: by name and by pattern."""
+    secret = "hunter2hunter2"
+    accepted(project.post(wire.envelope({}, wire.item("feedback", browser_feedback(
+        contexts={"mine": {"password": secret, "deep": [{"api_key": secret}]}}, tags={"token": secret, "card": "4111111111111111"},
+        user={"id": 1, "data": {"secret": secret}},
+        request={"url": f"https://u:{secret}@example.com/?password={secret}", "headers": {"Authorization": f"Bearer {secret}", "X-Api-Key": secret, "Cookie": f"sid={secret}"}})))))
+    item, = wait_feedback(project)
+    data = detail(project, item)["data"]
+    assert data["tags"] == {"token": "[Filtered]", "card": "[Filtered]"} and data["contexts"]["mine"]["password"] == "[Filtered]"
+    assert data["request"]["headers"]["Authorization"] == "[Filtered]" and data["user"]["data"] == {"secret": "[Filtered]"}
+    assert secret not in row(picket, item) and "4111" not in row(picket, item)
+
+
+def test_no_address_is_kept(project, picket):
+    """§5.7: where the project wants none, or the feedback or its envelope says "never"; as of events."""
+    never = {"settings": {"infer_ip": "never"}}
+    accepted(project.post(wire.envelope({}, wire.item("feedback", browser_feedback(sdk=never)))))
+    accepted(project.post(wire.envelope({"sdk": never}, wire.item("feedback", browser_feedback(sdk=None, user={"ip_address": "{{auto}}"})))))
+    scrub(project, drop_ip=True)
+    accepted(project.post(wire.envelope({}, wire.item("feedback", browser_feedback(
+        "I am 127.0.0.1", {"mine": {"peer": "127.0.0.1"}}, user={"id": "1", "ip_address": "127.0.0.1"}, tags={"peer": "127.0.0.1"},
+        request={"url": "http://127.0.0.1/", "env": {"REMOTE_ADDR": "127.0.0.1"}, "headers": {"X-Forwarded-For": "127.0.0.1"}})))))
+    for item in wait_feedback(project, 3):
+        assert "127.0.0.1" not in row(picket, item)
+    assert detail(project, feedback(project)[0])["data"]["user"] == {"id": "1"}
+
+
+def test_dead_letters(make_picket):
+    """A letter of feedback keeps the address that it came from, unless it is not to be kept; what is stored at last has all that came."""
+    picket = make_picket().start()
+    project = picket.new_project()
+    picket.sql("ALTER TABLE feedback ADD CONSTRAINT obstacle CHECK (message NOT LIKE '%%obstacle%%')")
+    for infer in ("never", "auto"):
+        accepted(project.post(wire.envelope({}, wire.item("feedback", browser_feedback(f"obstacle {infer}", sdk={"name": "x", "settings": {"infer_ip": infer}})))))
+    letters = until(lambda: len(found := picket.api.read("/api/dead-letters")["items"]) == 2 and found, "no dead letters")
+    assert sorted(picket.sql("SELECT coalesce(host(remote_addr), '') FROM dead_letters")) == [("",), ("127.0.0.1",)]
+    picket.sql("ALTER TABLE feedback DROP CONSTRAINT obstacle")
+    for letter in letters:
+        assert picket.api.post(f"/api/dead-letters/{letter['id']}/retry").status_code in (200, 202)
+    addresses = {item["message"]: detail(project, item)["data"]["user"].get("ip_address") for item in wait_feedback(project, 2)}
+    assert addresses == {"obstacle never": None, "obstacle auto": "127.0.0.1"}
 
 
 def test_scrubbed(project):

@@ -116,6 +116,8 @@ def test_what_is_no_event(project, sdk):
     event, = project.all_events()
     assert (feedback["message"], feedback["name"], feedback["email"]) == ("It broke in the cart", "Ann", "ann@example.com")
     assert feedback["event_id"] == event["event_id"] and feedback["issue_id"] == event["issue_id"]
+    data = project.api.read(f"{project.path}/feedback/{feedback['id']}")["data"]
+    assert data["sdk"]["name"] == "sentry.javascript.node" and "feedback" not in data["contexts"] and "trace" in data["contexts"], data
 
 
 @every_sdk

@@ -19,8 +19,34 @@ static void check_values(const struct json *object)
             assert(json_i64(it.value, &number) &&
                    (str_eq(key, STR("seq")) || str_eq(key, STR("minutes")) || (number > -NUMBER_MAX && number < NUMBER_MAX)));
         else
-            assert(json_type(it.value) <= JSON_BOOL || str_eq(key, STR("config")));
+            assert(json_type(it.value) <= JSON_BOOL || str_eq(key, STR("config")) || str_eq(key, STR("data")));
     }
+}
+
+/* What came with feedback: PostgreSQL reads a jsonb by recursion, takes no NUL, and knows no number beyond double. */
+static void check_circumstances(const struct json *data)
+{
+    static const struct str names[] = {STR("platform"), STR("sdk"), STR("request"), STR("tags"), STR("user"), STR("contexts")};
+    struct json_walk w;
+    if (json_type(data) == JSON_NONE)
+        return;
+    for (struct json_iter it = json_iter(data); json_next(&it);) {
+        bool known = false;
+        struct str key = STR("");
+        for (size_t i = 0; json_str_raw(it.key, &key) && i < ARRAY_LEN(names); i++)
+            known |= str_eq(key, names[i]);
+        assert(known && json_type(it.value) == (str_eq(key, STR("platform")) ? JSON_STRING : JSON_OBJECT));
+    }
+    assert(!json_get(json_get(data, STR("contexts")), STR("feedback")));
+    json_walk_start(&w, data);
+    while (json_walk_next(&w)) {
+        double number;
+        assert(w.depth < JSON_WRITER_DEPTH);
+        assert(!w.key || (str_is_utf8(w.name) && str_find(w.name, 0) == w.name.n));
+        assert(w.type != JSON_STRING || (str_is_utf8(w.text) && str_find(w.text, 0) == w.text.n));
+        assert(w.type != JSON_NUMBER || json_f64(w.value, &number));
+    }
+    json_walk_done(&w);
 }
 
 static void check_list(const struct json *list)
@@ -65,7 +91,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     AUTO_BUF struct buf out = {0};
     AUTO_JSON struct json_doc *doc = NULL;
-    struct item_origin origin = {.received_us = INT64_C(1795262400000000), .project_id = 42, .event_id = {{data[0] & 8}}};
+    struct item_origin origin = {.received_us = INT64_C(1795262400000000),
+                                 .project_id = 42,
+                                 .event_id = {{data[0] & 8}},
+                                 .client_address = STR("192.0.2.1"),
+                                 .sdk_name = STR("an.sdk")};
     int r = readers[data[0] % ARRAY_LEN(readers)](str_of((const char *)data + 1, size - 1), &origin, &out);
     assert(r == 0 ? out.n > 0
                   : out.n == 0 && (r == -ERR_BAD_JSON || r == -ERR_NOT_AN_OBJECT || r == -ERR_NO_MESSAGE || r == -ERR_BAD_CHECK_IN));
@@ -76,6 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_list(json_get(json_root(doc), STR("outcomes")));
     check_list(json_get(json_root(doc), STR("sessions")));
     check_values(json_get(json_root(doc), STR("feedback")));
+    check_circumstances(json_get(json_get(json_root(doc), STR("feedback")), STR("data")));
     check_attachment(json_get(json_root(doc), STR("attachment")));
     check_values(json_get(json_root(doc), STR("check_in")));
     check_values(json_get(json_get(json_root(doc), STR("check_in")), STR("config")));

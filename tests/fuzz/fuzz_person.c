@@ -8,9 +8,14 @@ static int in_event(const struct person *persons, size_t n, struct str payload)
     return person_in_event(persons, n, payload, STR("192.0.2.1"));
 }
 
+static int in_feedback(const struct person *persons, size_t n, struct str payload)
+{
+    return person_in_feedback(persons, n, payload, STR("192.0.2.1"));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    int (*const looks[])(const struct person *, size_t, struct str) = {in_event, person_in_session, person_in_feedback, person_in_header,
+    int (*const looks[])(const struct person *, size_t, struct str) = {in_event, person_in_session, in_feedback, person_in_header,
                                                                        person_in_text};
     struct str rest = {(const char *)data, size}, asked = str_cut(&rest, '\n');
     struct person persons[2] = {{PERSON_ID, STR("somebody")}};

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "picket/event/event.h"
+#include "picket/event/scrub.h"
 
 struct event_case {
     struct str name, payload;
@@ -35,6 +36,27 @@ static inline bool case_same(const struct event_case *c, const char *what, struc
         return true;
     print_error("%.*s: %s is <%.*s>, not <%.*s>\n", STR_ARG(c->name), what, STR_ARG(got), STR_ARG(wanted));
     return false;
+}
+
+static inline const struct str *case_names(const struct event_case *c, const struct json *list, size_t *ret_n)
+{
+    struct str *at = arena_array(c->arena, struct str, json_count(list) + 1);
+    *ret_n = 0;
+    for (struct json_iter it = json_iter(list); json_next(&it);)
+        assert_true(json_str(it.value, c->arena, &at[(*ret_n)++]));
+    return at;
+}
+
+/* `rules` of a case: {off, drops_ip, extra: [names], safe: [names]}. */
+static inline struct scrub_rules case_rules(const struct event_case *c)
+{
+    struct scrub_rules rules = SCRUB_DEFAULTS;
+    const struct json *row = json_get(c->row, STR("rules"));
+    rules.enabled = !json_get(row, STR("off"));
+    rules.drops_ip = json_get(row, STR("drops_ip")) != NULL;
+    rules.extra_names = case_names(c, json_get(row, STR("extra")), &rules.n_extra_names);
+    rules.safe_names = case_names(c, json_get(row, STR("safe")), &rules.n_safe_names);
+    return rules;
 }
 
 static inline void case_file(const char *name, struct buf *ret)

@@ -10,7 +10,7 @@ static int look(const struct event_case *c, const struct person *persons, size_t
     if (str_eq(kind, STR("session")))
         return person_in_session(persons, n, c->payload);
     if (str_eq(kind, STR("feedback")))
-        return person_in_feedback(persons, n, c->payload);
+        return person_in_feedback(persons, n, c->payload, case_text(c, STR("address")));
     if (str_eq(kind, STR("header")))
         return person_in_header(persons, n, c->payload);
     assert_true(str_eq(kind, STR("event")));

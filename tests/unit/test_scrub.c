@@ -1,31 +1,10 @@
 /* What must not be stored goes, and nothing else: protocol §5.15. Cases are in data/scrub.jsonl: an event (or payload, or text) and what it
  * becomes: `scrubbed` is the event without _meta, `meta` its _meta, `out` the whole text, `becomes` the text; none of them: it stays as it
- * is. `rules`: {off, drops_ip, extra: [names], safe: [names]}. */
+ * is. `rules`: event_cases.h. */
 #include "event_cases.h"
 
 #include "picket/base/clock.h"
 #include "picket/base/error.h"
-#include "picket/event/scrub.h"
-
-static const struct str *names(const struct event_case *c, const struct json *list, size_t *ret_n)
-{
-    struct str *at = arena_array(c->arena, struct str, json_count(list) + 1);
-    *ret_n = 0;
-    for (struct json_iter it = json_iter(list); json_next(&it);)
-        assert_true(json_str(it.value, c->arena, &at[(*ret_n)++]));
-    return at;
-}
-
-static struct scrub_rules case_rules(const struct event_case *c)
-{
-    struct scrub_rules rules = SCRUB_DEFAULTS;
-    const struct json *row = json_get(c->row, STR("rules"));
-    rules.enabled = !json_get(row, STR("off"));
-    rules.drops_ip = json_get(row, STR("drops_ip")) != NULL;
-    rules.extra_names = names(c, json_get(row, STR("extra")), &rules.n_extra_names);
-    rules.safe_names = names(c, json_get(row, STR("safe")), &rules.n_safe_names);
-    return rules;
-}
 
 /* The text's root without _meta, and that. */
 static bool take_apart(struct str text, struct buf *ret_event, struct buf *ret_meta)

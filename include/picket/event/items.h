@@ -29,6 +29,8 @@ struct item_origin {
     uint64_t project_id;
     struct id128 event_id;           /* the envelope header's, or nil */
     const struct scrub_rules *rules; /* the project's, for what people write; NULL: SCRUB_DEFAULTS */
+    struct str client_address;       /* of feedback, this and the next: as in struct event_row */
+    struct str sdk_name, sdk_version;
 };
 
 /* Client reports (§4.7): {"outcomes": [{"h": epoch seconds, "c": category, "o": outcome, "r": reason, "n": quantity}, …]} */
@@ -41,7 +43,9 @@ MUST_CHECK int session_read(struct str payload, const struct item_origin *origin
 MUST_CHECK int sessions_read(struct str payload, const struct item_origin *origin, struct buf *out);
 
 /* Feedback (§7.3, an event with contexts.feedback) and user reports (§7.4): {"feedback": {"id", "event_id" (null when of none), "name", "email",
- * "message", "url", "source", "release", "environment"}, "outcomes": […]} */
+ * "message", "url", "source", "release", "environment"}, "outcomes": […]}. Feedback also has "data": what of "platform", "sdk", "request", "tags", "user"
+ * and "contexts" (but for "feedback") came with it, scrubbed, and each as event_normalise() writes it, without its remarks. Nothing lies deeper in it
+ * than PostgreSQL takes in a jsonb. */
 MUST_CHECK int feedback_read(struct str payload, const struct item_origin *origin, struct buf *out);
 MUST_CHECK int user_report_read(struct str payload, const struct item_origin *origin, struct buf *out);
 

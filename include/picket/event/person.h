@@ -24,11 +24,11 @@ MUST_CHECK bool person_field_read(struct str name, enum person_field *ret);
  * around; email addresses without regard to case; IP addresses by their value.
  *   event     its user, and the address that is shown as the user's; `client_address` is where it came from, "" when not known
  *   session   `did` and attrs.ip_address of updates and of aggregates
- *   feedback  the address that was left, of feedback and of user reports; and its user
+ *   feedback  the email address that was left, of feedback and of user reports; and of feedback what is asked of events
  *   header    an envelope's: trace.user_id and trace.user of older SDKs
  *   text      what cannot be parsed, which these search also by themselves: the key is the whole value of a member that says who somebody is */
 int person_in_event(const struct person *persons, size_t n, struct str payload, struct str client_address);
 int person_in_session(const struct person *persons, size_t n, struct str payload);
-int person_in_feedback(const struct person *persons, size_t n, struct str payload);
+int person_in_feedback(const struct person *persons, size_t n, struct str payload, struct str client_address);
 int person_in_header(const struct person *persons, size_t n, struct str header);
 int person_in_text(const struct person *persons, size_t n, struct str text);
