@@ -66,7 +66,7 @@ enum { JSON_WALK_FIXED = 32 };
 struct json_walk {
     const struct json *key; /* a JSON_STRING; NULL for the root and in arrays */
     const struct json *value;
-    struct str name, text;    /* the key's and a string's bytes, as json_str_raw gives them; else "" */
+    struct str name, text;    /* the key's and a string's bytes, as json_str_raw gives them; of anything else not set */
     enum json_type type;      /* of `value` */
     size_t depth;             /* of `value`; the root's is 0 */
     const struct json *next_; /* private from here */
