@@ -207,6 +207,28 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
     return 0;
 }
 
+static const struct http_module *module_of(const struct http_server *s, const struct route_match *match)
+{
+    for (unsigned i = 0; i < s->n_modules; i++)
+        if (s->modules[i].ctx == match->ctx)
+            return &s->modules[i];
+    return NULL;
+}
+
+void call_refused(h2o_req_t *req, const struct route_match *match, struct str query, int r)
+{
+    struct worker *w = container_of(req->conn->ctx, struct worker, h2o);
+    const struct http_module *module = module_of(w->pub.server, match);
+    const h2o_buffer_t *input = req->conn->callbacks->get_socket(req->conn)->input;
+    if (!module || !module->refused)
+        return;
+    struct http_call call = {.req = req, .worker = &w->pub, .query = query};
+    arena_init(&call.arena);
+    take_match(&call, match);
+    module->refused(&call, r, guard_body_bytes(str_of(input->bytes, input->size)));
+    arena_done(&call.arena);
+}
+
 void call_register(h2o_pathconf_t *path)
 {
     h2o_create_handler(path, sizeof(h2o_handler_t))->on_req = on_req;

@@ -116,3 +116,18 @@ int guard_head(struct str input, struct str *ret_why)
         note(&h, str_take(line, colon), str_trim(str_drop(line, colon + 1)));
     }
 }
+
+uint64_t guard_body_bytes(struct str input)
+{
+    bool ignored = false;
+    struct str rest = str_take(input, GUARD_MAX_HEAD);
+    while (rest.p) {
+        struct str value = next_line(&rest, &ignored), name = str_cut(&value, ':');
+        uint64_t bytes;
+        if (name.n == 0 && rest.p) /* the end of the head */
+            return (uint64_t)(input.p + input.n - rest.p);
+        if (str_eq_nocase(name, STR("content-length")) && str_to_u64(str_trim(value), &bytes))
+            return bytes;
+    }
+    return 0;
+}

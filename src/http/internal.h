@@ -128,6 +128,8 @@ void intake_refuse(struct conn *c, int status);   /* READING: answers (or drops,
 
 /* call.c: the one handler that libh2o knows. */
 void call_register(h2o_pathconf_t *path);
+/* Tells the route's module of a request that no handler will see (http_module.refused). */
+void call_refused(h2o_req_t *req, const struct route_match *match, struct str query, int r);
 
 /* refusal.c: gives libh2o's own error pages our bodies and headers. */
 void refusal_register(h2o_pathconf_t *path, struct http_server *server);

@@ -1,5 +1,6 @@
 /* refusal.c: what libh2o refuses by itself – a malformed head, a body over the limit – and what intake.c refuses through it: libh2o answers in plain
- * text before any handler runs, by way of the host's fallback path. A filter there puts our error body and headers in place of that text. */
+ * text before any handler runs, by way of the host's fallback path. A filter there puts our error body and headers in place of that text, and tells
+ * the module whose route it was: it is the one place that all these refusals pass, each once. */
 #include "internal.h"
 
 struct refusal_filter {
@@ -28,13 +29,13 @@ static int error_of(int status)
     }
 }
 
-static enum http_access access_of(const struct http_server *s, const h2o_req_t *req)
+/* Without a path when the head could not be read. */
+static enum route_result route_of(const struct http_server *s, const h2o_req_t *req, struct route_match *ret, struct str *ret_query)
 {
-    struct str path, query;
-    struct route_match match;
-    http_target_split(str_of(req->input.path.base, req->input.path.len), &path, &query);
+    struct str path;
+    http_target_split(str_of(req->input.path.base, req->input.path.len), &path, ret_query);
     unsigned method = http_method_parse(str_of(req->input.method.base, req->input.method.len));
-    return route_find(s->routes, method, path, &match) == ROUTE_NO_PATH ? HTTP_PUBLIC : match.route->access;
+    return route_find(s->routes, method, path, ret);
 }
 
 static void replace_body(h2o_ostream_t *super, h2o_req_t *req, h2o_iovec_t *bufs, size_t n_bufs, h2o_send_state_t state)
@@ -48,7 +49,10 @@ static void replace_body(h2o_ostream_t *super, h2o_req_t *req, h2o_iovec_t *bufs
 static void on_setup_ostream(h2o_filter_t *super, h2o_req_t *req, h2o_ostream_t **slot)
 {
     struct http_server *s = container_of(super, struct refusal_filter, super)->server;
-    enum http_access access = access_of(s, req);
+    struct str query;
+    struct route_match match;
+    enum route_result found = route_of(s, req, &match, &query);
+    enum http_access access = found == ROUTE_NO_PATH ? HTTP_PUBLIC : match.route->access;
     int r = error_of(req->res.status);
     AUTO_BUF struct buf out = {0};
     answer_error_body(&out, access, r, STR(""), 0);
@@ -65,6 +69,8 @@ static void on_setup_ostream(h2o_filter_t *super, h2o_req_t *req, h2o_ostream_t 
     struct refusal_stream *stream = (void *)h2o_add_ostream(req, sizeof *stream, slot);
     stream->body = h2o_strdup(&req->pool, out.p, out.n);
     stream->super.do_send = replace_body;
+    if (found == ROUTE_FOUND)
+        call_refused(req, &match, query, r);
     h2o_setup_next_ostream(req, &stream->super.next);
 }
 

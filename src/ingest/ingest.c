@@ -28,6 +28,7 @@
 #include "picket/event/items.h"
 #include "picket/event/user_form.h"
 #include "reply.h"
+#include "unread.h"
 #include "words.h"
 
 enum { INLINE_BODY_BYTES = 128 * 1024, INLINE_DECODED_BYTES = 256 * 1024, TELLING_MS = 10 * 1000, QUOTA_RETRY_S = 600 };
@@ -209,17 +210,6 @@ static void answer_accepted(struct ingest_op *op)
         http_answer_empty(op->call, 200);
 }
 
-/* Made from dialog.js. */
-extern const unsigned char dialog_script[];
-extern const size_t dialog_script_bytes;
-
-static void answer_script(struct ingest_op *op)
-{
-    let_go(op);
-    http_add_header(op->call, STR("cache-control"), STR("no-store"));
-    http_answer(op->call, 200, STR("text/javascript; charset=utf-8"), str_of((const char *)dialog_script, dialog_script_bytes));
-}
-
 static void refuse_at(struct ingest_op *op, int r)
 {
     const struct admit *a = op->done;
@@ -379,9 +369,10 @@ static void decode(struct ingest_op *op, const struct key_info *key)
     op->is_known = true;
     a->key_id = (uint64_t)key->key_id;
     a->project_id = key->project_id;
-    if (op->is_dialog && a->body.n == 0)
-        answer_script(op);
-    else if ((a->form == ADMIT_REPORT || a->form == ADMIT_NEL) && !security_is_report_type(http_header(op->call, "content-type")))
+    if (op->is_dialog && a->body.n == 0) {
+        let_go(op);
+        reply_script(op->call);
+    } else if ((a->form == ADMIT_REPORT || a->form == ADMIT_NEL) && !security_is_report_type(http_header(op->call, "content-type")))
         refuse(op, -ERR_REPORT_MEDIA, STR(""));
     else if (is_telemetry(op) && !is_protobuf(op) && !str_starts_nocase(http_header(op->call, "content-type"), STR("application/json")))
         refuse(op, -ERR_TELEMETRY_MEDIA, STR(""));
@@ -681,6 +672,13 @@ static const struct http_route routes[] = {
     {HTTP_POST, "/tunnel/", HTTP_INGEST, HTTP_NO_BODY, handle_tunnel},
 };
 
+static void on_refused(struct http_call *call, int r, uint64_t body_bytes)
+{
+    struct ingest *i = call->module;
+    atomic_fetch_add_explicit(&i->refused_requests, 1, memory_order_relaxed);
+    unread_account(call, i->config.keys, i->ledger, i->tally, r, body_bytes);
+}
+
 static void on_telling(uv_timer_t *timer)
 {
     tally_tell(container_of(timer, struct ingest, telling)->tally);
@@ -756,8 +754,9 @@ int ingest_open(const struct ingest_config *config, struct ingest **ret)
     i->ledger = i->post.ledger = ledger_new();
     item_unwanted_limits(&i->unwanted_limits);
     i->own_authority = head_authority(str_from(config->public_url));
-    i->module = (struct http_module){
-        .routes = routes, .n_routes = ARRAY_LEN(routes), .ctx = i, .worker_start = worker_start, .worker_stop = worker_stop};
+    i->module = (struct http_module){.routes = routes, .n_routes = ARRAY_LEN(routes), .ctx = i, .refused = on_refused};
+    i->module.worker_start = worker_start;
+    i->module.worker_stop = worker_stop;
     *ret = i;
     return 0;
 }

@@ -31,3 +31,13 @@ void reply_text(struct http_call *call, const struct id128 *id)
     id_dashed(id, dashed);
     http_answer(call, 200, STR("text/plain"), str_of(dashed, ID_DASHED));
 }
+
+/* Made from dialog.js. */
+extern const unsigned char dialog_script[];
+extern const size_t dialog_script_bytes;
+
+void reply_script(struct http_call *call)
+{
+    http_add_header(call, STR("cache-control"), STR("no-store"));
+    http_answer(call, 200, STR("text/javascript; charset=utf-8"), str_of((const char *)dialog_script, dialog_script_bytes));
+}

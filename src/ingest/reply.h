@@ -5,4 +5,5 @@
 
 void reply_pixel(struct http_call *call);                        /* an image of one transparent point */
 void reply_id(struct http_call *call, const struct id128 *id);   /* JSON; NULL: there is none */
+void reply_script(struct http_call *call);                       /* of the crash-report dialog */
 void reply_text(struct http_call *call, const struct id128 *id); /* crash reporters get the id as a text */

@@ -38,6 +38,9 @@ static void check_head(struct str input)
     struct str why = STR("");
     int r = guard_head(input, &why);
     assert(r == 0 || r == -ERR_HEAD_TOO_LARGE || (r == -ERR_BAD_REQUEST && why.n > 0));
+    if (r == 0 && headers_named(input, STR("content-length")) == 0)
+        assert(guard_body_bytes(input) <= input.n);
+    (void)guard_body_bytes(input); /* of what is refused, any number */
     struct str first = input;
     (void)str_cut(&first, '\n'); /* the request line, or the empty one before it */
     if (r == 0 && !str_starts(input, STR("\r\n")) && !str_starts(input, STR("\n")))

@@ -44,12 +44,33 @@ static void says_why(void **state)
     assert_true(why.n > 0);
 }
 
+static void finds_the_size_of_a_body(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *input;
+        uint64_t bytes;
+    } cases[] = {
+        {"POST /a:b HTTP/1.1\r\nHost: x\r\ncontent-LENGTH:  12 \r\n\r\nabc", 12},
+        {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nabc", 3},
+        {"POST / HTTP/1.1\r\nContent-Length: 18446744073709551615\r\n\r\n", UINT64_MAX},
+        {"POST / HTTP/1.1\r\nContent-Length: 18446744073709551616\r\n\r\nab", 2},
+        {"POST / HTTP/1.1\r\nHost: x\r\n\r\nContent-Length: 5\r\n", 19},
+        {"POST / HTTP/1.1\r\nHost: x\r\n", 0},
+        {"POST", 0},
+        {"", 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        assert_int_equal(guard_body_bytes(str_from(cases[i].input)), cases[i].bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(follows_the_table),
         cmocka_unit_test(bounds_the_head),
         cmocka_unit_test(says_why),
+        cmocka_unit_test(finds_the_size_of_a_body),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,6 +29,9 @@ struct world {
     sem_t job_runs, job_may_end, entered;
     struct work_pool *work;
     struct http_server *server;
+    atomic_int refused; /* times, and what was said of the last one */
+    int refused_with;
+    uint64_t refused_bytes;
 };
 
 static struct world *world_of(struct http_call *call)
@@ -172,14 +175,27 @@ static void on_worker_stop(void *ctx, struct http_worker *w, void (*stopped)(voi
     stopped(arg);
 }
 
+static void on_refused(struct http_call *call, int r, uint64_t body_bytes)
+{
+    struct world *world = world_of(call);
+    struct str q;
+    assert_true(str_eq(call->params[0], STR("1")) && http_query_param(call, STR("q"), &q) && str_eq(q, STR("a b")));
+    assert_string_equal(call->route->path, "/api/{p}/x/");
+    assert_true(str_eq(http_header(call, "x-a"), STR("b")));
+    world->refused_with = r;
+    world->refused_bytes = body_bytes;
+    atomic_fetch_add(&world->refused, 1);
+}
+
 struct deadlines {
     unsigned request_ms, idle_ms;
 };
 
 static int open_server_with(struct world *world, unsigned threads, unsigned connections, unsigned port, const struct deadlines *deadlines)
 {
-    struct http_module module = {
-        .routes = routes, .n_routes = ARRAY_LEN(routes), .ctx = world, .worker_start = on_worker_start, .worker_stop = on_worker_stop};
+    struct http_module module = {.routes = routes, .n_routes = ARRAY_LEN(routes), .ctx = world, .refused = on_refused};
+    module.worker_start = on_worker_start;
+    module.worker_stop = on_worker_stop;
     struct http_config config = {
         .host = "127.0.0.1",
         .port = port,
@@ -314,6 +330,7 @@ static void expect_end(int fd, struct buf *rest)
 }
 
 #define HOST "Host: test\r\n"
+#define POST "POST /api/1/x/?q=a+b HTTP/1.1\r\nX-A: b\r\n" HOST
 #define GET(path) STR("GET " path " HTTP/1.1\r\n" HOST "\r\n")
 
 /* ---- tests */
@@ -370,13 +387,16 @@ static void refuses_what_is_too_large(void **state)
     for (int chunked = 0; chunked < 2; chunked++) {
         AUTO_BUF struct buf text = {0}, rest = {0};
         AUTO_CLOSE int fd = dial(&world);
-        buf_printf(&text, "POST /api/1/x/ HTTP/1.1\r\n" HOST "%s%x%s",
+        buf_printf(&text, POST "%s%x%s",
                    chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "Content-Length: ", chunked ? BODY_MAX + 1 : 0x2000000,
                    chunked ? "\r\n" : "\r\n\r\n");
         for (int i = 0; chunked && i < BODY_MAX + 1; i++)
             buf_append_char(&text, 'x');
         say(fd, buf_str(&text));
         expect(fd, &rest, 413, "\"detail\":");
+        assert_int_equal(world.refused, chunked + 1);
+        assert_int_equal(world.refused_with, -ERR_TOO_LARGE);
+        assert_true(chunked ? world.refused_bytes > BODY_MAX : world.refused_bytes == 2000000);
     }
     AUTO_BUF struct buf text = {0}, rest = {0};
     AUTO_CLOSE int fd = dial(&world);
@@ -386,6 +406,34 @@ static void refuses_what_is_too_large(void **state)
     buf_append_str(&text, STR("\r\n\r\n"));
     say(fd, buf_str(&text));
     expect(fd, &rest, 431, "\"error\":");
+    assert_int_equal(world.refused, 2);
+    world_close(&world);
+}
+
+/* Only of a route's own method, and of a request whose head can be read. */
+static void says_what_no_handler_sees(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world, 1, 100);
+    static const struct {
+        const char *head;
+        int status, refused;
+    } cases[] = {
+        {"PUT /api/1/x/?q=a+b HTTP/1.1\r\n" HOST "Content-Length: 2000000\r\n\r\n", 413, 0},
+        {"POST /api/1/y/?q=a+b HTTP/1.1\r\n" HOST "Content-Length: 2000000\r\n\r\n", 413, 0},
+        {"POST \r\n\r\n", 400, 0},
+        {POST "Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, 1},
+        {POST "Content-Length: 2000000\r\n\r\n", 413, 2},
+        {POST "Content-Length: 1\r\n\r\nx", 200, 2},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        AUTO_BUF struct buf rest = {0};
+        AUTO_CLOSE int fd = dial(&world);
+        say(fd, str_from(cases[i].head));
+        expect(fd, &rest, cases[i].status, "");
+        assert_int_equal(world.refused, cases[i].refused);
+    }
     world_close(&world);
 }
 
@@ -411,7 +459,7 @@ static void reads_json_bodies(void **state)
         buf_printf(&text, "POST /json HTTP/1.1\r\n" HOST "Content-Type: %s\r\nContent-Length: %zu\r\n\r\n%s", cases[i].type,
                    strlen(cases[i].body), cases[i].body);
         say(fd, buf_str(&text));
-        expect(fd, &rest, cases[i].status, "{");
+        expect(fd, &rest, cases[i].status, "");
     }
     world_close(&world);
 }
@@ -470,7 +518,7 @@ static void clients_may_leave(void **state)
 static void say_post(int fd, size_t announced, size_t sent)
 {
     AUTO_BUF struct buf text = {0};
-    buf_printf(&text, "POST /api/1/x/ HTTP/1.1\r\n" HOST "Content-Length: %zu\r\n\r\n", announced);
+    buf_printf(&text, POST "Content-Length: %zu\r\n\r\n", announced);
     for (size_t i = 0; i < sent; i++)
         buf_append_char(&text, 'x');
     say(fd, buf_str(&text));
@@ -491,7 +539,10 @@ static void bytes_in_flight_are_bounded(void **state)
         size_t n = large ? 100 << 10 : 1000;
         say_post(fd, n, n);
         expect(fd, &rest, large ? 503 : 200, large ? "\"detail\":" : "\"bytes\":1000");
+        assert_int_equal(world.refused, large);
     }
+    assert_int_equal(world.refused_with, -ERR_BUSY);
+    assert_int_equal(world.refused_bytes, 100 << 10);
     http_server_close(world.server, 0);
     assert_int_equal(world.handled, world.disposed);
     world_done(&world);
@@ -566,6 +617,7 @@ static void late_clients_are_dropped(void **state)
     say(answer, GET("/never"));
     assert_true(has_ended(head));
     expect(body, &rest, 408, "\"detail\":");
+    assert_true(world.refused == 1 && world.refused_with == -ERR_TOO_SLOW && world.refused_bytes == 20000); /* and not the head alone */
     assert_true(has_ended(idle));
     expect(answer, &late, 503, "\"error\":");
     world_close(&world);
@@ -719,6 +771,7 @@ int main(void)
         cmocka_unit_test(answers_on_one_connection),
         cmocka_unit_test(refuses_smuggled_requests),
         cmocka_unit_test(refuses_what_is_too_large),
+        cmocka_unit_test(says_what_no_handler_sees),
         cmocka_unit_test(reads_json_bodies),
         cmocka_unit_test(answers_without_a_database),
         cmocka_unit_test(jobs_come_home),

@@ -12,3 +12,6 @@ enum { GUARD_MAX_HEAD = 64 << 10, GUARD_MAX_HEADERS = 100 };
  * tokens, Host absent in HTTP/1.1, twice, empty or not a host, line feeds without carriage return and the reverse, a request line that is not a
  * token, a target and a version with one blank between. */
 MUST_CHECK int guard_head(struct str input, struct str *ret_why);
+
+/* For telling how large a body is that was not taken: what the head at the start of `input` announces; else the number of bytes behind it. */
+uint64_t guard_body_bytes(struct str input);

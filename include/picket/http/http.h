@@ -48,6 +48,10 @@ struct http_module {
     int (*worker_start)(void *ctx, struct http_worker *w); /* on the worker's thread before it serves; may be NULL */
     /* On the worker's thread after its last request; calls stopped(arg) when its handles are closed. May be NULL. */
     void (*worker_stop)(void *ctx, struct http_worker *w, void (*stopped)(void *arg), void *arg);
+    /* One of its routes is refused with `r` while the body arrives, so no handler will see it: -ERR_TOO_LARGE, -ERR_BUSY (no room for it), -ERR_TOO_SLOW,
+     * -ERR_BAD_REQUEST (not chunked as it says). body_bytes: what the head announces, which may be any number; else what has come. On the worker's
+     * thread; the call's head may be looked at until this returns, and nothing else is to be done with it. May be NULL. */
+    void (*refused)(struct http_call *call, int r, uint64_t body_bytes);
 };
 
 struct http_config {
