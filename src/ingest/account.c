@@ -14,7 +14,7 @@ static void account(struct ledger *l, const struct admit *a, const struct admit_
                                .category = left->kind->category,
                                .outcome = reason_outcome(left->reason),
                                .quantity = left->quantity};
-    struct ledger_case told = {.at_us = a->received_us, .bytes = left->bytes, .client = a->credentials.client};
+    struct ledger_case told = {.at_us = a->received_us, .bytes = left->bytes, .client = credentials_client(&a->credentials)};
     if (left->quota)
         (void)snprintf(line.reason, sizeof line.reason, "%s", left->quota);
     else
@@ -39,7 +39,7 @@ unsigned account_left_out(struct ledger *l, struct tally *t, const struct admit 
         n += left->n;
         account(l, a, left);
         if (reason_outcome(left->reason) != OUTCOME_ID_FILTERED)
-            tally_add(t, left->reason, left->n, a->project_id, a->credentials.client);
+            tally_add(t, left->reason, left->n, a->project_id, credentials_client(&a->credentials));
     }
     return n;
 }
@@ -57,6 +57,6 @@ unsigned account_refusal(struct ledger *l, struct tally *t, const struct admit *
         account(l, a, &(struct admit_left){.kind = taken->kind, .reason = r, .n = 1, .bytes = taken->bytes, .quantity = taken->quantity});
     }
     if (n > 0)
-        tally_add(t, r, n, a->project_id == KEY_ANY_PROJECT ? 0 : a->project_id, a->credentials.client);
+        tally_add(t, r, n, a->project_id == KEY_ANY_PROJECT ? 0 : a->project_id, credentials_client(&a->credentials));
     return n_left;
 }

@@ -81,6 +81,6 @@ void unread_account(struct http_call *call, struct key_cache *keys, struct ledge
     const struct way *way = way_of(call->route);
     bool is_known = way && read_key(call, way, keys, &credentials, &key);
     if (is_known)
-        add(l, &key, admit_kind(form_of(call, way)), credentials.client, r, body_bytes);
-    tally_add(t, r, 1, is_known ? key.project_id : 0, credentials.client);
+        add(l, &key, admit_kind(form_of(call, way)), credentials_client(&credentials), r, body_bytes);
+    tally_add(t, r, 1, is_known ? key.project_id : 0, credentials_client(&credentials));
 }

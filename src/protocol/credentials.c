@@ -35,10 +35,15 @@ static int add_version(struct credentials *c, struct str text)
     return 0;
 }
 
+/* It is only shown: in the log and in the account of what was refused. */
 static void add_client(struct credentials *c, struct str client)
 {
-    if (c->client.n == 0)
-        c->client = client;
+    if (c->client_n > 0)
+        return;
+    client = str_take(client, sizeof c->client);
+    for (size_t i = 0; i < client.n; i++)
+        c->client[i] = (char)((unsigned char)client.p[i] < ' ' || client.p[i] == 0x7f ? '_' : client.p[i]);
+    c->client_n = client.n;
 }
 
 /* What follows the first word of `value` if that word is `scheme` in any case. */
@@ -78,6 +83,14 @@ static struct str decode(struct str s, char *dst, size_t room)
     return s.n <= room ? str_of(dst, str_percent_decode(s, dst)) : s;
 }
 
+/* As much of it as can be kept when every byte is escaped. */
+static void add_encoded_client(struct credentials *c, struct str value)
+{
+    char decoded[3 * CREDENTIALS_MAX_CLIENT];
+    value = str_take(value, sizeof decoded);
+    add_client(c, str_of(decoded, str_percent_decode(value, decoded)));
+}
+
 static int read_query(struct credentials *c, struct str rest)
 {
     char decoded[3 * KEY_HEX];
@@ -93,7 +106,7 @@ static int read_query(struct credentials *c, struct str rest)
         } else if (str_eq(name, STR("sentry_version"))) {
             r = add_version(&q, decode(value, decoded, sizeof decoded));
         } else if (str_eq(name, STR("sentry_client"))) {
-            add_client(&q, value);
+            add_encoded_client(&q, value);
         }
     }
     if (r == 0 && has_key)

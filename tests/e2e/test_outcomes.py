@@ -142,6 +142,15 @@ def test_refusals_and_drops_are_told(project):
     assert uuid.UUID(oldest["event_id"]).hex == event_id
 
 
+def test_the_sdk_of_a_query_is_told_as_it_calls_itself(project):
+    """§1.4 form 4: browsers send it percent-encoded; zero bytes are nothing that the database could keep."""
+    query = f"?sentry_version=7&sentry_key={project.key}&sentry_client="
+    for client in ("sentry.javascript.browser%2F11.12.0", "a%00b"):
+        assert project.post(wire.raw_event_envelope(b"{ no JSON")[1], auth=False, query=query + client).status_code == 400
+    until(lambda: sorted(case["sdk"] for case in project.api.read(project.path + "/delivery")["items"]) == ["a_b", "sentry.javascript.browser/11.12.0"],
+          lambda: project.api.read(project.path + "/delivery"))
+
+
 def test_only_the_last_refusals_are_kept(project, picket):
     """200 of a project; of a flood some are told every two seconds, and all are counted."""
     picket.sql("INSERT INTO outcome_cases (project_id, at, category, outcome, reason, key_id, quantity, bytes, client) "

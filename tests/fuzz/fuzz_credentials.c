@@ -39,6 +39,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(r == -ERR_BAD_AUTH_HEADER || r == -ERR_BAD_KEY || r == -ERR_BAD_VERSION || r == -ERR_MANY_CREDENTIALS);
         return 0;
     }
+    assert(c.client_n <= sizeof c.client);
+    for (size_t i = 0; i < c.client_n; i++)
+        assert((unsigned char)c.client[i] >= ' ');
     assert(c.version <= 7 && (c.present || c.version == 0));
     bool before = c.present;
     r = credentials_join_dsn(&c, dsn, 42);

@@ -14,7 +14,7 @@ static bool check_credentials(const struct byte_case *c, const struct credential
         id_hex(&got->key, key);
     return case_str(c, "key", str_from(key), case_bytes(c, STR("key"))) &&
            case_int(c, "version", got->version, case_i64(c, STR("version"), 0)) &&
-           case_str(c, "client", got->client, case_bytes(c, STR("client")));
+           case_str(c, "client", credentials_client(got), case_bytes(c, STR("client")));
 }
 
 static bool check_row(const struct byte_case *c)

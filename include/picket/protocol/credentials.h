@@ -1,5 +1,5 @@
 /* credentials.h: which project key a request carries, in every form of protocol §1.4 (decisions.md "ingest credentials").
- * Pure functions; slices are borrowed. */
+ * Pure functions; nothing of the source is kept. */
 #pragma once
 
 #include "picket/protocol/dsn.h"
@@ -12,12 +12,21 @@ struct credentials_source {
     struct str path_key;      /* the part of the path that is a key, where the route has one; p == NULL: it has none */
 };
 
+enum { CREDENTIALS_MAX_CLIENT = 64 };
+
 struct credentials {
     bool present; /* false: nothing above names a key (the envelope's dsn may) */
     struct id128 key;
-    unsigned version;  /* sentry_version, 0 when absent */
-    struct str client; /* sentry_client as sent (not percent-decoded in a query); may be empty */
+    unsigned version;                    /* sentry_version, 0 when absent */
+    char client[CREDENTIALS_MAX_CLIENT]; /* see credentials_client() */
+    size_t client_n;
 };
+
+/* sentry_client, decoded where it came in a query, without control characters; what is longer is cut. "" when absent. Borrows *c. */
+static inline struct str credentials_client(const struct credentials *c)
+{
+    return str_of(c->client, c->client_n);
+}
 
 /* 0, also when none is present; -ERR_BAD_AUTH_HEADER (no sentry_key in a Sentry header), -ERR_BAD_KEY, -ERR_BAD_VERSION,
  * -ERR_MANY_CREDENTIALS (several that name different keys; several of the same key are fine). */
