@@ -87,16 +87,22 @@ static void put_session(struct json_writer *w, const struct attributes *at, int6
     json_field_i64(w, STR("crashed"), n->crashed);
 }
 
-static void put_account(struct json_writer *w, const struct item_origin *origin, int64_t n_accepted, int64_t n_invalid, const char *reason)
+/* What does not count, and why. */
+struct left {
+    int64_t n;
+    const char *reason;
+};
+
+static void put_account(struct json_writer *w, const struct item_origin *origin, int64_t n_accepted, const struct left *left, size_t n_left)
 {
     json_key(w, STR("outcomes"));
     json_begin_array(w);
-    struct account_line accepted = {origin->received_us, CATEGORY_SESSION, OUTCOME_ID_ACCEPTED, STR(""), n_accepted};
-    struct account_line invalid = {origin->received_us, CATEGORY_SESSION, OUTCOME_ID_INVALID, str_from(reason), n_invalid};
     if (n_accepted)
-        account_put(w, &accepted);
-    if (n_invalid)
-        account_put(w, &invalid);
+        account_put(w, &(struct account_line){origin->received_us, CATEGORY_SESSION, OUTCOME_ID_ACCEPTED, STR(""), n_accepted});
+    for (size_t i = 0; i < n_left; i++)
+        if (left[i].n)
+            account_put(w, &(struct account_line){origin->received_us, CATEGORY_SESSION, OUTCOME_ID_INVALID, str_from(left[i].reason),
+                                                  left[i].n});
     json_end_array(w);
 }
 
@@ -176,15 +182,20 @@ static bool put_aggregate(struct json_writer *w, const struct json *v, const str
 static void put_aggregates(struct json_writer *w, const struct json *root, const struct item_origin *origin, struct arena *a)
 {
     struct attributes at = read_attributes(root, a);
-    int64_t n_taken = 0, n_left = 0;
+    int64_t n_taken = 0, n_left = 0, n_surplus = 0;
     json_key(w, STR("sessions"));
     json_begin_array(w);
     for (struct json_iter it = json_iter(json_get(root, STR("aggregates"))); json_next(&it);) {
-        bool is_taken = at.release.n && n_taken < ITEMS_MAX_ENTRIES && put_aggregate(w, it.value, &at, origin, a);
-        ++*(is_taken ? &n_taken : &n_left);
+        if (at.release.n && n_taken == ITEMS_MAX_ENTRIES)
+            n_surplus++;
+        else if (at.release.n && put_aggregate(w, it.value, &at, origin, a))
+            n_taken++;
+        else
+            n_left++;
     }
     json_end_array(w);
-    put_account(w, origin, n_taken, n_left, at.release.n ? "timestamp" : "no_release");
+    const struct left left[] = {{n_left, at.release.n ? "timestamp" : "no_release"}, {n_surplus, "too_many_items"}};
+    put_account(w, origin, n_taken, left, ARRAY_LEN(left));
 }
 
 /* ---- items */
@@ -211,7 +222,7 @@ int session_read(struct str payload, const struct item_origin *origin, struct bu
     json_begin_array(&w);
     put_update(&w, json_root(doc), origin, &a, &why);
     json_end_array(&w);
-    put_account(&w, origin, why == NULL, why != NULL, why ? why : "");
+    put_account(&w, origin, why == NULL, &(struct left){1, why}, why != NULL);
     json_end_object(&w);
     arena_done(&a);
     return 0;

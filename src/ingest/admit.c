@@ -11,6 +11,9 @@
 #include "picket/base/error.h"
 #include "picket/protocol/dsn.h"
 
+enum { SESSION_ITEM_MAX_BYTES = 7 << 20 }; /* as much as MAX_EVENT_BYTES may be: SPOOL_MAX_RECORD less than an envelope's header */
+_Static_assert(SESSION_ITEM_MAX_BYTES + ENVELOPE_MAX_HEADER + (64 << 10) <= SPOOL_MAX_RECORD, "each fits into a record");
+
 const struct item_kind *admit_kind(enum admit_form form)
 {
     static const struct str names[] = {[ADMIT_ENVELOPE] = STR(""),         [ADMIT_STORE] = STR("event"),
@@ -340,11 +343,21 @@ static int take_share(const struct admit_share *limit, struct admit_share *used,
     return 0;
 }
 
-static int check_share(struct admit *a, const struct envelope_item *item)
+/* Of one item. The bound of an event is not that of every kind: attachments have their own (attach.c), session items only one for all of an envelope,
+ * but each must fit into a record of the spool. */
+static int check_size(struct admit *a, const struct envelope_item *item)
 {
+    enum item_use use = item->kind->use;
+    size_t max = a->limits.event_max_bytes;
+    if (use == ITEM_USE_ATTACHMENT || use == ITEM_USE_FORM_DATA || use == ITEM_USE_UNREAL)
+        return 0;
+    if (item->kind->category == CATEGORY_SESSION)
+        max = SESSION_ITEM_MAX_BYTES;
+    if (item->payload.n > max)
+        return -ERR_ITEM_TOO_LARGE;
     if (item->kind->category == CATEGORY_SESSION)
         return take_share(&a->limits.sessions, &a->n_sessions, item->payload.n);
-    if (item->kind->use == ITEM_USE_CLIENT_REPORT)
+    if (use == ITEM_USE_CLIENT_REPORT)
         return take_share(&a->limits.client_reports, &a->n_client_reports, item->payload.n);
     return 0;
 }
@@ -355,9 +368,7 @@ static int take(struct admit *a, const struct envelope *e, const struct envelope
     a->has_transaction |= str_eq(item->kind->name, STR("transaction"));
     if (item->kind->fate != ITEM_STORED)
         return 0;
-    bool is_attached =
-        item->kind->use == ITEM_USE_ATTACHMENT || item->kind->use == ITEM_USE_FORM_DATA || item->kind->use == ITEM_USE_UNREAL;
-    if ((item->payload.n > a->limits.event_max_bytes && !is_attached) || check_share(a, item) < 0)
+    if (check_size(a, item) < 0)
         return -ERR_ITEM_TOO_LARGE;
     switch (item->kind->use) {
     case ITEM_USE_EVENT:

@@ -104,6 +104,17 @@ def test_aggregates(project):
     wait_totals(project, {("session", "accepted", ""): 4})
 
 
+@pytest.mark.parametrize("late, surplus", [(0, 0), (0, 1), (3, 2)])
+def test_as_many_aggregates_as_count(project, late, surplus):
+    """1000 of an item: what is beyond is told as such, and not as of another time."""
+    now = time.time()
+    aggregates = [{"started": now - 6 * 86400, "exited": 1}] * late + [{"started": now, "exited": 1}] * (1000 + surplus)
+    send(project, wire.item("sessions", {"aggregates": aggregates, "attrs": {"release": "app@1.0"}}))
+    wanted = {("session", "accepted", ""): 1000, ("session", "invalid", "timestamp"): late, ("session", "invalid", "too_many_items"): surplus}
+    wait_totals(project, {name: n for name, n in wanted.items() if n})
+    assert counts(project) == {"total": 1000, "healthy": 1000, "exited": 1000}
+
+
 def test_releases_environments_and_time(project):
     send(project, update(new_sid(), release="a@1", environment="production", init=True), update(new_sid(), release="a@1", environment="", init=True),
          update(new_sid(), "crashed", release="a@2", environment="production", init=True, started=time.time() - 7200))
