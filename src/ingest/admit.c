@@ -365,7 +365,6 @@ static int check_size(struct admit *a, const struct envelope_item *item)
 static int take(struct admit *a, const struct envelope *e, const struct envelope_item *item)
 {
     a->kind = item->kind;
-    a->has_transaction |= str_eq(item->kind->name, STR("transaction"));
     if (item->kind->fate != ITEM_STORED)
         return 0;
     if (check_size(a, item) < 0)
@@ -464,13 +463,22 @@ static int join_dsn(struct admit *a, struct str text)
     return 0;
 }
 
-/* Before any attachment's bytes are written. */
-static int check_framing(struct admit *a, struct envelope e)
+static bool can_have_attachments(const struct item_kind *kind)
+{
+    return kind->fate == ITEM_STORED && kind->needs_event_id && kind->category != CATEGORY_ATTACHMENT;
+}
+
+/* Before any attachment's bytes are written: is all of it there, and whose are they? A transaction's only if there is nothing else, wherever it stands. */
+static int look_ahead(struct admit *a, struct envelope e)
 {
     struct envelope_item item;
+    bool has_transaction = false, has_other = false;
     int r;
-    while ((r = envelope_next(&e, &item)) == 1)
-        continue;
+    while ((r = envelope_next(&e, &item)) == 1) {
+        has_transaction = has_transaction || str_eq(item.kind->name, STR("transaction"));
+        has_other = has_other || can_have_attachments(item.kind);
+    }
+    a->of_transaction = has_transaction && !has_other;
     a->at = e.at;
     return r;
 }
@@ -485,7 +493,7 @@ static int read_envelope(struct admit *a, struct str body)
     }
     r = join_dsn(a, e.header.dsn);
     if (r == 0 && a->blobs)
-        r = check_framing(a, e);
+        r = look_ahead(a, e);
     return r < 0 ? r : read_items(a, &e);
 }
 

@@ -94,9 +94,10 @@ struct admit {
     struct admit_share n_sessions, n_client_reports;
     unsigned n_attachments;
     size_t attachment_bytes;
-    bool has_transaction, elsewhere; /* elsewhere: it must be run where it may block */
-    bool has_crash;                  /* something was noted in `crash` that makes an event */
-    struct native_report crash;      /* the parts of a crash report so far; of what comes in, unreal_user is set before */
+    bool elsewhere;             /* it must be run where it may block */
+    bool of_transaction;        /* attachments, if there are any; known where `blobs` are */
+    bool has_crash;             /* something was noted in `crash` that makes an event */
+    struct native_report crash; /* the parts of a crash report so far; of what comes in, unreal_user is set before */
     struct native_field *crash_fields;
     struct buf decoded, unwrapped, scratch;
     struct arena arena;

@@ -4,7 +4,8 @@
  * name. So a request is acknowledged when both are, and a crash between the two leaves a file that nobody names and that is swept. The file is
  * there before its row, whenever that comes: rows never point to nothing.
  *
- * Left out and counted, but no reason to refuse the request: references to uploads, which are not served; what goes with a transaction. */
+ * Left out and counted, but no reason to refuse the request: references to uploads, which are not served; what goes with a transaction and
+ * nothing else, wherever that stands in the envelope. */
 #include "admit.h"
 
 #include "picket/base/error.h"
@@ -103,7 +104,11 @@ int admit_attach_item(struct admit *a, const struct envelope *e, const struct en
     if (has_type(what.content_type, STR("application/vnd.sentry.trace-attachment")) ||
         has_type(what.content_type, STR("application/vnd.sentry.attachment.v2")))
         return 0; /* of a trace, and traces are not stored */
-    if (a->has_transaction)
+    if (!a->blobs) {
+        a->elsewhere = true; /* where the whole envelope is looked at before */
+        return 0;
+    }
+    if (a->of_transaction)
         return -ERR_TRANSACTION_ATTACHMENT;
     admit_crash_note(a, what.type, item->payload); /* the event counts, even when the file cannot be kept */
     return admit_attach(a, e, &what, item->payload);

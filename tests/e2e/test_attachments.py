@@ -115,6 +115,21 @@ def test_form_data(project):
     assert project.post(wire.envelope({}, wire.item("form_data", b"{ no JSON"))).status_code == 400
 
 
+@pytest.mark.parametrize("order", ["before", "after", "with an event"])
+def test_of_a_transaction(picket, project, order):
+    """§3.1: wherever the transaction stands, nothing is written for nobody; beside an event it is the event's."""
+    event, attached, transaction = wire.error_event(), wire.item("attachment", b"0123456789"), wire.item("transaction", {"type": "transaction"})
+    items = {"before": [attached, transaction], "after": [transaction, attached], "with an event": [transaction, attached, wire.item("event", event)]}[order]
+    accepted(project.post(wire.envelope({"event_id": event["event_id"]}, *items)))
+    if order == "with an event":
+        row, = wait_attachments(project, 1, project.find(event["event_id"])["id"])
+        assert download(project, row).content == b"0123456789"
+        return
+    wait_totals(project, {("transaction", "filtered", "not_stored"): 1, ("attachment", "invalid", "transaction_attachment"): 10,
+                          ("attachment_item", "invalid", "transaction_attachment"): 1})
+    assert attachments(project) == [] and files(picket, project) == {}
+
+
 @pytest.mark.parametrize("kind, header, reason", [
     ("reference", {"content_type": "application/vnd.sentry.attachment-ref+json"}, ("invalid", "invalid_placeholder_attachment")),
     ("trace", {"content_type": "application/vnd.sentry.trace-attachment", "meta_length": 2}, ("filtered", "not_stored")),

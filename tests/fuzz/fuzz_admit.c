@@ -112,14 +112,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         int peeked = admit_peek(&a);
         assert(peeked <= 0 && a.n_records == 0 && (peeked < 0 || a.credentials.present));
     }
-    a.elsewhere = is_crash;                        /* these never on the loop */
-    int r = is_crash ? 1 : admit_run(&a, 1 << 16); /* 1: not decided, more comes out than is decoded at once on the loop */
-    bool attached = r == 1 && a.elsewhere;
-    if (attached) { /* again, as on a worker, with a disk on which nothing can be put */
+    int r = is_crash ? 1 : admit_run(&a, 1 << 16); /* 1: not for the loop; crash reports never are */
+    bool attached = r == 1;
+    if (attached) /* again, as on a worker, with a disk on which nothing can be put */
         r = run_elsewhere(&a);
-    } else if (r == 1) {
-        r = admit_run(&a, SIZE_MAX);
-    }
     assert(r == 0 && a.result <= 0 && a.n_events <= a.n_records && a.n_records <= ADMIT_MAX_RECORDS && a.n_left <= ADMIT_MAX_LEFT);
     assert(a.result < 0 || a.is_read);
     assert(a.result == 0 || err_status(a.result) == 400 || err_status(a.result) == 401 || err_status(a.result) == 413 ||
