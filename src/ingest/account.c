@@ -7,6 +7,16 @@
 #include "picket/base/error.h"
 #include "reason.h"
 
+/* Protocol §4.5: some kinds count by their bytes and by their number. */
+static void add_bytes(struct ledger *l, const struct ledger_line *line, enum category category, uint64_t bytes)
+{
+    struct ledger_line more = *line;
+    more.category = category;
+    more.quantity = bytes;
+    if (bytes > 0)
+        ledger_add(l, &more, NULL);
+}
+
 static void account(struct ledger *l, const struct admit *a, const struct admit_left *left)
 {
     struct ledger_line line = {.project_id = a->project_id,
@@ -21,12 +31,12 @@ static void account(struct ledger *l, const struct admit *a, const struct admit_
         reason_name(left->reason, left->kind, line.reason);
     if (a->has_id)
         told.event_id = a->id;
-    if (left->kind->category == CATEGORY_ATTACHMENT) { /* protocol §4.5: their bytes, and their number */
-        line.quantity = left->bytes;
-        if (left->bytes > 0)
-            ledger_add(l, &line, NULL);
+    if (left->kind->category == CATEGORY_ATTACHMENT) {
+        add_bytes(l, &line, CATEGORY_ATTACHMENT, left->bytes);
         line.category = CATEGORY_ATTACHMENT_ITEM;
         line.quantity = left->n;
+    } else if (left->kind->category == CATEGORY_LOG_ITEM) {
+        add_bytes(l, &line, CATEGORY_LOG_BYTE, left->bytes);
     }
     ledger_add(l, &line, line.outcome == OUTCOME_ID_FILTERED ? NULL : &told); /* what is never stored is no case */
 }

@@ -68,8 +68,11 @@ def report(project):
     return {"data": wire.dumps(REPORT), "type": "application/csp-report"}
 
 
+NETWORK_ERROR, LOGS = b'[{"type":"network-error","age":1,"url":"https://a.example","body":{}}]', b'{"resourceLogs": []}'
+
+
 def network_error(project):
-    return {"data": b'[{"type":"network-error","age":1,"url":"https://a.example","body":{}}]', "type": "application/reports+json"}
+    return {"data": NETWORK_ERROR, "type": "application/reports+json"}
 
 
 def spans(project):
@@ -77,7 +80,7 @@ def spans(project):
 
 
 def logs(project):
-    return {"data": b'{"resourceLogs": []}', "type": "application/json"}
+    return {"data": LOGS, "type": "application/json"}
 
 
 def minidump(project):
@@ -124,8 +127,9 @@ ENDPOINTS = {
     "/api/{id}/envelope": (envelope, ERROR), "/tunnel": (tunnelled, ERROR), "/api/{id}/store": (store, ERROR), "/api/store": (store, ERROR),
     "/api/{id}/store?": (pixel, ERROR), "/api/store?": (pixel, ERROR), "/api/{id}/security": (report, SECURITY), "/api/{id}/csp-report": (report, SECURITY),
     "/api/{id}/integration/otlp/v1/traces": (spans, {("span", "filtered", "not_stored"): 1}), "/api/{id}/otlp/v1/traces": (spans, {("span", "filtered", "not_stored"): 1}),
-    "/api/{id}/integration/otlp/v1/logs": (logs, {("log_item", "filtered", "not_stored"): 1}),
-    "/api/{id}/nel": (network_error, {("log_item", "filtered", "not_stored"): 1}), "/api/{id}/minidump": (minidump, CRASH),
+    "/api/{id}/integration/otlp/v1/logs": (logs, {("log_item", "filtered", "not_stored"): 1, ("log_byte", "filtered", "not_stored"): len(LOGS)}),
+    "/api/{id}/nel": (network_error, {("log_item", "filtered", "not_stored"): 1, ("log_byte", "filtered", "not_stored"): len(NETWORK_ERROR)}),
+    "/api/{id}/minidump": (minidump, CRASH),
     "/api/{id}/unreal/{key}": (unreal, CRASH), "/api/{id}/events/{event}/attachments": (files, {("attachment", "accepted", ""): 5, ("attachment_item", "accepted", ""): 1}),
     "/api/{id}/cron/{slug}": (check_in, MONITOR), "/api/{id}/cron/{slug}?": (ping, MONITOR), "/api/{id}/cron/{slug}/{key}": (ping_by_path, MONITOR),
     "/api/0/projects/sentry/{id}/user-feedback": (words, FEEDBACK), "/api/embed/error-page": (dialog, FEEDBACK), "/api/embed/error-page?": (dialog_script, {}),

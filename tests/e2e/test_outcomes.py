@@ -189,7 +189,8 @@ def test_the_newest_are_told_and_floods_hide_nobody(make_picket):
 def test_what_is_not_stored(project):
     items = [wire.item(kind, {"items": []}) for kind in ("transaction", "log", "log", "replay_event", "nonsense")]
     assert project.post(wire.envelope({}, *items)).status_code == 200
-    wait_totals(project, {("transaction", "filtered", "not_stored"): 1, ("log_item", "filtered", "not_stored"): 2, ("replay", "filtered", "not_stored"): 1,
+    wait_totals(project, {("transaction", "filtered", "not_stored"): 1, ("log_item", "filtered", "not_stored"): 2,
+                          ("log_byte", "filtered", "not_stored"): 2 * len(b'{"items":[]}'), ("replay", "filtered", "not_stored"): 1,
                           ("default", "filtered", "not_stored"): 1})
     assert project.api.read(project.path + "/delivery")["items"] == []
 
@@ -221,7 +222,8 @@ def random_item(chance):
     if kind == "large":
         return wire.item("event", wire.error_event(extra={"x": "y" * (1 << 20)})), 1
     if kind == "transaction":
-        return wire.item(chance.choice(["transaction", "span", "log", "profile"]), {}), 1
+        name = chance.choice(["transaction", "span", "log", "profile"])
+        return wire.item(name, {}), 3 if name == "log" else 1  # logs by their bytes, too
     if kind == "session":
         return wire.item("session", {"sid": str(uuid.uuid4()), "init": True, "started": now, "status": "ok", "attrs": {"release": chance.choice(["a@1", "", "latest"])}}), 1
     if kind == "sessions":

@@ -184,11 +184,14 @@ def network_error(**fields):
 
 
 def test_network_errors(project):
-    """200, and each is counted: they are logs, which are not stored. 415 for other types, 400 for nonsense."""
-    taken(post(project, [network_error(), network_error(phase="dns")], "application/reports+json", path="nel"))
+    """200, and each is counted: they are logs (by number and bytes, §4.5), which are not stored. 415 for other types, 400 for nonsense."""
+    one, in_item = len(json.dumps(network_error())), len(wire.dumps(network_error()))
+    taken(post(project, [network_error()] * 2, "application/reports+json", path="nel"))
     taken(post(project, network_error(), "application/json", path="nel"))
     assert project.post(wire.envelope({}, wire.item("nel", network_error()))).status_code == 200
     assert post(project, [network_error()], "text/plain", path="nel").status_code == 415
     assert post(project, b"{", "application/json", path="nel").status_code == 400
     assert post(project, b"[]", "application/json", path="nel").status_code == 200
-    wait_totals(project, {("log_item", "filtered", "not_stored"): 4, ("log_item", "invalid", "content_type"): 1, ("log_item", "invalid", "invalid_json"): 1})
+    wait_totals(project, {("log_item", "filtered", "not_stored"): 4, ("log_item", "invalid", "content_type"): 1, ("log_item", "invalid", "invalid_json"): 1,
+                          ("log_byte", "filtered", "not_stored"): 2 * ((2 * one + 4) // 2) + one + in_item, ("log_byte", "invalid", "content_type"): one + 2,
+                          ("log_byte", "invalid", "invalid_json"): 1})

@@ -19,7 +19,8 @@ enum category {
     CATEGORY_METRIC_BUCKET = 15,
     CATEGORY_PROFILE_CHUNK = 18,
     CATEGORY_ATTACHMENT_ITEM = 22, /* attachments by number; CATEGORY_ATTACHMENT is their bytes */
-    CATEGORY_LOG_ITEM = 23,
+    CATEGORY_LOG_ITEM = 23,        /* logs by number */
+    CATEGORY_LOG_BYTE = 24,        /* their bytes */
     CATEGORY_PROFILE_CHUNK_UI = 26,
     CATEGORY_TRACE_METRIC = 33,
 };
