@@ -16,6 +16,17 @@ def test_not_found(picket, path):
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
+def test_no_uploads_in_parts(picket, project, slash):
+    """§10.4 test_upload (TUS, §1.6): 404, whoever asks; Crashpad and sentry-native then send the file inside of the envelope or form, as they always did."""
+    headers = {"Tus-Resumable": "1.0.0", "Upload-Length": str(200 << 20)}
+    for query in (f"?sentry_key={project.key}", ""):
+        answer = Api(picket.url).post(f"/api/{project.id}/upload{slash}{query}", headers=headers)
+        assert answer.status_code == 404 and answer.headers["Content-Type"].startswith("application/json"), answer.text
+        assert set(answer.json()) == {"error", "message", "type"} and "Location" not in answer.headers and "Tus-Resumable" not in answer.headers
+    assert Api(picket.url).request("PATCH", f"/api/{project.id}/upload/key{slash}", headers=headers, data=b"x").status_code == 404
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
 def test_health_as_relay_spells_it(picket, slash):
     """§10.1 test_live / test_readiness; with the database away it is the handler of /health/ready (test_api_projects.py, test_database_away.py)."""
     nobody = Api(picket.url)
