@@ -400,17 +400,11 @@ void block_object(struct block_writer *b, struct str name, const struct json *v,
 
 /* ---- lists */
 
-/* A single element may stand alone, without a list around it (protocol §5.5). */
-static bool is_lone_element(const struct json *v)
-{
-    return json_type(v) == JSON_OBJECT && json_count(v) > 0 && !json_get(v, STR("values"));
-}
-
 size_t block_elements(const struct json *v, struct arena *a, const struct json ***ret)
 {
     const struct json *values = event_values(v), **elements = arena_alloc(a, (json_count(values) + 1) * sizeof *elements);
     size_t n = 0;
-    if (is_lone_element(v))
+    if (event_is_lone_element(v))
         elements[n++] = v;
     if (values)
         for (struct json_iter it = json_iter(values); json_next(&it);)

@@ -130,10 +130,23 @@ const struct json *event_values(const struct json *container)
     return json_type(values) == JSON_ARRAY ? values : NULL;
 }
 
+bool event_is_lone_element(const struct json *container)
+{
+    return json_type(container) == JSON_OBJECT && json_count(container) > 0 && !json_get(container, STR("values"));
+}
+
+/* The contract (C3.3) knows lists only: an exception that stands alone would be none, and all such errors of a project one issue called "Unknown", or
+ * as many as they have messages. A key that throws different errors together helps nobody, so here the protocol counts (§5.5). What has neither type
+ * nor value would come to the same title whatever it is: such an event is named by its message, as the contract says. */
 bool event_main_exception(const struct event_view *view, const struct json **ret)
 {
-    const struct json *values = event_values(view->at[EVENT_KEY_EXCEPTION]);
+    const struct json *exception = view->at[EVENT_KEY_EXCEPTION], *values = event_values(exception);
     size_t n = json_count(values);
+    if (event_is_lone_element(exception) &&
+        !(is_absent(json_get(exception, STR("type"))) && is_absent(json_get(exception, STR("value"))))) {
+        *ret = exception;
+        return true;
+    }
     if (n == 0)
         return false;
     *ret = json_at(values, n - 1);

@@ -53,7 +53,11 @@ struct str event_scalar(const struct json *v, struct arena *a);
 /* The elements of an `exception` and its like: a bare array, or the `values` of an object (contract §3.3). NULL when it is neither. */
 const struct json *event_values(const struct json *container);
 
-/* The exception that gives the event its name: the last one. False when there is none; *ret may be any type of value. */
+/* Such a container that is an element itself: a single one may stand alone, without a list around it (protocol §5.5). */
+bool event_is_lone_element(const struct json *container);
+
+/* The exception that gives the event its name: the last one, or one that stands alone and has a type or a value. False when there is none; *ret may
+ * be any type of value. */
 bool event_main_exception(const struct event_view *view, const struct json **ret);
 
 /* What `sdk.settings.infer_ip` says about the address that the event came from (protocol §5.7): the server may know better than the sender whose
