@@ -41,7 +41,21 @@ static void account(struct ledger *l, const struct admit *a, const struct admit_
     ledger_add(l, &line, line.outcome == OUTCOME_ID_FILTERED ? NULL : &told); /* what is never stored is no case */
 }
 
-unsigned account_left_out(struct ledger *l, struct tally *t, const struct admit *a)
+/* Their event is taken; if it is not stored in the end it is the event that is told so. */
+static void account_joined(struct ledger *l, const struct admit *a)
+{
+    struct ledger_line line = {.project_id = a->project_id,
+                               .key_id = a->key_id,
+                               .category = CATEGORY_ATTACHMENT_ITEM,
+                               .outcome = OUTCOME_ID_ACCEPTED,
+                               .quantity = a->joined.n};
+    if (a->joined.n == 0)
+        return;
+    add_bytes(l, &line, CATEGORY_ATTACHMENT, a->joined.bytes);
+    ledger_add(l, &line, NULL);
+}
+
+static unsigned account_left(struct ledger *l, struct tally *t, const struct admit *a)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < a->n_left; i++) {
@@ -54,18 +68,28 @@ unsigned account_left_out(struct ledger *l, struct tally *t, const struct admit 
     return n;
 }
 
+unsigned account_left_out(struct ledger *l, struct tally *t, const struct admit *a)
+{
+    account_joined(l, a);
+    return account_left(l, t, a);
+}
+
 unsigned account_refusal(struct ledger *l, struct tally *t, const struct admit *a, bool is_known, int r)
 {
     struct admit_left whole = {.kind = admit_kind(a->form), .reason = r, .n = 1, .bytes = a->body.n, .quantity = 1};
-    unsigned n_left = 0, n = a->is_read ? a->n_records : 1;
+    struct admit_left joined = {
+        .kind = item_kind_of(STR("attachment")), .reason = r, .n = a->joined.n, .bytes = a->joined.bytes, .quantity = a->joined.n};
+    unsigned n_left = 0, n = a->is_read ? a->n_records + a->joined.n : 1;
     if (a->is_read)
-        n_left = account_left_out(l, t, a);
+        n_left = account_left(l, t, a);
     else if (is_known)
         account(l, a, &whole);
     for (unsigned i = 0; i < a->n_records && a->is_read; i++) {
         const struct admit_taken *taken = &a->taken[i];
         account(l, a, &(struct admit_left){.kind = taken->kind, .reason = r, .n = 1, .bytes = taken->bytes, .quantity = taken->quantity});
     }
+    if (a->joined.n > 0 && a->is_read)
+        account(l, a, &joined);
     if (n > 0)
         tally_add(t, r, n, a->project_id == KEY_ANY_PROJECT ? 0 : a->project_id, credentials_client(&a->credentials));
     return n_left;

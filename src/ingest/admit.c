@@ -86,7 +86,7 @@ void admit_leave(struct admit *a, const struct admit_left *one)
         a->left[i] = (struct admit_left){.kind = one->kind, .reason = one->reason, .quota = one->quota};
         a->n_left++;
     }
-    a->left[i].n++;
+    a->left[i].n += one->n ? one->n : 1;
     a->left[i].bytes += one->bytes;
     a->left[i].quantity += one->quantity;
 }
@@ -95,6 +95,17 @@ void admit_leave_item(struct admit *a, const struct item_kind *kind, int reason,
 {
     const char *quota = reason == -ERR_RATE_LIMITED ? a->quota_reason : NULL;
     admit_leave(a, &(struct admit_left){.kind = kind, .reason = reason, .quota = quota, .bytes = bytes, .quantity = 1});
+}
+
+void admit_leave_joined(struct admit *a, int reason)
+{
+    const char *quota = reason == -ERR_RATE_LIMITED ? a->quota_reason : NULL;
+    struct admit_left left = {.kind = item_kind_of(STR("attachment")), .reason = reason, .quota = quota, .bytes = a->joined.bytes};
+    left.n = a->joined.n;
+    left.quantity = a->joined.n;
+    if (a->joined.n > 0)
+        admit_leave(a, &left);
+    a->joined = (struct admit_joined){0};
 }
 
 /* ---- what is taken */
@@ -406,6 +417,19 @@ static void leave_item(struct admit *a, const struct envelope_item *item, int re
         admit_leave(a, &(struct admit_left){.kind = item->kind, .bytes = item->payload.n, .quantity = (uint64_t)n});
 }
 
+/* `r`: what admit_crash_settle says. */
+static void settle_joined(struct admit *a, int r)
+{
+    const struct spool_record *first = admit_first_event(a);
+    if (a->joined.n == 0)
+        return;
+    if (first || r == 1) { /* a report may turn out to be feedback: the last record */
+        a->joined.with = first ? (unsigned)(first - a->records) : a->n_records - 1;
+        return;
+    }
+    admit_leave_joined(a, r < 0 ? r : -ERR_NO_EVENT);
+}
+
 static int read_items(struct admit *a, struct envelope *e)
 {
     struct envelope_item item;
@@ -434,6 +458,7 @@ static int read_items(struct admit *a, struct envelope *e)
     r = admit_crash_settle(a, e); /* makes an event also of a dump whose file could not be kept */
     if (r < 0)
         admit_leave_item(a, item_kind_of(STR("event")), r, 0);
+    settle_joined(a, r);
     const struct spool_record *first = admit_first_event(a);
     a->has_id = e->header.has_event_id;
     a->id = first ? first->event_id : a->has_id ? e->header.event_id : id_random();

@@ -35,6 +35,11 @@ struct admit_left {
     unsigned n;
     uint64_t bytes, quantity; /* quantity: as accounts and quotas count it (category.h) */
 };
+/* Attachments that are no records: what they hold was made part of the event in records[with], and their fate is the event's. */
+struct admit_joined {
+    unsigned n, with;
+    uint64_t bytes;
+};
 /* What of an item its record does not say. */
 struct admit_taken {
     const struct item_kind *kind;
@@ -84,6 +89,7 @@ struct admit {
     struct admit_taken *taken;    /* in the arena: for each record */
     unsigned n_left;
     struct admit_left left[ADMIT_MAX_LEFT];
+    struct admit_joined joined;
     bool unwanted;   /* an item of a kind that is ITEM_UNWANTED was there */
     bool over_quota; /* an attachment was left out because its project, or all of them, have stored as much as they may */
     struct limited limited;
@@ -114,9 +120,10 @@ void admit_forget(struct admit *a); /* the bytes that `records` borrow: their me
 /* For a request that names no key outside its body: takes the envelope's dsn, decoding no more than its header may need. <0 as `result`. Only
  * for ADMIT_ENVELOPE. */
 MUST_CHECK int admit_peek(struct admit *a);
-/* One more item is left out. */
+/* One more item is left out; or n of them, if that is not 0. */
 void admit_leave(struct admit *a, const struct admit_left *one);
 void admit_leave_item(struct admit *a, const struct item_kind *kind, int reason, size_t bytes);
+void admit_leave_joined(struct admit *a, int reason); /* all of them, with the event that they were part of */
 /* Fills the out fields. 1: not decided: with max_decoded below the envelope limit a body inflates beyond it, or there are attachments and no
  * `blobs`. Begin again with another admit. */
 MUST_CHECK int admit_run(struct admit *a, size_t max_decoded);
@@ -139,9 +146,14 @@ MUST_CHECK int admit_minidump(struct admit *a, struct str body);
 MUST_CHECK int admit_unreal(struct admit *a, struct str body);
 /* An item unreal_report: as admit_attach_item. */
 MUST_CHECK int admit_unreal_item(struct admit *a, const struct envelope *e, const struct envelope_item *item);
-/* An attachment of that type, or a form's fields ([[name, value], …]), may belong to a crash report. */
+/* An attachment of that type may belong to a crash report. */
 void admit_crash_note(struct admit *a, struct str type, struct str bytes);
-void admit_crash_form(struct admit *a, const struct json *pairs);
+/* An attachment of that type describes the event: it becomes part of it, and there is nothing to keep. 1: noted; <0: all of it, or its end, cannot be read:
+ * -ERR_BAD_MSGPACK, -ERR_ITEM_TOO_LARGE, -ERR_SURPLUS_EVENT. */
+bool admit_crash_joins(struct str type);
+MUST_CHECK int admit_crash_join(struct admit *a, struct str type, struct str bytes);
+/* The same for a form's fields, [[name, value], …]. 1; <0 when one cannot be read, also if the others were noted: -ERR_BAD_JSON, -ERR_TOO_MANY_PARTS. */
+MUST_CHECK int admit_crash_form(struct admit *a, const struct json *pairs);
 /* Makes the event of what was noted, or adds it to the envelope's event. 0: there is nothing of the kind; 1: done; <0: the event cannot be taken. */
 MUST_CHECK int admit_crash_settle(struct admit *a, const struct envelope *e);
 

@@ -67,31 +67,43 @@ static struct str member(struct admit *a, const struct json *header, const char 
     return json_str(json_get(header, str_from(name)), &a->arena, &s) ? s : STR("");
 }
 
-/* A form's fields, [[name, value], …], kept as a file of their own. */
-static int attach_form(struct admit *a, const struct envelope *e, const struct envelope_item *item)
+/* What was read into the event is scrubbed with it; the bytes themselves are not kept, for nobody would look for secrets in them. */
+static int join(struct admit *a, int r, size_t bytes)
 {
-    static const struct attachment form = {.name = {"form_data.json", 14},
-                                           .content_type = {"application/json", 16},
-                                           .type = {"form_data", 9}};
-    AUTO_JSON struct json_doc *doc = NULL;
-    if (item->payload.n > a->limits.event_max_bytes)
-        return -ERR_ITEM_TOO_LARGE;
-    int r = json_parse(item->payload, &doc, NULL);
-    if (r == 0 && json_type(json_root(doc)) != JSON_ARRAY)
-        r = -ERR_BAD_JSON;
-    if (r < 0)
+    if (r < 1)
         return r;
-    r = admit_attach(a, e, &form, item->payload);
-    if (r == 1)
-        admit_crash_form(a, json_root(doc));
-    return r;
+    a->joined.n++;
+    a->joined.bytes += bytes;
+    a->n_attachments++;
+    a->attachment_bytes += bytes;
+    return 1;
+}
+
+static bool must_wait(struct admit *a)
+{
+    a->elsewhere = a->elsewhere || !a->blobs; /* where the whole envelope is looked at before, and blocking does no harm */
+    return !a->blobs;
+}
+
+/* A form's fields: [[name, value], …]. */
+static int take_form(struct admit *a, const struct envelope_item *item)
+{
+    AUTO_JSON struct json_doc *doc = NULL;
+    if (must_wait(a))
+        return 0;
+    int r = item->payload.n > a->limits.event_max_bytes ? -ERR_ITEM_TOO_LARGE : check_limits(a, item->payload.n);
+    if (r == 0)
+        r = json_parse(item->payload, &doc, NULL);
+    if (r == 0)
+        r = json_type(json_root(doc)) == JSON_ARRAY ? admit_crash_form(a, json_root(doc)) : -ERR_BAD_JSON;
+    return join(a, r, item->payload.n);
 }
 
 int admit_attach_item(struct admit *a, const struct envelope *e, const struct envelope_item *item)
 {
     AUTO_JSON struct json_doc *doc = NULL;
     if (item->kind->use == ITEM_USE_FORM_DATA)
-        return attach_form(a, e, item);
+        return take_form(a, item);
     int r = json_parse(item->header, &doc, NULL);
     if (r < 0)
         return r;
@@ -104,12 +116,14 @@ int admit_attach_item(struct admit *a, const struct envelope *e, const struct en
     if (has_type(what.content_type, STR("application/vnd.sentry.trace-attachment")) ||
         has_type(what.content_type, STR("application/vnd.sentry.attachment.v2")))
         return 0; /* of a trace, and traces are not stored */
-    if (!a->blobs) {
-        a->elsewhere = true; /* where the whole envelope is looked at before */
+    if (must_wait(a))
         return 0;
-    }
     if (a->of_transaction)
         return -ERR_TRANSACTION_ATTACHMENT;
+    if (admit_crash_joins(what.type)) {
+        r = check_limits(a, item->payload.n);
+        return join(a, r < 0 ? r : admit_crash_join(a, what.type, item->payload), item->payload.n);
+    }
     admit_crash_note(a, what.type, item->payload); /* the event counts, even when the file cannot be kept */
     return admit_attach(a, e, &what, item->payload);
 }

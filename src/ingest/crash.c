@@ -4,11 +4,13 @@
  * admit.crash, the event is made of them by native_event(), and the files become attachments of it. Everything is looked at before anything is
  * stored: a form without a dump leaves nothing behind. In an envelope the event that came along is the base, and its record gets the merged payload.
  *
- * What native_event() reads of a form's fields, of __sentry-event and of the breadcrumb files is part of the event and not kept as files. */
+ * What native_event() reads of a form's fields, of __sentry-event and of the breadcrumb files is part of the event and, wherever it came from, not kept as
+ * files: the event is scrubbed, files are not. So what of these cannot be read is looked for here, before, and told. */
 #include "admit.h"
 
 #include "picket/base/error.h"
 #include "picket/event/minidump.h"
+#include "picket/protocol/msgpack.h"
 #include "picket/protocol/multipart.h"
 #include "picket/protocol/unreal.h"
 
@@ -72,8 +74,7 @@ static const struct file_kind *kind_of_file(struct str name, struct str bytes)
     return is_apple(bytes) ? &apple_kind : &plain_kind;
 }
 
-/* The first of a kind counts. */
-static void note(struct admit *a, enum part part, struct str bytes)
+static struct str *slot_of(struct admit *a, enum part part)
 {
     struct native_report *r = &a->crash;
     struct str *const slots[] = {[PART_FILE] = NULL,
@@ -83,23 +84,77 @@ static void note(struct admit *a, enum part part, struct str bytes)
                                  [PART_CRUMBS_1] = &r->breadcrumbs[0],
                                  [PART_CRUMBS_2] = &r->breadcrumbs[1],
                                  [PART_CONTEXT] = &r->unreal_context};
-    if (!slots[part])
-        return;
-    a->has_crash = a->has_crash || part != PART_CONTEXT; /* which only says more about one */
-    if (slots[part]->n == 0)
-        *slots[part] = bytes;
+    return slots[part];
 }
 
-static void note_field(struct admit *a, struct str name, struct str value)
+/* The first of a kind counts. */
+static void note(struct admit *a, enum part part, struct str bytes)
+{
+    struct str *slot = slot_of(a, part);
+    if (!slot)
+        return;
+    a->has_crash = a->has_crash || part != PART_CONTEXT; /* which only says more about one */
+    if (slot->n == 0)
+        *slot = bytes;
+}
+
+/* What is part of the event and nothing else. */
+static bool is_of_event(enum part part)
+{
+    return part == PART_EVENT || part == PART_CRUMBS_1 || part == PART_CRUMBS_2;
+}
+
+/* As native_event() reads them: an event is one map; breadcrumbs are values one behind the other, and those before a damage count. 1: all of it is
+ * sound; 0: the beginning is. */
+static int check_msgpack(enum part part, struct str bytes)
+{
+    AUTO_BUF struct buf text = {0};
+    struct str rest = bytes;
+    int r = part == PART_EVENT ? msgpack_read(&rest, &text) : 0;
+    if (part == PART_EVENT)
+        return r == 0 && str_starts(buf_str(&text), STR("{")) ? 1 : -ERR_BAD_MSGPACK;
+    while (r == 0 && rest.n > 0) {
+        buf_clear(&text);
+        r = msgpack_read(&rest, &text);
+    }
+    return r == 0 ? 1 : rest.n < bytes.n ? 0 : -ERR_BAD_MSGPACK;
+}
+
+/* 1, or what is not read of it, and why. */
+static int note_of_event(struct admit *a, enum part part, struct str bytes)
+{
+    if (part == PART_CRUMBS_1 && slot_of(a, part)->n > 0)
+        part = PART_CRUMBS_2;
+    if (slot_of(a, part)->n > 0)
+        return -ERR_SURPLUS_EVENT;
+    if (bytes.n > 2 * a->limits.event_max_bytes) /* native.h: more is not read */
+        return -ERR_ITEM_TOO_LARGE;
+    if (bytes.n == 0 && part != PART_EVENT)
+        return 1; /* a file of breadcrumbs that was never written to */
+    int sound = check_msgpack(part, bytes);
+    if (sound >= 0)
+        note(a, part, bytes);
+    return sound == 0 ? -ERR_BAD_MSGPACK : sound;
+}
+
+/* The same of a report that has no items: what is not read is told. */
+static void join_file(struct admit *a, enum part part, struct str bytes)
+{
+    int r = note_of_event(a, part, bytes);
+    if (r < 0)
+        admit_leave_item(a, item_kind_of(STR("attachment")), r, bytes.n);
+}
+
+/* False: there are too many. */
+static bool note_field(struct admit *a, struct str name, struct str value)
 {
     if (!a->crash_fields)
         a->crash_fields = arena_array(&a->arena, struct native_field, MULTIPART_MAX_PARTS);
-    if (a->crash.n_fields == MULTIPART_MAX_PARTS) {
-        admit_leave_item(a, item_kind_of(STR("form_data")), -ERR_TOO_MANY_PARTS, value.n);
-        return;
-    }
+    if (a->crash.n_fields == MULTIPART_MAX_PARTS)
+        return false;
     a->crash_fields[a->crash.n_fields++] = (struct native_field){name, value};
     a->crash.fields = a->crash_fields;
+    return true;
 }
 
 static void add_file(struct admit *a, struct crash_files *files, const struct file_kind *kind, struct str name, struct str content_type,
@@ -121,6 +176,14 @@ static void add_file(struct admit *a, struct crash_files *files, const struct fi
 
 /* ---- the event, and its files */
 
+/* What is said about an event must not make it something that is not stored (§2.6: the first counts). */
+static bool is_still_event(struct str payload)
+{
+    struct id128 id;
+    enum event_class class;
+    return event_peek(payload, &id, &class) == 0 && class != EVENT_TRANSACTION;
+}
+
 int admit_crash_settle(struct admit *a, const struct envelope *e)
 {
     AUTO_BUF struct buf out = {0};
@@ -135,6 +198,10 @@ int admit_crash_settle(struct admit *a, const struct envelope *e)
     struct str payload = arena_str(&a->arena, buf_str(&out));
     if (!first)
         return admit_take_event(a, e, payload);
+    if (!is_still_event(payload)) {
+        admit_leave_joined(a, -ERR_SURPLUS_EVENT);
+        return 0;
+    }
     a->record_bytes = a->record_bytes - first->payload.n + payload.n;
     first->payload = payload;
     return 0;
@@ -208,15 +275,15 @@ struct form {
 static void take_part(struct admit *a, struct form *f, const struct multipart_part *part)
 {
     const struct file_kind *kind = kind_by_name(part->name);
-    bool is_of_event = kind->part == PART_EVENT || kind->part == PART_CRUMBS_1 || kind->part == PART_CRUMBS_2;
     if (kind->part == PART_DUMP && !f->has_dump) {
         f->has_dump = true;
         f->dump = part->content;
         f->dump_name = part->file_name.n ? part->file_name : STR("Minidump");
     } else if (!part->is_file) {
-        note_field(a, part->name, part->content);
-    } else if (is_of_event) {
-        note(a, kind->part, part->content);
+        if (!note_field(a, part->name, part->content))
+            admit_leave_item(a, item_kind_of(STR("form_data")), -ERR_TOO_MANY_PARTS, part->content.n);
+    } else if (is_of_event(kind->part)) {
+        join_file(a, kind->part, part->content);
     } else if (part->file_name.n) { /* without a name there was no file (§1.6) */
         add_file(a, &f->files, kind, part->file_name, part->content_type, part->content);
     }
@@ -278,9 +345,21 @@ static int read_archive(struct admit *a, struct str archive, struct crash_files 
         return r;
     while ((r = unreal_next(&u, &file)) == 1)
         add_file(a, files, kind_of_file(file.name, file.content), file.name, STR(""), file.content);
-    for (size_t i = 0; r == 0 && i < files->n; i++)
-        note(a, kind_of_file(files->at[i].what.name, files->at[i].bytes)->part, files->at[i].bytes);
-    return r;
+    if (r < 0)
+        return r;
+    size_t kept = 0;
+    for (size_t i = 0; i < files->n; i++) {
+        struct crash_file f = files->at[i];
+        enum part part = kind_of_file(f.what.name, f.bytes)->part;
+        if (is_of_event(part)) {
+            join_file(a, part, f.bytes);
+            continue;
+        }
+        note(a, part, f.bytes);
+        files->at[kept++] = f;
+    }
+    files->n = kept;
+    return 0;
 }
 
 static int unpack(struct admit *a, struct str body, struct crash_files *files)
@@ -325,20 +404,29 @@ void admit_crash_note(struct admit *a, struct str type, struct str bytes)
         note(a, PART_DUMP, bytes);
     else if (str_eq(type, apple_kind.type) && is_apple(bytes))
         note(a, PART_APPLE, bytes);
-    else if (str_eq(type, STR("event.payload")))
-        note(a, PART_EVENT, bytes);
-    else if (str_eq(type, STR("event.breadcrumbs")))
-        note(a, a->crash.breadcrumbs[0].n ? PART_CRUMBS_2 : PART_CRUMBS_1, bytes);
     else if (str_eq(type, STR("unreal.context")))
         note(a, PART_CONTEXT, bytes);
 }
 
-void admit_crash_form(struct admit *a, const struct json *pairs)
+bool admit_crash_joins(struct str type)
+{
+    return str_eq(type, STR("event.payload")) || str_eq(type, STR("event.breadcrumbs"));
+}
+
+int admit_crash_join(struct admit *a, struct str type, struct str bytes)
+{
+    return note_of_event(a, str_eq(type, STR("event.payload")) ? PART_EVENT : PART_CRUMBS_1, bytes);
+}
+
+int admit_crash_form(struct admit *a, const struct json *pairs)
 {
     struct str name, value;
+    int r = 1;
     for (struct json_iter it = json_iter(pairs); json_next(&it);) {
-        if (!json_str(json_at(it.value, 0), &a->arena, &name) || !json_str(json_at(it.value, 1), &a->arena, &value))
-            continue;
-        note_field(a, arena_str(&a->arena, name), arena_str(&a->arena, value));
+        if (!json_str(json_at(it.value, 0), &a->arena, &name) || !json_text(json_at(it.value, 1), &a->arena, &value))
+            r = -ERR_BAD_JSON;
+        else if (!note_field(a, arena_str(&a->arena, name), arena_str(&a->arena, value)))
+            r = -ERR_TOO_MANY_PARTS;
     }
+    return r;
 }

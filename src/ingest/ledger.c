@@ -1,6 +1,6 @@
 /* ledger.c: what was taken is counted where it is stored, in the transaction that stores it. What was not is counted here, in memory, and every
  * few seconds put into the spool as one record, from where it goes the way of everything else: counted once, also when the database is away. A
- * crash costs those seconds of refusals, never an accepted event's count.
+ * crash costs those seconds of refusals (and the number of files that became part of an event), never an accepted event's count.
  *
  * Bounded: LINES_MAX lines, CASES_MAX cases between two takings, CASES_OF_PROJECT of one project, the newest of each; when there is no room left, whoever has
  * fewer than CASES_LEAST takes a place of the others by turns, so that many floods do not hide one refusal elsewhere. Only requests whose key was verified are counted

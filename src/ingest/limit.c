@@ -63,13 +63,14 @@ void limit_records(struct admit *a)
     unsigned kept = 0, n_events = 0;
     for (unsigned i = 0; i < a->n_records; i++) {
         struct admit_taken *taken = &a->taken[i];
-        const char *reason;
-        if (!limit_take(a, taken, &reason)) {
+        if (!limit_take(a, taken, &a->quota_reason)) {
             admit_leave(a, &(struct admit_left){.kind = taken->kind,
                                                 .reason = -ERR_RATE_LIMITED,
-                                                .quota = reason,
+                                                .quota = a->quota_reason,
                                                 .bytes = taken->bytes,
                                                 .quantity = taken->quantity});
+            if (a->joined.with == i)
+                admit_leave_joined(a, -ERR_RATE_LIMITED);
             continue;
         }
         n_events += a->records[i].kind == SPOOL_EVENT;

@@ -31,6 +31,8 @@ void reason_name(int r, const struct item_kind *kind, char dst[LEDGER_MAX_REASON
                  {-ERR_BLOB_QUOTA, "attachment_quota"},
                  {-ERR_BLOB_FULL, "attachments_full"},
                  {-ERR_ATTACHMENT_REF, "invalid_placeholder_attachment"},
+                 {-ERR_NO_EVENT, "no_event_payload"},
+                 {-ERR_BAD_MSGPACK, "invalid_msgpack"},
                  {-ERR_BAD_BOUNDARY, "invalid_multipart"},
                  {-ERR_BAD_MULTIPART, "invalid_multipart"},
                  {-ERR_TOO_MANY_PARTS, "invalid_multipart"},

@@ -104,14 +104,15 @@ def test_what_headers_say(project, header, name, content_type, kind):
 
 
 def test_form_data(project):
-    """§3.3: the fields of a form, kept as they came."""
+    """§3.3: the fields of a form say more about an event, and make none: without one they are told and not kept (test_scrubbing.py says what else is not)."""
     fields = [["a", "b"], ["sentry[release]", "1.0"]]
     accepted(project.post(wire.envelope({}, wire.item("form_data", fields))))
-    row, = wait_attachments(project, 1)
-    assert (row["name"], row["attachment_type"]) == ("form_data.json", "form_data") and download(project, row).json() == fields
+    until(lambda: totals(project) == {("attachment_item", "invalid", "no_event_payload"): 1, ("attachment", "invalid", "no_event_payload"): len(wire.dumps(fields))},
+          lambda: totals(project))
     event = wire.error_event()
     accepted(project.post(wire.envelope({"event_id": event["event_id"]}, wire.item("event", event), wire.item("form_data", fields))))
-    assert project.find(event["event_id"])["data"]["release"] == "1.0" and project.count() == 1  # it says more about an event, and makes none
+    data = project.find(event["event_id"])["data"]
+    assert data["release"] == "1.0" and data["extra"]["a"] == "b" and project.count() == 1 and attachments(project) == []
     assert project.post(wire.envelope({}, wire.item("form_data", b"{ no JSON"))).status_code == 400
 
 
@@ -177,6 +178,18 @@ def test_at_the_limit_and_beyond(small, sizes, kept):
     until(lambda: sum(n for (category, outcome, _), n in totals(project).items() if (category, outcome) == ("attachment_item", "invalid")) == lost,
           lambda: totals(project))
     assert sum(n for (category, _, _), n in totals(project).items() if category == "attachment") == sum(sizes)
+
+
+def test_parts_of_an_event_count_with_the_files(small):
+    """§2.5: form data and their like are counted with the attachments; what is beyond is not read either."""
+    project, event = small.new_project(), wire.error_event()
+    items = [wire.item("event", event), *(wire.item("attachment", b"x") for _ in range(4)), wire.item("form_data", [["first", "1"]]),
+             wire.item("form_data", [["second", "2"]]), wire.item("attachment", b"\x81\xa7release\xa1m", attachment_type="event.payload")]
+    accepted(project.post(wire.envelope({}, *items)))
+    row = project.find(event["event_id"])
+    assert row["data"]["extra"] == {"first": "1"} and row["release"] == "" and len(wait_attachments(project, 4)) == 4
+    until(lambda: totals(project).get(("attachment_item", "accepted", "")) == 5, lambda: totals(project))
+    assert totals(project)[("attachment_item", "invalid", "too_many_attachments")] == 2
 
 
 def test_quota_of_bytes(make_picket):

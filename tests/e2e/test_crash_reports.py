@@ -214,7 +214,8 @@ def test_dump_in_an_envelope(project, order):
 
 
 def test_other_files_of_an_event(project):
-    """§3.1 event.payload and event.breadcrumbs in MessagePack, §3.3 a form's fields, an Apple crash report: they make an event and stay as files."""
+    """§3.1 event.payload and event.breadcrumbs in MessagePack, §3.3 a form's fields, an Apple crash report: they make an event; only the last one is a file,
+    too."""
     apple = b"Incident Identifier: 1\nProcess: Game [1]\nException Type:  EXC_CRASH (SIGABRT)\nException Codes: 0x0\n"
     event_id = accepted(project.post(wire.envelope({}, wire.item("attachment", b"\x81\xa7release\xa1m", attachment_type="event.payload"),
                                                    wire.item("attachment", b"\x91\x81\xa7message\xa5crumb", attachment_type="event.breadcrumbs"),
@@ -223,7 +224,8 @@ def test_other_files_of_an_event(project):
     event = project.find(event_id)
     assert (event["release"], event["environment"], event["title"]) == ("m", "form", "EXC_CRASH (SIGABRT): 0x0")
     assert event["data"]["breadcrumbs"]["values"][0]["message"] == "crumb" and event["data"]["extra"]["k"] == "v"
-    assert len(wait_attachments(project, 4, event["id"])) == 4
+    wait_totals(project, {("error", "accepted", ""): 1, ("attachment_item", "accepted", ""): 4, ("attachment", "accepted", ""): len(apple) + 69})
+    assert [row["name"] for row in attachments(project, event["id"])] == ["a.crash"]
 
 
 # ---- Unreal
@@ -235,12 +237,14 @@ def unreal_path(project, query="", key=None):
 @pytest.mark.parametrize("marked", [True, False])
 def test_unreal(project, marked):
     """§10.4 test_unreal: archive, user of the query, context and logs as attachments."""
-    files = [("CrashContext.runtime-xml", XML), ("UE4Minidump.dmp", DUMP), ("game.log", b"log\n"), ("CrashReportClient.ini", b"[x]")]
+    files = [("CrashContext.runtime-xml", XML), ("UE4Minidump.dmp", DUMP), ("game.log", b"log\n"), ("CrashReportClient.ini", b"[x]"),
+             ("__sentry-event", b"\x81\xa4tags\x81\xa7msgpack\xa3yes")]
     body = dumps.compressed(dumps.unreal(files, marked))
     event = project.find(sent(post(project, body, "application/octet-stream", unreal_path(project, "?UserID=login%7Caccount%7Cmachine&AppID=x"), auth=False)))
     assert event["title"] == CRASH and event["release"] == "game@2"
     assert event["data"]["user"] == {"id": "login", "username": "bruno"} and dict(event["data"]["tags"])["epic_account_id"] == "account"
     rows = wait_attachments(project, 4, event["id"])
+    assert event["data"]["tags"]["msgpack"] == "yes"  # read, and no file
     assert sorted((row["name"], row["attachment_type"]) for row in rows) == [
         ("CrashContext.runtime-xml", "unreal.context"), ("CrashReportClient.ini", "event.attachment"), ("UE4Minidump.dmp", "event.minidump"), ("game.log", "unreal.logs")]
 
@@ -285,6 +289,17 @@ def test_unreal_item(project):
     until(lambda: totals(project).get(("error", "invalid", "process_unreal")) == 1, lambda: json.dumps(str(totals(project))))
 
 
+def test_broken_descriptions_are_told(project):
+    """The crash counts more (§1.6), and who looks why its tags are not there finds the reason."""
+    broken = b"\x81\xa4tags\x81"
+    files = [("__sentry-event", "__sentry-event", broken), ("__sentry-breadcrumb1", "__sentry-breadcrumb1", b""), ("__sentry-breadcrumb2", "x", b"\xc1")]
+    assert project.find(send(project, dump(), *files))["title"] == CRASH
+    archive = dumps.compressed(dumps.unreal([("UE4Minidump.dmp", DUMP), ("__sentry-event", broken)]))
+    assert project.find(sent(post(project, archive, "", unreal_path(project), auth=False)))["title"] == CRASH
+    wait_totals(project, {("error", "accepted", ""): 2, ("attachment_item", "accepted", ""): 2, ("attachment", "accepted", ""): 2 * len(DUMP),
+                          ("attachment_item", "invalid", "invalid_msgpack"): 3, ("attachment", "invalid", "invalid_msgpack"): 2 * len(broken) + 1})
+
+
 def random_report(chance, project):
     """An answer, and the items that its request counts as: an event, and each file by its bytes and as one."""
     content = DUMP.ljust(len(DUMP) + chance.randrange(1000), b"\0")
@@ -304,7 +319,12 @@ def random_report(chance, project):
         return project.post(wire.envelope({}, wire.item("unreal_report", archive))), counted + len(content) + 1
     items = [wire.item("event", wire.error_event()), wire.item("attachment", content, attachment_type="event.minidump")]
     items = chance.sample(items, chance.choice([1, 2]))
-    return project.post(wire.envelope({}, *items)), 1 + (len(content) + 1 if any(b"event.minidump" in item for item in items) else 0)
+    more = [chance.choice([b"", b"\x80", b"\x81\xa1a\xa1b", b"\x90", chance.randbytes(9)]) for _ in range(chance.randrange(4))]
+    more = [wire.item("attachment", data, attachment_type=chance.choice(["event.payload", "event.breadcrumbs"])) for data in more]
+    items += chance.choice([[], [wire.item("form_data", [["a", "b"], ["sentry[user][id]", "7"]])]]) + more
+    chance.shuffle(items)
+    files = [item for item in items if b'"type":"event"' not in item]
+    return project.post(wire.envelope({}, *items)), 1 + sum(len(item.split(b"\n", 1)[1]) + 1 for item in files)
 
 
 def test_the_sums_add_up(project):

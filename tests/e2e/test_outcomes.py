@@ -209,7 +209,7 @@ def test_requests_of_nobody_count_for_nobody(project):
 def random_item(chance):
     """An item, and what it is to be counted as; None: by its contents."""
     kind = chance.choice(["event", "event", "event", "broken", "large", "transaction", "session", "sessions", "feedback", "user_report", "report",
-                          "unknown", "csp", "early_feedback", "attachment", "check_in"])
+                          "unknown", "csp", "early_feedback", "attachment", "form_data", "check_in"])
     now = time.time()
     if kind == "event":
         return wire.item("event", wire.error_event(value=f"error {chance.randrange(5)}")), 1
@@ -245,6 +245,9 @@ def random_item(chance):
     if kind == "attachment":  # their bytes, and their number
         n = chance.randrange(0, 1000)
         return wire.item("attachment", chance.randbytes(n), content_type=chance.choice(["text/plain", "application/vnd.sentry.attachment-ref+json"])), n + 1
+    if kind == "form_data":  # as files, though they become part of an event, or are nobody's
+        fields = wire.dumps(chance.choice([[["a", "b"], ["password", "hunter2"]], [["a"]], [], 7]))
+        return wire.item("form_data", fields), len(fields) + 1
     return wire.item("nonsense", {}), 1
 
 

@@ -1,4 +1,5 @@
-"""What must not be stored is not stored (protocol §5.15; src/event/scrub.c): not in the payload, not in a column, not in any answer of the API."""
+"""What must not be stored is not stored (protocol §5.15; src/event/scrub.c): not in the payload, not in a column, not in any answer of the API, and not in a
+file beside it."""
 import json
 import uuid
 
@@ -6,6 +7,9 @@ import pytest
 import zstandard
 
 import wire
+from client import accepted
+from test_attachments import attachments, files
+from test_outcomes import wait_totals
 from waiting import until
 
 CARD = "4111 1111 1111 1111"
@@ -26,6 +30,35 @@ def unpacked(payload):
     return zstandard.ZstdDecompressor().decompress(payload, max_output_size=1 << 20)
 
 
+def packed(value):
+    """MessagePack, as much of it as is needed here."""
+    if isinstance(value, dict):
+        return bytes([0x80 + len(value)]) + b"".join(packed(key) + packed(one) for key, one in value.items())
+    if isinstance(value, list):
+        return bytes([0x90 + len(value)]) + b"".join(map(packed, value))
+    return bytes([0xd9, len(value.encode())]) + value.encode()
+
+
+FORM = wire.dumps([["password", "hunter2"], ["form_kept", "visible"], ["sentry[extra][db_secret]", "hunter2"], ["card", CARD], ["count", 7]])
+PAYLOAD = packed({"extra": {"api_key": "hunter2", "payload_kept": "visible"}})
+CRUMBS = [packed([{"message": f"paid with {CARD}", "data": {"password": "hunter2"}}]), packed({"message": "second", "data": {"token": "query-secret"}})]
+
+
+def parts():
+    """What is read into an event that comes with it (§3.1, §3.3)."""
+    return [wire.item("form_data", FORM), wire.item("attachment", PAYLOAD, attachment_type="event.payload", filename="__sentry-event"),
+            *(wire.item("attachment", crumbs, attachment_type="event.breadcrumbs") for crumbs in CRUMBS)]
+
+
+def in_files(picket, project):
+    """All bytes in the blob store."""
+    found = b""
+    for path in files(picket, project):
+        with open(path, "rb") as f:
+            found += f.read()
+    return found
+
+
 def answers(project, issue, event_id):
     """Every text that the API shows of the event."""
     row = project.find(event_id)["id"]
@@ -36,17 +69,96 @@ def answers(project, issue, event_id):
 
 def test_nowhere(picket, project):
     sent = event()
-    event_id, = project.send(sent)
+    event_id = accepted(project.post(wire.envelope({"event_id": sent["event_id"]}, wire.item("event", sent), *parts())))
     data = project.find(event_id)["data"]
     issue, = project.issues()
     seen = list(answers(project, issue, event_id))
     for path, text in seen:
         assert not [secret for secret in SECRETS if secret in text], path
     assert any("visible" in text for _, text in seen)
-    assert data["extra"] == {"password": "[Filtered]", "nested": [{"db_secret": "[Filtered]"}], "kept": "visible",
-                             "pem": PEM.replace("MIIEpAIBAAKCAQEA", "[Filtered]"), "dsn": "postgres://[Filtered]@db/shop"}
+    assert not [secret for secret in SECRETS if secret.encode() in in_files(picket, project)]
+    kept = {name: data["extra"][name] for name in sent["extra"]}
+    assert kept == {"password": "[Filtered]", "nested": [{"db_secret": "[Filtered]"}], "kept": "visible",
+                    "pem": PEM.replace("MIIEpAIBAAKCAQEA", "[Filtered]"), "dsn": "postgres://[Filtered]@db/shop"}
     assert "payment with [creditcard] failed" in issue["title"]
     assert data["_meta"]["extra"]["password"] == {"": {"rem": [["@password:filter", "s", 0, 10]]}}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_not_in_files(picket, project, order):
+    """Fields of a form, event.payload and event.breadcrumbs are part of the event, wherever they stand in the envelope; the file beside them is one."""
+    sent = event()
+    items = [wire.item("event", sent), *parts()][::order]
+    accepted(project.post(wire.envelope({"event_id": sent["event_id"]}, *items, wire.item("attachment", b"a file", filename="a.txt"))))
+    data = project.find(sent["event_id"])["data"]
+    assert {name: data["extra"][name] for name in ("form_kept", "payload_kept", "db_secret", "api_key", "card", "count")} == {
+        "form_kept": "visible", "payload_kept": "visible", "db_secret": "[Filtered]", "api_key": "[Filtered]", "card": "[Filtered]", "count": "7"}
+    assert sorted(crumb["message"] for crumb in data["breadcrumbs"]["values"]) == ["paid with [Filtered]", "second"]
+    assert not [secret for secret in SECRETS if secret in json.dumps(data)]
+    size, n = sum(map(len, (FORM, PAYLOAD, *CRUMBS, b"a file"))), 5
+    wait_totals(project, {("error", "accepted", ""): 1, ("attachment", "accepted", ""): size, ("attachment_item", "accepted", ""): n})
+    assert in_files(picket, project) == b"a file" and [row["name"] for row in attachments(project)] == ["a.txt"]
+
+
+@pytest.mark.parametrize("part, reason, event_made", [
+    (wire.item("form_data", FORM), "no_event_payload", False),
+    (wire.item("form_data", wire.dumps({"password": "hunter2"})), "invalid_json", False),
+    (wire.item("form_data", wire.dumps([["password", "hunter2"], "hunter2"])), "invalid_json", False),
+    (wire.item("attachment", PAYLOAD[:-1], attachment_type="event.payload"), "invalid_msgpack", False),
+    (wire.item("attachment", CRUMBS[0][:-1], attachment_type="event.breadcrumbs"), "invalid_msgpack", False),
+    (wire.item("attachment", CRUMBS[0], attachment_type="event.payload"), "invalid_msgpack", False),
+    (wire.item("attachment", CRUMBS[0] + CRUMBS[1][:-1], attachment_type="event.breadcrumbs"), "invalid_msgpack", True),
+    (wire.item("attachment", PAYLOAD + b"\0" * (2 << 20), attachment_type="event.payload"), "too_large:attachment", False),
+], ids=["form without an event", "no form", "half a form", "cut payload", "cut breadcrumbs", "payload of another kind", "half of the breadcrumbs", "too large"])
+def test_what_cannot_be_read_is_told_and_not_kept(picket, project, part, reason, event_made):
+    """Alone it makes no event but where some of it can be read; beside an event it costs nobody anything. Either way it is counted, and no file remains."""
+    size = len(part.split(b"\n", 1)[1])
+    status = project.post(wire.envelope({}, part)).status_code
+    assert status == {"no_event_payload": 200, "too_large:attachment": 413}.get(reason, 200 if event_made else 400)
+    wanted = {("attachment", "invalid", reason): size, ("attachment_item", "invalid", reason): 1, **({("error", "accepted", ""): 1} if event_made else {})}
+    wait_totals(project, wanted)
+    case = project.api.read(project.path + "/delivery")["items"][0]
+    assert (case["reason"], case["bytes"]) == (reason, size)
+    sent = wire.error_event()
+    if reason != "no_event_payload":
+        accepted(project.post(wire.envelope({}, wire.item("event", sent), part)))
+        wait_totals(project, {("error", "accepted", ""): 1 + event_made, **{name: 2 * n for name, n in wanted.items() if name[0] != "error"}})
+    assert attachments(project) == [] and not [secret for secret in SECRETS if secret.encode() in in_files(picket, project)]
+
+
+def test_surplus_parts_are_told(picket, project):
+    """The first of a kind counts, two of breadcrumbs."""
+    sent = wire.error_event()
+    accepted(project.post(wire.envelope({}, wire.item("event", sent), *parts(), *parts())))
+    twice = PAYLOAD + CRUMBS[0] + CRUMBS[1]
+    wait_totals(project, {("error", "accepted", ""): 1, ("attachment_item", "accepted", ""): 5, ("attachment", "accepted", ""): len(twice) + 2 * len(FORM),
+                          ("attachment_item", "invalid", "duplicate_item"): 3, ("attachment", "invalid", "duplicate_item"): len(twice)})
+    assert attachments(project) == []
+
+
+def test_parts_make_no_transaction_of_an_event(project):
+    """§2.6: the event came first; what would make it something that is not stored is a second one."""
+    sent, fields = wire.message_event("m"), wire.dumps([["sentry", '{"type":"transaction","release":"r"}']])
+    accepted(project.post(wire.envelope({}, wire.item("event", sent), wire.item("form_data", fields))))
+    assert project.find(sent["event_id"])["release"] == ""
+    wait_totals(project, {("error", "accepted", ""): 1, ("attachment_item", "invalid", "duplicate_item"): 1, ("attachment", "invalid", "duplicate_item"): len(fields)})
+
+
+def test_parts_share_the_fate_of_their_event(project):
+    """Over quota: rate-limited with it, and nothing of them is anywhere."""
+    assert project.api.patch(project.path, json={"quotas": {"error": {"hour": 1}}}).status_code == 200
+    n = 0
+
+    def is_limited():
+        nonlocal n
+        n += 1
+        return project.post(wire.event_envelope(wire.error_event())).status_code == 429
+    until(is_limited, "the quota is not known", 5)
+    assert project.post(wire.envelope({}, wire.item("event", wire.error_event()), *parts())).status_code == 429
+    limited = sum(map(len, (FORM, PAYLOAD, *CRUMBS)))
+    wait_totals(project, {("error", "accepted", ""): n - 1, ("error", "rate_limited", "project_hour_quota"): 2,
+                          ("attachment_item", "rate_limited", "project_hour_quota"): 4, ("attachment", "rate_limited", "project_hour_quota"): limited})
+    assert attachments(project) == []
 
 
 def test_not_in_the_table(picket, project):

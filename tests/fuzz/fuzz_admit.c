@@ -16,7 +16,8 @@ static void check_record(const struct admit *a, unsigned i)
     if ((a->form == ADMIT_STORE || a->form == ADMIT_CRON) && a->unwrapped.n)
         whole = buf_str(&a->unwrapped);
     bool lies_inside = r->payload.p >= whole.p && r->payload.p + r->payload.n <= whole.p + whole.n;
-    assert(r->payload.n <= (a->has_crash ? CRASH_MAX : EVENT_MAX) && (lies_inside || r->kind == SPOOL_EVENT || a->has_crash));
+    bool is_merged = a->has_crash || a->crash.n_fields > 0 || a->crash.unreal_context.n > 0;
+    assert(r->payload.n <= (is_merged ? CRASH_MAX : EVENT_MAX) && (lies_inside || r->kind == SPOOL_EVENT || is_merged));
     assert(r->project_id == 42 && r->key_id == 7 && str_is_utf8(r->meta));
     for (unsigned j = 0; j < i; j++)
         assert(!id_eq(&a->records[j].id, &r->id));
@@ -31,7 +32,7 @@ static void check_record(const struct admit *a, unsigned i)
     arena_init(&arena);
     int read = event_read(r->payload, &origin, &arena, &fields);
     assert(read == 0 && fields.class != EVENT_TRANSACTION &&
-           (lies_inside || fields.class == EVENT_REPORT || a->has_crash)); /* these are written anew */
+           (lies_inside || fields.class == EVENT_REPORT || is_merged)); /* these are written anew */
     arena_done(&arena);
 }
 
@@ -118,6 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         r = run_elsewhere(&a);
     assert(r == 0 && a.result <= 0 && a.n_events <= a.n_records && a.n_records <= ADMIT_MAX_RECORDS && a.n_left <= ADMIT_MAX_LEFT);
     assert(a.result < 0 || a.is_read);
+    assert(a.result < 0 || a.joined.n == 0 || (attached && a.joined.with < a.n_records)); /* what is part of an event has one */
     assert(a.result == 0 || err_status(a.result) == 400 || err_status(a.result) == 401 || err_status(a.result) == 413 ||
            (attached && a.result == -ERR_BLOB_FAILED));
     for (unsigned i = 0; a.result == 0 && i < a.n_records; i++)
