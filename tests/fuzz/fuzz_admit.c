@@ -7,7 +7,7 @@
 #include "picket/base/error.h"
 #include "picket/event/event.h"
 
-enum { EVENT_MAX = 4096, ENVELOPE_MAX = 1 << 18, CRASH_MAX = 1 << 15 };
+enum { EVENT_MAX = 4096, SESSIONS_MAX = 2 * EVENT_MAX, ENVELOPE_MAX = 1 << 18, CRASH_MAX = 1 << 15 };
 
 static void check_record(const struct admit *a, unsigned i)
 {
@@ -17,7 +17,11 @@ static void check_record(const struct admit *a, unsigned i)
         whole = buf_str(&a->unwrapped);
     bool lies_inside = r->payload.p >= whole.p && r->payload.p + r->payload.n <= whole.p + whole.n;
     bool is_merged = a->has_crash || a->crash.n_fields > 0 || a->crash.unreal_context.n > 0;
-    assert(r->payload.n <= (is_merged ? CRASH_MAX : EVENT_MAX) && (lies_inside || r->kind == SPOOL_EVENT || is_merged));
+    bool is_session = r->kind == SPOOL_SESSION || r->kind == SPOOL_SESSIONS;
+    assert(r->payload.n <= (is_merged    ? CRASH_MAX
+                            : is_session ? SESSIONS_MAX
+                                         : EVENT_MAX) &&
+           (lies_inside || r->kind == SPOOL_EVENT || is_merged));
     assert(r->project_id == 42 && r->key_id == 7 && str_is_utf8(r->meta));
     for (unsigned j = 0; j < i; j++)
         assert(!id_eq(&a->records[j].id, &r->id));
@@ -43,7 +47,7 @@ static const struct admit_limits limits = {.envelope_max_bytes = ENVELOPE_MAX,
                                            .attachment_max_bytes = EVENT_MAX,
                                            .attachments_max_bytes = 2 * EVENT_MAX,
                                            .attachments_max = 3,
-                                           .sessions = {2 * EVENT_MAX, 3},
+                                           .sessions = {SESSIONS_MAX, 3},
                                            .client_reports = {EVENT_MAX, 3}};
 
 static struct blob_store *nowhere(void)
