@@ -213,6 +213,17 @@ def test_user_agent(project):
                                 "device": {"family": "Pixel 7", "model": "Pixel 7", "brand": "Google", "type": "device"}}
 
 
+@pytest.mark.parametrize("headers, browser", [([], None), ([["sec-ch-ua", '"Chromium";v="131", "Google Chrome";v="131"']], {"name": "Chrome", "version": "131"})])
+def test_headers_of_the_request_that_brought_it(project, headers, browser):
+    """Only what is in the event counts, for it alone is kept; README.md says so."""
+    event = wire.message_event("agent", platform="javascript", request={"url": "https://shop/x", "headers": headers})
+    answer = project.post(wire.event_envelope(event), headers={"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0",
+                                                               "Sec-CH-UA": '"Brave";v="131"', "Sec-CH-UA-Platform": '"Windows"'})
+    assert accepted(answer) == event["event_id"]
+    contexts = project.find(event["event_id"])["data"].get("contexts")
+    assert contexts == (browser and {"browser": {**browser, "type": "browser"}})
+
+
 @pytest.mark.parametrize("padding", [0, 200_000], ids=["small", "large"])  # a large payload is read by another thread
 @pytest.mark.parametrize("sent, expected", [
     ({"user": {"ip_address": "{{auto}}"}}, "127.0.0.1"),
