@@ -165,6 +165,8 @@ int cmd_explain_migration(int r, const struct db_migration_report *report)
         return cmd_fail("migration %d failed and was rolled back: %s %s", report->failed, report->sqlstate, report->message);
     if (r == -ERR_DB_AWAY)
         return cmd_fail("the database does not answer: %s. Look at DATABASE_URL, and whether PostgreSQL runs", report->message);
+    if (r == -ERR_DB_BUSY)
+        return cmd_fail("the schema cannot be looked at: %s. Is another Picket migrating it?", report->message);
     if (r == -EINVAL) { /* not repeated: there may be a password in it */
         (void)cmd_fail("DATABASE_URL: %s", report->message);
         return EXIT_USAGE;
@@ -202,7 +204,7 @@ int cmd_migrate_schema(uv_loop_t *loop, const char *conninfo, unsigned wait_s, v
 {
     char why[300];
     int r = db_migrate(loop, conninfo, 0, progress, ret);
-    if (r != -ERR_DB_AWAY || wait_s == 0)
+    if ((r != -ERR_DB_AWAY && r != -ERR_DB_BUSY) || wait_s == 0)
         return r;
     log_line(LOG_WARN, "waiting for the database", "seconds=%u reason=%s", wait_s, log_quote(str_from(ret->message), why, sizeof why));
     return db_migrate(loop, conninfo, wait_s * 1000, progress, ret);

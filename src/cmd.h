@@ -78,7 +78,7 @@ enum cmd_cluster { CLUSTER_MAY_BE_MADE, CLUSTER_MUST_EXIST };
 bool cmd_has_database(const struct config *config);
 /* Becomes the right user and finds the database: DATABASE_URL, or the private cluster, started. */
 int cmd_database_find(const struct config *config, enum cmd_cluster cluster, struct db_cluster **ret_cluster, const char **ret_conninfo);
-/* db_migrate() for a start: a database that does not answer at once is waited for, and the log says so. */
+/* db_migrate() for a start: a database that does not answer at once, or whose schema others have locked, is waited for, and the log says so. */
 MUST_CHECK int cmd_migrate_schema(uv_loop_t *loop, const char *conninfo, unsigned wait_s, void (*progress)(int number, const char *name),
                                   struct db_migration_report *ret);
 /* Tells what db_migrate met; the exit code for it. */

@@ -1,6 +1,9 @@
 /* migrate.c: numbered scripts, one transaction each, under an advisory lock that the session holds from the first look at the version to the
  * last commit. Written as a straight line: run() sends one script and turns the loop until it is answered, which is right for a command and
- * for start-up and wrong anywhere else. */
+ * for start-up and wrong anywhere else.
+ *
+ * Time is bounded for what others make us wait for: until the server answers, and until the lock is free. A migration of our own takes as long as the
+ * data wants. Nothing is written where the schema is up to date, so that a server which only lets read (a standby) is no obstacle. */
 #include "picket/db/migrate.h"
 
 #include <stdio.h>
@@ -127,11 +130,55 @@ static int check_release(struct session *s)
     return -ERR_DB_FAILED;
 }
 
-static int upgrade(struct session *s, void (*progress)(int number, const char *name))
+static uint64_t now_ms(const struct session *s)
 {
-    int r = run_stmt(s, STMT_MIGRATE_LOCK);
+    uv_update_time(s->io.loop);
+    return uv_now(s->io.loop);
+}
+
+/* Up to `ms`: less when the connection is lost meanwhile, or made. */
+static void wait_ms(struct session *s, uint64_t ms)
+{
+    s->settled = false;
+    uv_timer_start(&s->pause, on_pause, ms, 0);
+    settle(s);
+    uv_timer_stop(&s->pause);
+}
+
+static bool is_true(const struct session *s)
+{
+    return PQntuples(s->result) == 1 && PQgetvalue(s->result, 0, 0)[0] == 't';
+}
+
+static int lock(struct session *s, uint64_t until)
+{
+    for (;;) {
+        int r = run_stmt(s, STMT_MIGRATE_LOCK);
+        if (r < 0 || is_true(s))
+            return r;
+        (void)snprintf(s->report->message, sizeof s->report->message,
+                       "process %s of the database's server holds the lock under which a schema is migrated",
+                       PQntuples(s->result) == 1 ? PQgetvalue(s->result, 0, 1) : "");
+        if (now_ms(s) >= until)
+            return -ERR_DB_BUSY;
+        wait_ms(s, RETRY_MS);
+        if (s->failed)
+            return -ERR_DB_AWAY;
+    }
+}
+
+static int look(struct session *s)
+{
+    int r = run_stmt(s, STMT_MIGRATE_LOOK);
+    return r < 0 || is_true(s) ? r : run_stmt(s, STMT_MIGRATE_PREPARE);
+}
+
+static int upgrade(struct session *s, uint64_t until, void (*progress)(int number, const char *name))
+{
+    uint64_t least = now_ms(s) + GRACE_MS;
+    int r = lock(s, until > least ? until : least);
     if (r == 0)
-        r = run_stmt(s, STMT_MIGRATE_PREPARE);
+        r = look(s);
     if (r == 0)
         r = run_stmt(s, STMT_MIGRATE_VERSION);
     if (r < 0)
@@ -148,19 +195,6 @@ static int upgrade(struct session *s, void (*progress)(int number, const char *n
     return r == 0 ? run_stmt(s, STMT_MIGRATE_UNLOCK) : r;
 }
 
-static uint64_t now_ms(const struct session *s)
-{
-    uv_update_time(s->io.loop);
-    return uv_now(s->io.loop);
-}
-
-static void wait_ms(struct session *s, uint64_t ms)
-{
-    s->settled = false;
-    uv_timer_start(&s->pause, on_pause, ms, 0);
-    settle(s);
-}
-
 static int try_to_connect(struct session *s, const char *conninfo, uint64_t ms)
 {
     s->failed = false;
@@ -170,7 +204,6 @@ static int try_to_connect(struct session *s, const char *conninfo, uint64_t ms)
         return r;
     }
     wait_ms(s, ms); /* up, down or too late */
-    uv_timer_stop(&s->pause);
     if (s->failed)
         return -ERR_DB_AWAY;
     if (s->io.up)
@@ -180,9 +213,8 @@ static int try_to_connect(struct session *s, const char *conninfo, uint64_t ms)
     return -ERR_DB_AWAY;
 }
 
-static int connect_within(struct session *s, const char *conninfo, unsigned wait)
+static int connect_until(struct session *s, const char *conninfo, uint64_t until)
 {
-    uint64_t until = now_ms(s) + wait;
     for (;;) {
         uint64_t now = now_ms(s), left = until > now ? until - now : 0;
         int r = try_to_connect(s, conninfo, left + GRACE_MS < CONNECT_MS ? left + GRACE_MS : CONNECT_MS);
@@ -205,9 +237,10 @@ int db_migrate(uv_loop_t *loop, const char *conninfo, unsigned wait, void (*prog
     *ret = (struct db_migration_report){0};
     struct session s = {.io = {.loop = loop, .on_up = on_up, .on_down = on_down, .on_input = on_input}, .report = ret};
     uv_timer_init(loop, &s.pause);
-    int r = connect_within(&s, conninfo, wait);
+    uint64_t until = now_ms(&s) + wait;
+    int r = connect_until(&s, conninfo, until);
     if (r == 0)
-        r = upgrade(&s, progress);
+        r = upgrade(&s, until, progress);
     PQclear(s.result);
     db_io_close(&s.io);
     s.settled = false;

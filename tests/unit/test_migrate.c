@@ -1,4 +1,5 @@
-/* Migrations on a real server: all of Picket's own, twice, several runners at once, one that fails, a schema from the future, no server. */
+/* Migrations on a real server: all of Picket's own, twice, several runners at once, one that fails, a schema from the future, a lock that others hold, a server that only
+ * lets read, no server. */
 #include "db_kit.h"
 
 #include <errno.h>
@@ -162,6 +163,68 @@ static void a_newer_schema_is_fine_unless_it_says_otherwise(void **state)
     assert_non_null(strstr(report.message, "9000"));
 }
 
+/* Somebody else migrates, or a session of theirs was forgotten. */
+static void waits_for_the_lock_and_not_for_ever(void **state)
+{
+    struct place *p = *state;
+    struct db_migration_report report;
+    struct kit other;
+    char pid[32];
+    struct db_config one = kit_config(buf_cstr(&p->conninfo));
+    one.connections = 1; /* so that it is this session whose process is asked */
+    kit_open_with(&other, &one);
+    assert_int_equal(kit_run(&other, STMT_MIGRATE_LOCK), 0);
+    (void)snprintf(pid, sizeof pid, "process %d ", (int)kit_number(&other, STMT_TEST_PID));
+    int64_t began = clock_mono_us();
+    assert_int_equal(db_migrate(&p->k.loop, buf_cstr(&p->conninfo), 1300, NULL, &report), -ERR_DB_BUSY);
+    assert_true(clock_mono_us() - began >= 1300000);
+    assert_non_null(strstr(report.message, pid));
+    assert_int_equal(report.failed, 0);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, migrate_elsewhere, p), 0);
+    assert_int_equal(kit_run(&other, STMT_MIGRATE_UNLOCK), 0);
+    void *r;
+    assert_int_equal(pthread_join(thread, &r), 0);
+    assert_int_equal((intptr_t)r, 0);
+    kit_close(&other);
+}
+
+/* The bound is for what others do. */
+static void a_migration_of_ours_takes_its_time(void **state)
+{
+    struct place *p = *state;
+    struct db_migration_report report;
+    struct kit other;
+    struct op obstacle;
+    kit_open(&other, buf_cstr(&p->conninfo));
+    op_init(&obstacle, STMT_TEST_SLOW_OBSTACLE); /* the first migration waits for the end of its transaction */
+    db_submit(other.db, &obstacle.q);
+    KIT_UNTIL(&other, kit_number(&other, STMT_TEST_SLOW_SEEN) == 1);
+    assert_int_equal(db_migrate(&p->k.loop, buf_cstr(&p->conninfo), 0, NULL, &report), 0);
+    assert_int_equal(report.to, db_schema_known());
+    KIT_UNTIL(&other, obstacle.n_done == 1);
+    assert_int_equal(obstacle.r, -ERR_DB_FAILED);
+    kit_close(&other);
+}
+
+/* A standby, say: nothing is written where there is nothing to do. */
+static void a_server_that_only_lets_read_will_do(void **state)
+{
+    struct place *p = *state;
+    struct db_migration_report report;
+    AUTO_BUF struct buf reader = {0};
+    buf_printf(&reader, "%s options='-c default_transaction_read_only=on'", buf_cstr(&p->conninfo));
+    assert_int_equal(db_migrate(&p->k.loop, buf_cstr(&reader), 300, NULL, &report), -ERR_DB_FAILED);
+    assert_string_equal(report.sqlstate, "25006");
+    assert_int_equal(migrate(p, &report), 0);
+    assert_int_equal(db_migrate(&p->k.loop, buf_cstr(&reader), 300, NULL, &report), 0);
+    assert_int_equal(report.from, db_schema_known());
+    ask(p, STMT_TEST_FUTURE, NULL);
+    ask(p, STMT_TEST_FUTURE_NEEDED, NULL);
+    assert_int_equal(db_migrate(&p->k.loop, buf_cstr(&reader), 300, NULL, &report), -ERR_DB_FAILED);
+    assert_int_equal(report.min_release, 9000);
+}
+
 static void says_that_nobody_answers(void **state)
 {
     struct place *p = *state;
@@ -211,6 +274,9 @@ int main(void)
         IN_PLACE(several_at_once_do_it_once),
         IN_PLACE(a_failing_one_is_rolled_back_and_named),
         IN_PLACE(a_newer_schema_is_fine_unless_it_says_otherwise),
+        IN_PLACE(waits_for_the_lock_and_not_for_ever),
+        IN_PLACE(a_migration_of_ours_takes_its_time),
+        IN_PLACE(a_server_that_only_lets_read_will_do),
         IN_PLACE(says_that_nobody_answers),
         IN_PLACE(gives_up_a_server_that_accepts_and_is_silent),
         IN_PLACE(waits_for_a_server_that_starts),
