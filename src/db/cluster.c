@@ -56,16 +56,16 @@ enum {
 };
 
 struct db_cluster {
-    struct buf dir, data, data_new, run, log, bin, conninfo;
+    struct buf dir, data, data_new, run, log, bin, conninfo; /* bin: empty until it is found */
+    const char *bin_dir;                                     /* as configured, borrowed */
     uid_t uid;
     gid_t gid;
     const char *user; /* its name when privileges are dropped, else NULL */
     pid_t child;      /* of this process; 0: taken over */
-    pid_t server;
     bool created;
     unsigned connections, stop_ms;
     atomic_bool give_up; /* set by any thread: what waits is late */
-    int users_fd;        /* users.lock */
+    int users_fd;        /* users.lock; -1: not used yet */
 };
 
 static void pause_ms(unsigned ms)
@@ -139,18 +139,21 @@ static bool find_path_bin(struct db_cluster *c)
     return false;
 }
 
-static int find_bin(struct db_cluster *c, const char *given, const char **ret_why)
+static int find_bin(struct db_cluster *c, const char **ret_why)
 {
     unsigned wanted = major_of(c);
-    if (given) {
-        buf_append_str(&c->bin, str_from(given));
+    buf_clear(&c->bin);
+    if (c->bin_dir) {
+        buf_append_str(&c->bin, str_from(c->bin_dir));
         if (has_programs(&c->bin))
             return 0;
+        buf_clear(&c->bin);
         *ret_why = "POSTGRES_BIN_DIR has no initdb";
         return -ENOENT;
     }
     if (find_debian_bin(c, wanted) || (!wanted && find_path_bin(c)))
         return 0;
+    buf_clear(&c->bin);
     *ret_why = wanted ? "the private cluster was made by another major version of PostgreSQL than is installed: install that version's "
                         "server package, or "
                         "upgrade the cluster with pg_upgradecluster's steps"
@@ -203,8 +206,11 @@ static int lock_start(const struct db_cluster *c, int64_t until_us)
     return TAKE_FD(fd);
 }
 
+/* Under start.lock; again is fine. */
 static int lock_users(struct db_cluster *c)
 {
+    if (c->users_fd >= 0)
+        return 0;
     int fd = open_lock(c, "/users.lock");
     if (fd < 0)
         return fd;
@@ -474,7 +480,6 @@ static int start_server(struct db_cluster *c, int64_t until_us, const char **ret
         pid_t server = running_server(c);
         int r = 0, status = 0;
         if (server && answers(c)) {
-            c->server = server;
             if (c->child != server)
                 c->child = 0; /* none, or one that lost: lost_child() */
             return 0;
@@ -559,42 +564,83 @@ static int find_dir(struct db_cluster *c, const char *dir)
     if (!real)
         return -errno;
     name_paths(c, real);
+    return 0;
+}
+
+static const char why_unusable[] = "the directory of the private PostgreSQL cannot be used: look at its owner and mode",
+                  why_busy[] = "another Picket starts or stops the private PostgreSQL and does not get done";
+
+static int own_dirs(struct db_cluster *c, const char **ret_why)
+{
+    *ret_why = why_unusable;
     int r = own_dir(c, buf_cstr(&c->dir));
     return r < 0 ? r : own_dir(c, buf_cstr(&c->run));
+}
+
+/* Who and where, and nothing that could be put right later. */
+static int find(struct db_cluster *c, const char *dir, const char **ret_why)
+{
+    int r = identify(c, ret_why);
+    if (r < 0)
+        return r;
+    *ret_why = why_unusable;
+    return find_dir(c, dir);
 }
 
 static int start(struct db_cluster *c, const struct db_cluster_config *config, const char **ret_why)
 {
     int64_t until_us = clock_mono_us() + config->start_ms * INT64_C(1000);
-    int r = identify(c, ret_why);
+    int r = find(c, config->dir, ret_why);
+    if (r == 0)
+        r = own_dirs(c, ret_why);
     if (r < 0)
         return r;
-    *ret_why = "the directory of the private PostgreSQL cannot be used: look at its owner and mode";
-    r = find_dir(c, config->dir);
-    if (r < 0)
-        return r;
-    *ret_why = "another Picket starts or stops the private PostgreSQL and does not get done";
+    *ret_why = why_busy;
     AUTO_CLOSE int lock = lock_start(c, until_us);
     if (lock < 0)
         return lock;
     r = lock_users(c);
     if (r < 0)
         return r;
-    r = find_bin(c, config->bin_dir, ret_why);
+    r = find_bin(c, ret_why);
     if (r == 0 && major_of(c) == 0)
         r = make_cluster(c, until_us, ret_why);
     return r < 0 ? r : start_server(c, until_us, ret_why);
 }
 
-int db_cluster_start(const struct db_cluster_config *config, struct db_cluster **ret, const char **ret_why)
+static struct db_cluster *cluster_new(const struct db_cluster_config *config)
 {
     struct db_cluster *c = calloc(1, sizeof *c);
     if (!c)
-        return -ENOMEM;
+        return NULL;
     c->users_fd = -1;
+    c->bin_dir = config->bin_dir;
     c->stop_ms = config->stop_ms ? config->stop_ms : STOP_MS;
     c->connections = config->connections > CONNECTIONS_MIN ? config->connections : CONNECTIONS_MIN;
+    return c;
+}
+
+int db_cluster_open(const struct db_cluster_config *config, struct db_cluster **ret, const char **ret_why)
+{
     *ret_why = "";
+    struct db_cluster *c = cluster_new(config);
+    if (!c)
+        return -ENOMEM;
+    int r = find(c, config->dir, ret_why);
+    if (r < 0) {
+        cluster_free(c);
+        return r;
+    }
+    *ret = c;
+    return 0;
+}
+
+int db_cluster_start(const struct db_cluster_config *config, struct db_cluster **ret, const char **ret_why)
+{
+    *ret_why = "";
+    struct db_cluster *c = cluster_new(config);
+    if (!c)
+        return -ENOMEM;
     int r = start(c, config, ret_why);
     if (r < 0) {
         if (c->child) /* it did not answer in time: do not leave it behind */
@@ -648,15 +694,22 @@ static void forget_ended(struct db_cluster *c, int64_t until_us)
 int db_cluster_restart(struct db_cluster *c, unsigned wait_ms, const char **ret_why)
 {
     int64_t until_us = clock_mono_us() + wait_ms * INT64_C(1000);
-    *ret_why = "another Picket starts or stops the private PostgreSQL and does not get done";
+    int r = own_dirs(c, ret_why);
+    if (r < 0)
+        return r;
+    *ret_why = why_busy;
     AUTO_CLOSE int lock = lock_start(c, until_us);
     if (lock < 0)
         return lock;
+    r = lock_users(c);
+    if (r < 0)
+        return r;
     forget_ended(c, until_us);
     *ret_why = "the directory of the private PostgreSQL has no cluster any more";
     if (major_of(c) == 0)
         return -ENOENT;
-    return start_server(c, until_us, ret_why);
+    r = c->bin.n ? 0 : find_bin(c, ret_why);
+    return r < 0 ? r : start_server(c, until_us, ret_why);
 }
 
 void db_cluster_give_up(struct db_cluster *c)
@@ -664,10 +717,11 @@ void db_cluster_give_up(struct db_cluster *c)
     atomic_store(&c->give_up, true);
 }
 
-/* Nobody can begin to use it while start.lock is held, and nobody uses it if users.lock can be had alone. */
+/* Nobody can begin to use it while start.lock is held, and nobody uses it if users.lock can be had alone. One that was never started here may yet have
+ * been used: by whoever asked the server of another Picket. */
 static bool is_last_user(struct db_cluster *c)
 {
-    return flock(c->users_fd, LOCK_EX | LOCK_NB) == 0;
+    return lock_users(c) == 0 && flock(c->users_fd, LOCK_EX | LOCK_NB) == 0;
 }
 
 void db_cluster_stop(struct db_cluster *c)
@@ -676,9 +730,11 @@ void db_cluster_stop(struct db_cluster *c)
         return;
     atomic_store(&c->give_up, false); /* what it meant is over */
     AUTO_CLOSE int lock = lock_start(c, clock_mono_us() + c->stop_ms * INT64_C(1000));
-    pid_t server = running_server(c); /* it may be another than at the start */
-    if (lock >= 0 && is_last_user(c))
-        stop_server(c, server ? server : c->server);
+    pid_t server = running_server(c); /* it may be another than at the start, or one that has noted nothing yet */
+    if (!server)
+        server = c->child;
+    if (lock >= 0 && server && is_last_user(c))
+        stop_server(c, server);
     cluster_free(c);
 }
 

@@ -343,6 +343,50 @@ static void is_started_again_while_it_is_used(void **state)
     assert_false(exists(f, "data/postmaster.pid"));
 }
 
+/* As a server does that has keys from before: the programs are not there yet, then they are. Its one server is stopped by the last who uses it. */
+static void is_opened_first_and_started_later(void **state)
+{
+    struct cluster_fixture *f = *state;
+    const struct db_cluster_config config = {.dir = f->dir, .bin_dir = f->top};
+    struct db_cluster *c = NULL;
+    const char *why = "";
+    fixture_stop(f);
+    assert_int_equal(db_cluster_open(&config, &c, &why), 0);
+    assert_false(db_cluster_runs(c));
+    assert_int_equal(db_cluster_restart(c, FIXTURE_START_MS, &why), -ENOENT);
+    assert_non_null(strstr(why, "POSTGRES_BIN_DIR"));
+    db_cluster_stop(c); /* nothing to stop, and nobody is sent a signal */
+    const struct db_cluster_config found = {.dir = f->dir};
+    assert_int_equal(db_cluster_open(&found, &c, &why), 0);
+    assert_false(exists(f, "data/postmaster.pid"));
+    assert_int_equal(restart(c, FIXTURE_START_MS), 0);
+    assert_true(db_cluster_started(c));
+    assert_true(server_of(c) > 0);
+    fixture_start(f);
+    db_cluster_stop(c);
+    assert_true(db_cluster_runs(f->cluster));
+    assert_int_equal(db_cluster_open(&found, &c, &why), 0); /* and one that only saw it run */
+    assert_true(db_cluster_runs(c));
+    fixture_stop(f);
+    assert_false(db_cluster_runs(c));
+    db_cluster_stop(c);
+}
+
+static void who_only_saw_it_run_stops_it_when_nobody_else_is_left(void **state)
+{
+    struct cluster_fixture *f = *state;
+    struct db_cluster *c = NULL;
+    const char *why = "";
+    const struct db_cluster_config config = {.dir = f->dir};
+    assert_int_equal(db_cluster_open(&config, &c, &why), 0);
+    pid_t server = server_of(f->cluster);
+    db_cluster_leave(f->cluster); /* a Picket that was killed */
+    assert_true(db_cluster_runs(c));
+    db_cluster_stop(c);
+    assert_int_equal(kill(server, 0), -1);
+    fixture_start(f);
+}
+
 static void a_restart_can_be_given_up_and_never_makes_a_cluster(void **state)
 {
     struct cluster_fixture *f = *state;
@@ -520,6 +564,8 @@ int main(void)
         EMPTY(killed_while_it_is_made_or_started),
         STARTED(starts_anew_after_its_server_was_killed),
         STARTED(is_started_again_while_it_is_used),
+        STARTED(is_opened_first_and_started_later),
+        STARTED(who_only_saw_it_run_stops_it_when_nobody_else_is_left),
         STARTED(a_restart_can_be_given_up_and_never_makes_a_cluster),
         STARTED(waits_for_a_server_that_is_shutting_down),
         STARTED(a_stranger_with_the_servers_number_is_no_server),

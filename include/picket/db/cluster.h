@@ -18,13 +18,16 @@ struct db_cluster_config {
 /* initdb once, start (or find the server that an earlier, killed Picket left running and take it over), wait until it answers. On
  * failure *ret_why (static or in the log file beside) says what to do. */
 MUST_CHECK int db_cluster_start(const struct db_cluster_config *config, struct db_cluster **ret, const char **ret_why);
+/* For who can do without it for a while: a cluster that is there, by its directory, and nothing of it is touched or asked; db_cluster_restart() starts
+ * its server. config->bin_dir is borrowed. */
+MUST_CHECK int db_cluster_open(const struct db_cluster_config *config, struct db_cluster **ret, const char **ret_why);
 const char *db_cluster_conninfo(const struct db_cluster *c); /* valid until stop */
 bool db_cluster_created(const struct db_cluster *c);         /* initdb ran just now */
 bool db_cluster_started(const struct db_cluster *c);         /* by this call, not taken over from a server that ran already */
 const char *db_cluster_log(const struct db_cluster *c);      /* path of what initdb and the server print; valid until stop */
 /* Is there a server process, perhaps one that does not answer yet? Cheap: a small file and a look into /proc. */
 bool db_cluster_runs(struct db_cluster *c);
-/* Starts the server of a cluster in use again after it ended, or takes over the one that another Picket started meanwhile. 0: it answers.
+/* Starts the server of a cluster in use, the first time or again after it ended, or takes over the one that another Picket started meanwhile. 0: it answers.
  * -ETIMEDOUT: it runs and does not answer within wait_ms (it may be recovering) and is left to it. Never runs initdb. */
 MUST_CHECK int db_cluster_restart(struct db_cluster *c, unsigned wait_ms, const char **ret_why);
 /* Any thread, at any time until stop: a restart under way returns soon, with -ETIMEDOUT. */
