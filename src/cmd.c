@@ -146,17 +146,39 @@ static int become_user(const struct config *config, const char *data_dir)
     return EXIT_OK;
 }
 
+static struct db_cluster_config cluster_config(const struct config *config)
+{
+    return (struct db_cluster_config){.dir = config->cluster_dir,
+                                      .bin_dir = config->postgres_bin_dir,
+                                      .start_ms = CLUSTER_START_MS,
+                                      .connections = (unsigned)(config->database_max_connections + config->digest_workers) +
+                                                     HOUSE_CONNECTIONS + COMMAND_CONNECTIONS,
+                                      .stop_ms = CLUSTER_STOP_MS};
+}
+
 static int start_cluster(const struct config *config, struct db_cluster **ret)
 {
     const char *why = "";
-    struct db_cluster_config cluster = {.dir = config->cluster_dir,
-                                        .bin_dir = config->postgres_bin_dir,
-                                        .start_ms = CLUSTER_START_MS,
-                                        .connections = (unsigned)(config->database_max_connections + config->digest_workers) +
-                                                       HOUSE_CONNECTIONS + COMMAND_CONNECTIONS,
-                                        .stop_ms = CLUSTER_STOP_MS};
+    struct db_cluster_config cluster = cluster_config(config);
     int r = db_cluster_start(&cluster, ret, &why);
     return r < 0 ? cmd_fail("%s (%s; in %s)", why, err_text(r), config->cluster_dir) : EXIT_OK;
+}
+
+int cmd_cluster_try(const struct config *config, unsigned wait_ms, struct db_cluster **ret_cluster, bool *ret_answers)
+{
+    const char *why = "";
+    char text[512], path[512];
+    struct db_cluster_config cluster = cluster_config(config);
+    int r = db_cluster_open(&cluster, ret_cluster, &why);
+    if (r < 0)
+        return cmd_fail("%s (%s; in %s)", why, err_text(r), config->cluster_dir);
+    r = db_cluster_restart(*ret_cluster, wait_ms, &why);
+    *ret_answers = r == 0;
+    if (r < 0)
+        log_line(LOG_ERROR, "the private PostgreSQL does not start: it is tried again, events are spooled meanwhile",
+                 "error=%s reason=%s log=%s", err_name(r), log_quote(str_from(why), text, sizeof text),
+                 log_quote(str_from(db_cluster_log(*ret_cluster)), path, sizeof path));
+    return EXIT_OK;
 }
 
 int cmd_explain_migration(int r, const struct db_migration_report *report)
@@ -199,7 +221,7 @@ int cmd_database_find(const struct config *config, enum cmd_cluster cluster, str
     return code;
 }
 
-int cmd_migrate_schema(uv_loop_t *loop, const char *conninfo, unsigned wait_s, void (*progress)(int number, const char *name),
+int cmd_migrate_schema(uv_loop_t *loop, const char *conninfo, unsigned wait_s, struct db_progress *progress,
                        struct db_migration_report *ret)
 {
     char why[300];
@@ -211,7 +233,7 @@ int cmd_migrate_schema(uv_loop_t *loop, const char *conninfo, unsigned wait_s, v
 }
 
 int cmd_database_start(const struct config *config, enum cmd_cluster cluster, uv_loop_t *loop, unsigned wait_s,
-                       struct db_cluster **ret_cluster, const char **ret_conninfo, void (*progress)(int number, const char *name))
+                       struct db_cluster **ret_cluster, const char **ret_conninfo, struct db_progress *progress)
 {
     int code = cmd_database_find(config, cluster, ret_cluster, ret_conninfo);
     if (code != EXIT_OK)

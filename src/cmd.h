@@ -78,14 +78,17 @@ enum cmd_cluster { CLUSTER_MAY_BE_MADE, CLUSTER_MUST_EXIST };
 bool cmd_has_database(const struct config *config);
 /* Becomes the right user and finds the database: DATABASE_URL, or the private cluster, started. */
 int cmd_database_find(const struct config *config, enum cmd_cluster cluster, struct db_cluster **ret_cluster, const char **ret_conninfo);
+/* For a server that can do without it for a while: opens the private cluster, which is there, and tries once to start it, for wait_ms at most.
+ * Why it does not answer then is logged. The caller has become the right user. Exit code. */
+int cmd_cluster_try(const struct config *config, unsigned wait_ms, struct db_cluster **ret_cluster, bool *ret_answers);
 /* db_migrate() for a start: a database that does not answer at once, or whose schema others have locked, is waited for, and the log says so. */
-MUST_CHECK int cmd_migrate_schema(uv_loop_t *loop, const char *conninfo, unsigned wait_s, void (*progress)(int number, const char *name),
+MUST_CHECK int cmd_migrate_schema(uv_loop_t *loop, const char *conninfo, unsigned wait_s, struct db_progress *progress,
                                   struct db_migration_report *ret);
 /* Tells what db_migrate met; the exit code for it. */
 int cmd_explain_migration(int r, const struct db_migration_report *report);
 /* Finds or starts the database and brings its schema up to date. */
 int cmd_database_start(const struct config *config, enum cmd_cluster cluster, uv_loop_t *loop, unsigned wait_s,
-                       struct db_cluster **ret_cluster, const char **ret_conninfo, void (*progress)(int number, const char *name));
+                       struct db_cluster **ret_cluster, const char **ret_conninfo, struct db_progress *progress);
 
 /* ---- tables: for people (aligned columns) or as JSON (an array of objects, with numbers, booleans and nulls) */
 struct cmd_table {

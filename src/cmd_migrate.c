@@ -9,8 +9,9 @@ static const char usage[] =
     "Brings the schema of the database (DATABASE_URL, or the private cluster) up to date. `picket serve` does the same\n"
     "at its start; several may run at once.";
 
-static void say(int number, const char *name)
+static void say(struct db_progress *p, int number, const char *name)
 {
+    (void)p;
     printf("migration %04d %s\n", number, name);
 }
 
@@ -21,11 +22,12 @@ int cmd_migrate(const struct config *config, int argc, char **argv)
     if (!cmd_read(&line, argc, argv, &code))
         return code;
     uv_loop_t loop;
+    struct db_progress progress = {say};
     struct db_cluster *cluster = NULL;
     const char *conninfo;
     if (uv_loop_init(&loop) < 0)
         return cmd_fail("cannot make an event loop: is there memory, and are there descriptors left?");
-    code = cmd_database_start(config, CLUSTER_MAY_BE_MADE, &loop, (unsigned)config->database_wait_s, &cluster, &conninfo, say);
+    code = cmd_database_start(config, CLUSTER_MAY_BE_MADE, &loop, (unsigned)config->database_wait_s, &cluster, &conninfo, &progress);
     if (code == EXIT_OK)
         printf("The schema is up to date (this release knows version %d).\n", db_schema_known());
     uv_run(&loop, UV_RUN_DEFAULT);

@@ -3,9 +3,11 @@
  *   user and directories → database (private cluster or DATABASE_URL) → migrations → first administrator and project → spool → key cache →
  *   digest → HTTP threads → (first start: a sample event through the front door) → SIGTERM or SIGINT
  *
- * A database that does not answer a restart is not waited for when the copy of the key cache is there: known keys are accepted from the start,
- * and migrations and the digest follow when it comes back (catch_up.c). A private cluster is Picket's own and always started first,
- * and again when it ends (watch.c).
+ * With a copy of the key cache (open_database) no database is waited for longer than FIRST_SERVER_MS and FIRST_LOOK_S: known keys are
+ * accepted then, and migrations and the digest follow when all is well (catch_up.c). It makes no difference why: it is away, recovers, lets
+ * nobody write, its schema is locked or being migrated, or a private server does not start, which is tried again like one that ends
+ * (watch.c). What cannot pass ends the server, now or when it shows: a schema that needs a newer release, a DATABASE_URL that cannot be read.
+ * Without a copy nobody could be let in: the start waits, up to a limit, and says what is wrong.
  *
  * The main thread's loop carries the signals, the key cache's listener and the first start's questions to the database; everything else has
  * threads of its own. Stopping: no new connections, requests under way finish, the spool syncs and answers, the statements under way commit;
@@ -55,6 +57,7 @@ enum {
     SEGMENT_BYTES = 64 * 1024 * 1024,
     BATCH_BYTES = 4 * 1024 * 1024,
     FIRST_LOOK_S = 2, /* for a database that there is another way without */
+    FIRST_SERVER_MS = 5000,
     CATCH_UP_GRACE_MS = 3000,
 };
 
@@ -101,8 +104,9 @@ static void usage(void)
     config_help(stdout);
 }
 
-static void say_migration(int number, const char *name)
+static void say_migration(struct db_progress *p, int number, const char *name)
 {
+    (void)p;
     log_line(LOG_INFO, "migrating the schema", "number=%d name=%s", number, name);
 }
 
@@ -154,7 +158,7 @@ static int open_spool(struct serve *s)
                  recovery.segments, recovery.records, recovery.torn_bytes, recovery.quarantined_bytes);
     else if (stats.bytes)
         log_line(LOG_INFO, "spool holds undigested events", "bytes=%" PRIu64, stats.bytes);
-    figures_open(&s->figures, &s->loop, c, s->spool);
+    figures_open(&s->figures, &s->loop, c, s->spool, &s->catch_up, &s->watch);
     return EXIT_OK;
 }
 
@@ -352,23 +356,6 @@ static void raise_descriptors(const struct config *c)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* *ret_away: the database does not answer, and the keys that were known before are good enough to begin with. */
-static int open_schema(struct serve *s, bool *ret_away)
-{
-    struct db_migration_report report;
-    unsigned wait_s = (unsigned)s->config->database_wait_s;
-    if (!s->cluster) {
-        s->known_keys = key_cache_restore(s->keys, buf_cstr(&s->key_copy));
-        if (s->known_keys < 0 && s->known_keys != -ENOENT)
-            log_line(LOG_WARN, "the copy of the project keys cannot be used", "error=%s", err_name((int)s->known_keys));
-    }
-    bool enough = s->known_keys > 0;
-    int r = enough ? db_migrate(&s->loop, s->conninfo, wait_s > FIRST_LOOK_S ? FIRST_LOOK_S * 1000 : wait_s * 1000, say_migration, &report)
-                   : cmd_migrate_schema(&s->loop, s->conninfo, wait_s, say_migration, &report);
-    *ret_away = r == -ERR_DB_AWAY && enough;
-    return r < 0 && !*ret_away ? cmd_explain_migration(r, &report) : EXIT_OK;
-}
-
 static void on_noted(struct db_query *q, int r, const struct db_rows *rows)
 {
     (void)rows;
@@ -402,15 +389,53 @@ static void on_caught_up(struct catch_up *c)
     }
 }
 
-static int open_later(struct serve *s)
+static void restore_keys(struct serve *s)
 {
-    log_line(LOG_WARN, "the database does not answer: events for known keys are accepted and digested later", "keys=%" PRId64,
+    s->known_keys = key_cache_restore(s->keys, buf_cstr(&s->key_copy));
+    if (s->known_keys < 0 && s->known_keys != -ENOENT)
+        log_line(LOG_WARN, "the copy of the project keys cannot be used", "error=%s", err_name((int)s->known_keys));
+}
+
+/* *ret_away: not yet, and on_caught_up() will hear of it. */
+static int open_schema(struct serve *s, unsigned wait_s, bool *ret_away)
+{
+    struct catch_up *c = &s->catch_up;
+    c->conninfo = s->conninfo;
+    int r = catch_up_start(c, &s->loop);
+    if (r < 0)
+        return cmd_fail("the server cannot be started: %s", err_text(r));
+    bool over =
+        catch_up_wait(c, &s->loop, wait_s * 1000, s->config->database_wait_s ? CATCH_UP_ALL_THE_TIME : CATCH_UP_ONE_TRY, &s->stopping);
+    if (over)
+        return c->result < 0 ? cmd_explain_migration(c->result, &c->report) : EXIT_OK;
+    c->done = on_caught_up;
+    *ret_away = true;
+    log_line(LOG_WARN, "started without the database: events for known keys are accepted and digested later", "keys=%" PRId64,
              s->known_keys);
-    s->catch_up.conninfo = s->conninfo;
-    s->catch_up.progress = say_migration;
-    s->catch_up.done = on_caught_up;
-    int r = catch_up_start(&s->catch_up, &s->loop);
-    return r < 0 ? cmd_fail("the server cannot be started: %s", err_text(r)) : EXIT_OK;
+    return EXIT_OK;
+}
+
+/* *ret_away: it cannot be used yet, and the keys that were known before are good enough to begin with. */
+static int open_database(struct serve *s, bool *ret_away)
+{
+    const struct config *c = s->config;
+    struct db_progress progress = {say_migration};
+    restore_keys(s);
+    if (s->known_keys <= 0 || !cmd_has_database(c))
+        return cmd_database_start(c, CLUSTER_MAY_BE_MADE, &s->loop, (unsigned)c->database_wait_s, &s->cluster, &s->conninfo, &progress);
+    bool answers = true;
+    int code = c->database_url ? EXIT_OK : cmd_cluster_try(c, FIRST_SERVER_MS, &s->cluster, &answers);
+    if (code != EXIT_OK)
+        return code;
+    s->conninfo = c->database_url ? c->database_url : db_cluster_conninfo(s->cluster);
+    return open_schema(s, answers ? FIRST_LOOK_S : 0, ret_away);
+}
+
+/* Where there are keys nobody starts for the first time: a database that goes away at this moment is no reason to end. */
+static int prepare_first_start(struct serve *s)
+{
+    int code = first_start_prepare(&s->first, s->config, s->db);
+    return s->known_keys > 0 ? EXIT_OK : code;
 }
 
 static void open_watch(struct serve *s)
@@ -449,14 +474,12 @@ static int open_all(struct serve *s)
     if (r < 0)
         return cmd_fail("the server cannot be started: %s", err_text(r));
     buf_printf(&s->key_copy, "%s/keys", s->config->spool_dir);
-    int code = cmd_database_find(s->config, CLUSTER_MAY_BE_MADE, &s->cluster, &s->conninfo);
     bool away = false;
-    if (code == EXIT_OK)
-        code = open_schema(s, &away);
+    int code = open_database(s, &away);
     if (code == EXIT_OK)
         code = open_keys(s);
     if (code == EXIT_OK && !away)
-        code = first_start_prepare(&s->first, s->config, s->db);
+        code = prepare_first_start(s);
     if (code == EXIT_OK && !away) {
         note_public_url(s);
         on_noted(&s->note, db_wait(s->db, &s->note, NULL, NULL), NULL);
@@ -468,8 +491,8 @@ static int open_all(struct serve *s)
         code = open_blobs(s);
     if (code == EXIT_OK)
         code = open_quotas(s, away);
-    if (code == EXIT_OK)
-        code = away ? open_later(s) : open_digest(s);
+    if (code == EXIT_OK && !away)
+        code = open_digest(s);
     if (code == EXIT_OK)
         code = open_http(s);
     if (code == EXIT_OK && !away)
@@ -569,8 +592,10 @@ static void close_all(struct serve *s)
     spool_close(s->spool);
     blob_close(s->blobs);
     close_signals(s);
-    if (!caught_up) /* a migration that takes long: its connection ends with the process, and the server rolls it back */
-        _exit(EXIT_OK);
+    if (!caught_up) { /* a migration that takes long: its connection ends with the process, and the server rolls it back */
+        db_cluster_stop(s->cluster);
+        _exit(s->code);
+    }
     buf_done(&s->key_copy);
     uv_run(&s->loop, UV_RUN_DEFAULT); /* what is closing */
     int r = uv_loop_close(&s->loop);
@@ -578,14 +603,14 @@ static void close_all(struct serve *s)
     db_cluster_stop(s->cluster);
 }
 
-/* Also while the start waits for DATABASE_URL to answer, which may take minutes: there is nothing to take apart yet. Later in the start the flag is
- * seen when it is over; the loop's own stop would be used up by whoever runs the loop at that moment. */
+/* Also while the start waits for DATABASE_URL to answer, which may take minutes: there is nothing to take apart yet. Later in the start, and where that is
+ * short, the flag is seen when it is over; the loop's own stop would be used up by whoever runs the loop at that moment. */
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct serve *s = container_of(handle->loop, struct serve, loop);
     log_line(LOG_INFO, "stopping", "signal=%d", number);
     s->stopping = true;
-    if (!s->cluster && !s->spool)
+    if (!s->cluster && !s->spool && s->known_keys <= 0)
         exit(EXIT_OK);
     uv_stop(handle->loop);
 }
@@ -634,6 +659,7 @@ int cmd_serve(const struct config *config, int argc, char **argv)
         }
         code = s.code;
     }
+    s.code = code;
     close_all(&s);
     if (code == EXIT_OK)
         log_line(LOG_INFO, "stopped", "%s", "");

@@ -38,7 +38,9 @@ static const struct row rows[] = {
     {"DATABASE_ACQUIRE_TIMEOUT_SECS", NUMBER, FIELD(database_acquire_s), "5", 1, 300, "how long a query may wait for a connection"},
     {"DATABASE_IDLE_TIMEOUT_SECS", NUMBER, FIELD(database_idle_s), "600", 0, 86400,
      "close connections that are unused for so long; 0: never"},
-    {"DATABASE_WAIT_SECS", NUMBER, FIELD(database_wait_s), "60", 0, 3600, "how long the start waits for the database to answer"},
+    {"DATABASE_WAIT_SECS", NUMBER, FIELD(database_wait_s), "60", 0, 3600,
+     "how long the start waits for the database to answer, and for others who migrate it; with a copy of the project keys, 2 seconds at "
+     "most"},
     {"POSTGRES_BIN_DIR", TEXT, FIELD(postgres_bin_dir), NULL, 0, 0,
      "where initdb and postgres are; unset: the newest in /usr/lib/postgresql, then PATH"},
     {"HOST", TEXT, FIELD(host), "127.0.0.1", 0, 0, "address to listen on"},

@@ -162,6 +162,14 @@ static void put_status(void *arg, struct json_writer *w)
     put_letters(f, w, ALL);
 }
 
+/* The server that is down is the reason why the schema cannot be looked at. */
+static const char *unready(void *arg)
+{
+    const struct figures *f = arg;
+    const char *why = watch_reason(f->watch);
+    return why ? why : catch_up_reason(f->catch_up);
+}
+
 static void on_retry_asked(void *arg)
 {
     struct digest *d = atomic_load(&((struct figures *)arg)->digest);
@@ -171,9 +179,12 @@ static void on_retry_asked(void *arg)
 
 /* ---- main thread */
 
-void figures_open(struct figures *f, uv_loop_t *loop, const struct config *config, struct spool *spool)
+void figures_open(struct figures *f, uv_loop_t *loop, const struct config *config, struct spool *spool, const struct catch_up *catch_up,
+                  const struct watch *watch)
 {
     f->config = config;
+    f->catch_up = catch_up;
+    f->watch = watch;
     f->spool = spool;
     f->started_us = clock_wall_us();
     f->opened = true;
@@ -190,7 +201,8 @@ void figures_set_digest(struct figures *f, struct digest *digest)
 
 struct api_insight figures_insight(struct figures *f)
 {
-    return (struct api_insight){.arg = f, .put_status = put_status, .put_dead_letters = put_dead_letters, .retry_asked = on_retry_asked};
+    return (struct api_insight){
+        .arg = f, .put_status = put_status, .put_dead_letters = put_dead_letters, .unready = unready, .retry_asked = on_retry_asked};
 }
 
 void figures_close(struct figures *f)

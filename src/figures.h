@@ -5,10 +5,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "catch_up.h"
 #include "config.h"
 #include "picket/api/api.h"
 #include "picket/digest/digest.h"
 #include "picket/spool/spool.h"
+#include "watch.h"
 
 enum { FIGURES_SAMPLES = 12 };
 
@@ -20,6 +22,8 @@ struct figures_sample {
 struct figures { /* zeroed: never opened */
     const struct config *config;
     struct spool *spool;
+    const struct catch_up *catch_up; /* borrowed, as `watch` is: why the server is not ready */
+    const struct watch *watch;
     struct digest *_Atomic digest; /* NULL: not started yet */
     int64_t started_us;
     uv_timer_t timer;
@@ -29,8 +33,9 @@ struct figures { /* zeroed: never opened */
     unsigned next;
 };
 
-/* The spool and `config` outlive it. */
-void figures_open(struct figures *f, uv_loop_t *loop, const struct config *config, struct spool *spool);
+/* All that is given outlives it. */
+void figures_open(struct figures *f, uv_loop_t *loop, const struct config *config, struct spool *spool, const struct catch_up *catch_up,
+                  const struct watch *watch);
 void figures_set_digest(struct figures *f, struct digest *digest);
 /* The callbacks of the API that speak for `f`. */
 struct api_insight figures_insight(struct figures *f);

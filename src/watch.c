@@ -1,9 +1,9 @@
 /* watch.c: a look every CHECK_MS, which costs a small file and a stat in /proc.
  *
- * A private PostgreSQL that ended (killed for want of memory, say) would otherwise be gone until somebody starts Picket again, while the spool fills.
- * Starting it may take as long as its recovery does, so that is done on a thread; one that ends again and again is tried after a pause which
- * doubles, from PAUSE_MIN_US, and which a server that stayed up for a while brings back to nothing. The pools need not be told: each
- * connects again by itself.
+ * A private PostgreSQL that ended (killed for want of memory, say), or that did not start with this server, would otherwise be gone until
+ * somebody starts Picket again, while the spool fills. Starting it may take as long as its recovery does, so that is done on a thread; one
+ * that ends again and again is tried after a pause which doubles, from PAUSE_MIN_US, and which a server that stayed up for a while brings
+ * back to nothing. The pools need not be told: each connects again by itself.
  *
  * The pool logs when it loses the database and when it has it back. What is told here is that it is still away, and how much has piled up. */
 #include "watch.h"
@@ -26,6 +26,23 @@ enum { CHECK_MS = 250, RESTART_MS = 30000 };
 
 /* ---- the private server */
 
+static void set_server(struct watch *w, enum watch_server to)
+{
+    static const unsigned edges[] = {
+        [WATCH_UP] = 1U << WATCH_DOWN,
+        [WATCH_DOWN] = 1U << WATCH_UP | 1U << WATCH_STARTING, /* up: somebody else started it */
+        [WATCH_STARTING] = 1U << WATCH_UP | 1U << WATCH_DOWN,
+    };
+    assert(edges[atomic_load(&w->server)] & 1U << to);
+    atomic_store(&w->server, to);
+}
+
+const char *watch_reason(const struct watch *w)
+{
+    return atomic_load(&w->server) == WATCH_UP ? NULL
+                                               : "the private PostgreSQL does not run: see its log in the data directory (postgres/log)";
+}
+
 static void *restart(void *arg)
 {
     struct watch *w = arg;
@@ -47,9 +64,11 @@ static void begin_restart(struct watch *w)
     sigset_t all, before;
     (void)sigfillset(&all); /* signals are for the main thread */
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    w->restarting = pthread_create(&w->thread, NULL, restart, w) == 0;
+    int r = pthread_create(&w->thread, NULL, restart, w);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!w->restarting)
+    if (r == 0)
+        set_server(w, WATCH_STARTING);
+    else
         lengthen_pause(w);
 }
 
@@ -57,10 +76,10 @@ static void on_home(uv_async_t *async)
 {
     struct watch *w = container_of(async, struct watch, home);
     char path[512], why[512];
-    if (!w->restarting)
+    if (atomic_load(&w->server) != WATCH_STARTING)
         return;
     (void)pthread_join(w->thread, NULL);
-    w->restarting = false;
+    set_server(w, w->result == 0 ? WATCH_UP : WATCH_DOWN);
     w->up_since_us = clock_mono_us();
     lengthen_pause(w);
     if (w->result == 0)
@@ -74,18 +93,23 @@ static void on_home(uv_async_t *async)
 static void look_after_server(struct watch *w, int64_t now)
 {
     char path[512];
-    if (w->restarting)
+    enum watch_server server = atomic_load(&w->server);
+    if (server == WATCH_STARTING)
         return;
     if (db_cluster_runs(w->cluster)) {
+        if (server == WATCH_DOWN)
+            set_server(w, WATCH_UP);
         if (now - w->up_since_us > STABLE_US)
             w->pause_us = w->try_at_us = 0;
         return;
     }
-    if (now < w->try_at_us)
-        return;
-    log_line(LOG_ERROR, "the private PostgreSQL has ended: starting it again, events are spooled meanwhile", "log=%s",
-             log_quote(str_from(db_cluster_log(w->cluster)), path, sizeof path));
-    begin_restart(w);
+    if (server == WATCH_UP) {
+        log_line(LOG_ERROR, "the private PostgreSQL has ended: starting it again, events are spooled meanwhile", "log=%s",
+                 log_quote(str_from(db_cluster_log(w->cluster)), path, sizeof path));
+        set_server(w, WATCH_DOWN);
+    }
+    if (now >= w->try_at_us)
+        begin_restart(w);
 }
 
 /* ---- any database */
@@ -125,6 +149,10 @@ void watch_start(struct watch *w, uv_loop_t *loop)
     assert(r == 0); /* fails only when the process has no descriptor left for its first loop */
     w->running = true;
     w->up_since_us = clock_mono_us();
+    if (w->cluster && !db_cluster_runs(w->cluster)) { /* the start has tried, and told */
+        set_server(w, WATCH_DOWN);
+        lengthen_pause(w);
+    }
 }
 
 void watch_stop(struct watch *w)
@@ -132,10 +160,10 @@ void watch_stop(struct watch *w)
     if (!w->running)
         return;
     w->running = false;
-    if (w->restarting) {
+    if (atomic_load(&w->server) == WATCH_STARTING) {
         db_cluster_give_up(w->cluster);
         (void)pthread_join(w->thread, NULL);
-        w->restarting = false;
+        set_server(w, WATCH_DOWN);
     }
     uv_close((uv_handle_t *)&w->timer, NULL);
     uv_close((uv_handle_t *)&w->home, NULL);

@@ -173,7 +173,7 @@ static int look(struct session *s)
     return r < 0 || is_true(s) ? r : run_stmt(s, STMT_MIGRATE_PREPARE);
 }
 
-static int upgrade(struct session *s, uint64_t until, void (*progress)(int number, const char *name))
+static int upgrade(struct session *s, uint64_t until, struct db_progress *progress)
 {
     uint64_t least = now_ms(s) + GRACE_MS;
     int r = lock(s, until > least ? until : least);
@@ -187,7 +187,7 @@ static int upgrade(struct session *s, uint64_t until, void (*progress)(int numbe
     r = check_release(s);
     for (int i = s->report->from; i < stmt_n_migrations && r == 0; i++) {
         if (progress)
-            progress(stmt_migrations[i].number, stmt_migrations[i].name);
+            progress->migrating(progress, stmt_migrations[i].number, stmt_migrations[i].name);
         r = apply(s, &stmt_migrations[i]);
         if (r == 0)
             s->report->to = stmt_migrations[i].number;
@@ -231,8 +231,7 @@ static void on_pause_closed(uv_handle_t *handle)
     container_of((uv_timer_t *)handle, struct session, pause)->settled = true;
 }
 
-int db_migrate(uv_loop_t *loop, const char *conninfo, unsigned wait, void (*progress)(int number, const char *name),
-               struct db_migration_report *ret)
+int db_migrate(uv_loop_t *loop, const char *conninfo, unsigned wait, struct db_progress *progress, struct db_migration_report *ret)
 {
     *ret = (struct db_migration_report){0};
     struct session s = {.io = {.loop = loop, .on_up = on_up, .on_down = on_down, .on_input = on_input}, .report = ret};

@@ -6,12 +6,15 @@ import secrets
 import signal
 import uuid
 
+import psycopg
 import pytest
 
 import postgres
 import server
 import wire
 from waiting import until
+
+MIGRATION_LOCK = 123621438911860  # sql/queries/migrate_lock.sql
 
 
 @pytest.fixture
@@ -190,6 +193,54 @@ def test_without_a_usable_copy_the_database_is_waited_for(picket, own_cluster, c
     done = picket.run("serve", DATABASE_WAIT_SECS=1)
     assert done.returncode == 1 and "the database does not answer" in done.stderr, done.stderr
     assert content is None or "the copy of the project keys cannot be used" in done.stderr
+
+
+def test_lock_of_migrations_is_waited_for(picket):
+    """Without a copy of the keys, and for commands: up to DATABASE_WAIT_SECS, and then it is told who holds it."""
+    picket.stop()
+    with psycopg.connect(picket.conninfo()) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+        done = picket.run("migrate", DATABASE_WAIT_SECS=1)
+        if os.path.exists(key_copy(picket)):  # it is written a moment after a key is known
+            os.unlink(key_copy(picket))
+        first = picket.run("serve", DATABASE_WAIT_SECS=1)
+        for one in (done, first):
+            assert one.returncode == 1 and f"process {other.info.backend_pid} " in one.stderr, one.stderr
+        picket.start(ready=False)
+        until(lambda: "waiting for the database" in picket.log(), picket.said)
+    until(picket.is_ready, picket.said, 30)
+
+
+def test_migration_that_takes_long(picket, own_cluster):
+    """It is ours, so it is not cut: events for known keys are accepted meanwhile. On another database, which lacks them afterwards."""
+    project = picket.new_project()
+    until(lambda: project.key in copied_keys(picket), "the key is not in the copy")
+    picket.stop()
+    picket.settings["DATABASE_URL"] = own_cluster.new_database()
+    with psycopg.connect(picket.conninfo()) as other:
+        other.execute("CREATE TABLE projects (obstacle int)")  # until this transaction ends, nobody knows whether there is one
+        start_in_the_dark(picket)
+        project.send(wire.error_event())  # 200
+        ready = picket.http.get(picket.url + "/health/ready", timeout=10)
+        assert ready.status_code == 503 and "being migrated" in ready.json()["reason"]
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'picket migrate' AND wait_event_type = 'Lock'"
+        assert other.execute(waiting).fetchone() == (1,)
+        picket.stop()  # in time, with exit status 0: this one is cut
+        start_in_the_dark(picket)
+        until(lambda: other.execute(waiting).fetchone() == (1,), "it does not migrate again")
+        other.rollback()
+    until(picket.is_ready, picket.said, 30)
+    assert picket.log().count("migrating the schema") == picket.log().count("migrating the schema\" number=") > 15
+    assert len(re.findall(r'"migrating the schema" number=1 ', picket.log())) == 1
+
+
+def test_address_that_cannot_be_read_ends_it(picket):
+    """Nothing that could pass: with a copy of the keys, too."""
+    project = picket.new_project()
+    until(lambda: project.key in copied_keys(picket), "the key is not in the copy")
+    picket.stop()
+    done = picket.run("serve", DATABASE_URL="postgres://host/name?colour=blue")
+    assert done.returncode == 2 and "DATABASE_URL" in done.stderr, done.stderr
 
 
 def test_schema_that_needs_a_newer_release_stops_it_later(picket, own_cluster):

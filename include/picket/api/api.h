@@ -11,7 +11,8 @@ struct api_insight {
     void *arg;
     void (*put_status)(void *arg, struct json_writer *w);       /* members of the object of GET /api/status */
     void (*put_dead_letters)(void *arg, struct json_writer *w); /* the value of `dead_letters` in GET /health/ready */
-    void (*retry_asked)(void *arg);                             /* dead letters were marked for a retry */
+    const char *(*unready)(void *arg); /* a static text: why the server is not ready; NULL: no reason is known here */
+    void (*retry_asked)(void *arg);    /* dead letters were marked for a retry */
 };
 
 struct api;

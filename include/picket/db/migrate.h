@@ -11,10 +11,13 @@ struct db_migration_report {
     char sqlstate[DB_SQLSTATE];
     char message[256]; /* the server's own words, for the operator */
 };
-/* Runs the loop until done. `progress` (may be NULL) hears of each migration before it runs. A schema newer than the binary is fine unless it
- * says otherwise through min_release: then -ERR_DB_FAILED with a message that says so. Waits up to wait_ms, and a second at least, for the database to answer (else -ERR_DB_AWAY) and
- * for others to be done (else -ERR_DB_BUSY, and the message names who holds the lock); once it has the lock, it takes the time that it needs. -EINVAL:
- * conninfo cannot be read. */
-MUST_CHECK int db_migrate(uv_loop_t *loop, const char *conninfo, unsigned wait_ms, void (*progress)(int number, const char *name),
+struct db_progress {                                                        /* embedded by who wants to know */
+    void (*migrating)(struct db_progress *p, int number, const char *name); /* before each that is run */
+};
+/* Runs the loop until done. `progress` may be NULL. A schema newer than the binary is fine unless it says otherwise through min_release: then
+ * -ERR_DB_FAILED with a message that says so. Waits up to wait_ms, and a second at least, for the database to answer (else -ERR_DB_AWAY) and for
+ * others to be done (else -ERR_DB_BUSY, and the message names who holds the lock); once it has the lock, it takes the time that it needs.
+ * -EINVAL: conninfo cannot be read. */
+MUST_CHECK int db_migrate(uv_loop_t *loop, const char *conninfo, unsigned wait_ms, struct db_progress *progress,
                           struct db_migration_report *ret);
 int db_schema_known(void); /* highest migration number in this binary */
