@@ -21,7 +21,7 @@ static const char usage[] =
     "50 at a time; `show` everything about one, with --payload the item as it came and nothing else. `retry` stores those that can be\n"
     "stored now, once; `drop` throws them away.\n"
     "The oldest of very many lie in DATA_DIR/dead-letters (status spilled): the commands treat them like the others. All go "
-    "DEAD_LETTERS_DAYS (30)\n"
+    "DEAD_LETTERS_DAYS (30; 0: never)\n"
     "after they first failed.";
 
 /* ---- arguments */

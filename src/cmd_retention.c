@@ -118,6 +118,8 @@ static int sweep(struct run *run, const struct config *config, struct db *db)
 static int age_files(struct run *run, const struct config *config)
 {
     int64_t now_us = clock_wall_us(), before_us = now_us - (int64_t)config->dead_letters_days * CLOCK_US_PER_DAY;
+    if (config->dead_letters_days == 0)
+        return 0;
     AUTO_CLOSE int held = run->dry_run ? -ENOENT : spill_hold(config->dead_letters_dir, SPILL_WAIT);
     if (held < 0 && held != -ENOENT)
         return held;

@@ -69,9 +69,9 @@ static const struct row rows[] = {
      "events that cannot be stored and are kept in the database; beyond it the oldest go to files in DATA_DIR/dead-letters"},
     {"DEAD_LETTERS_MAX_BYTES", BYTES, FIELD(dead_letters_max_bytes), "1G", 16 * M, 1024 * G,
      "those files together; beyond it the oldest are removed"},
-    {"DEAD_LETTERS_DAYS", NUMBER, FIELD(dead_letters_days), "30", 1, 3650,
+    {"DEAD_LETTERS_DAYS", NUMBER, FIELD(dead_letters_days), "30", 0, 3650,
      "how long they are kept since they first failed, in the database and in files, and damaged bytes of the spool since they were set "
-     "aside"},
+     "aside; 0: whatever their age"},
     {"DEAD_LETTERS_LOOK_SECS", NUMBER, FIELD(dead_letters_look_s), "10", 1, 3600,
      "how often this server looks for dead letters that another one or a command left to it"},
     {"OUTCOMES_EVERY_MS", NUMBER, FIELD(outcomes_every_ms), "2000", 10, 60000,

@@ -1,2 +1,2 @@
--- Dead letters that first failed more than $2 days ago, $3 rows at most: how many went.
-SELECT retention_tidy_letters($1::timestamptz, $2::int, $3::int)
+-- Dead letters that first failed more than $2 days ago (0: none is too old), $3 rows at most: how many went.
+SELECT retention_tidy_letters($1::timestamptz, nullif($2::int, 0), $3::int)

@@ -15,7 +15,7 @@
  * there are too many) finds its stale files as letters. A dead row's file stays: the statement that deletes the row may still be under way on a
  * connection that was lost.
  *
- * Letters have an age (keep_days since they first failed). Rows go with retention's tidying (0019_letters_age.sql), files here, each server's own, with what
+ * Letters have an age (keep_days since they first failed; 0: they go for other reasons only). Rows go with retention's tidying (0019_letters_age.sql), files here, each server's own, with what
  * its spool has set aside as damaged: at the first look and then every hour, whether the database answers or not.
  *
  * Files of persons who are to be erased (erasure.c) are deleted here, on the thread that may wait for files, by each server in its own directory:

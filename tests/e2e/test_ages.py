@@ -79,7 +79,7 @@ def test_letters_go_in_parts(picket, project):
     assert gone == [2, 1, 0] and left == 1
 
 
-@pytest.mark.parametrize("value", ["0", "3651", "soon"])
+@pytest.mark.parametrize("value", ["-1", "3651", "soon"])
 def test_wrong_days(make_picket, value):
     done = make_picket().run("retention", "run", DEAD_LETTERS_DAYS=value)
     assert done.returncode == 2 and "DEAD_LETTERS_DAYS" in done.stderr
@@ -174,6 +174,28 @@ def test_files_go_after_thirty_days(make_picket):
     assert os.path.exists(quarantined[1])
     assert all(words in picket.log() for words in ("spilled dead letters were older than DEAD_LETTERS_DAYS and are deleted", "damaged bytes of the spool were older"))
     assert "4 of 4 dead letters stored" in picket.command("dlq", "retry", "--all")
+
+
+def test_never(make_picket):
+    """DEAD_LETTERS_DAYS=0: no letter is too old, in the database, in files and as damaged bytes; not for the server, and not for the command."""
+    picket = make_picket(DEAD_LETTERS_MAX=1, DEAD_LETTERS_LOOK_SECS=1, RETENTION_EVERY_SECS=1, DEAD_LETTERS_DAYS=0).start()
+    project = picket.new_project()
+    with refusing(picket, "poison"):
+        project.send(*[wire.error_event("E", f"poison {i}") for i in range(2)])
+        until(lambda: len(letter_files(picket)) == 1 and len(letters(picket, project)) == 1, lambda: letter_files(picket))
+    picket.stop()
+    old = [make_older(picket, letter_files(picket)[0], 9000, 9000), set_aside(picket, "0005f00000000001-0000000040", 9000)]
+    picket.sql("UPDATE dead_letters SET first_failed_at = now() - interval '9000 days'")
+    nothing = {"dead_letters": 0, "spilled": 0, "spilled_bytes": 0, "quarantined": 0, "quarantined_bytes": 0}
+    for told in (run(picket, "--dry-run"), run(picket)):
+        assert {kind: told[kind] for kind in nothing} == nothing
+    picket.start()
+    for _ in range(2):  # a whole run of retention lies between
+        picket.sql("INSERT INTO report_ids (id) VALUES (%s)", old_id(9))
+        until(lambda: not picket.sql("SELECT FROM report_ids WHERE id < %s", old_id(8)), "retention does not run")
+    until(lambda: health(picket)["dead_letters"] == {"waiting": 1, "retrying": 0, "spilled": 1}, lambda: health(picket))  # its files were looked at, too
+    assert len(letters(picket, project)) == 1 and all(map(os.path.exists, old))
+    assert run(picket, DEAD_LETTERS_DAYS=3650)["dead_letters"] == 1
 
 
 # ---- attachments of events that are dropped

@@ -13,7 +13,7 @@ struct retention_config {
     struct db *db;                /* one connection of its own, with a query_ms that a day's copy fits in; outlives the run */
     unsigned days;                /* how long events are kept where their project says nothing */
     unsigned per_issue;           /* how many events of an issue; 0: all */
-    unsigned letter_days;         /* how long dead letters are kept since they first failed */
+    unsigned letter_days;         /* how long dead letters are kept since they first failed; 0: whatever their age */
     bool dry_run;                 /* only says what would be done */
     int64_t now_us;               /* wall time that ages are counted from */
     unsigned wait_ms;             /* how long another run on this database is waited for; 0: not at all */
