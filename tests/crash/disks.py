@@ -19,6 +19,17 @@ class Disk:
         v = os.statvfs(self.path)
         return v.f_bavail * v.f_frsize
 
+    @contextlib.contextmanager
+    def taken(self, left):
+        """Somebody else's file takes all room but so many bytes, for a while."""
+        path = os.path.join(self.path, "somebody-elses")
+        with open(path, "wb") as f:
+            os.posix_fallocate(f.fileno(), 0, self.free() - left)
+        try:
+            yield
+        finally:
+            os.unlink(path)
+
 
 @contextlib.contextmanager
 def small_disk(megabytes):

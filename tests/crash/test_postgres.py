@@ -16,7 +16,8 @@ import ledger
 from disks import small_disk
 from load import REFUSALS
 from sites import Repeater, Site
-from test_database_away import copied_keys, start_in_the_dark
+from test_database_away import copied_keys, private_server, start_in_the_dark
+from victims import is_gone
 from waiting import until
 
 SECONDS = figures.amount(0.8, 20)  # how long a trouble lasts that is made of many small ones
@@ -315,3 +316,36 @@ def test_disk_really_full(cluster):
             site.end()
             cluster.drop_database(site.picket.conninfo())
             cluster.sql("DROP TABLESPACE small")
+
+
+def panics(site):
+    """Its log goes on in a new file, which there is no room for: so does archive_timeout, and a long load."""
+    with contextlib.suppress(psycopg.Error):
+        site.picket.sql("SELECT txid_current(), pg_switch_wal()")
+    with open(os.path.join(site.picket.settings["DATA_DIR"], "postgres", "log"), encoding="utf-8", errors="replace") as f:
+        return re.search(r"PANIC:.*No space left on device", f.read())
+
+
+def test_disk_of_all_full(make_site):
+    """Spool and private PostgreSQL share a disk, and somebody else takes its room. The spool goes on down to its floor, then 503; PostgreSQL has no floor: where it
+    cannot write its log it ends, and it cannot recover before there is room again. Then all comes back by itself."""
+    with small_disk(320) as disk:
+        site = make_site(start=False, private=True, DATA_DIR=os.path.join(disk.path, "data"), SPOOL_FREE_FLOOR_BYTES="1M")
+        try:
+            site.watch.conninfo = site.picket.conninfo()
+            site.start()
+            run = site.load(rate=RATE, connections=8, bytes=4096)
+            site.wait_digesting()
+            before = private_server(site.picket)
+            with disk.taken(8 << 20):
+                until(lambda: panics(site), lambda: f"PostgreSQL goes on: {disk.free()} bytes left", 20, pause=0.02)
+                run.wait_progress()  # in the spool
+                until(lambda: site.send() == 503, lambda: f"the spool has no floor: {disk.free()} bytes left", 20)
+                until(lambda: is_gone(before) and "does not come back" in site.picket.log(), site.picket.log, 20)
+                assert site.picket.http.get(site.picket.url + "/health/ready", timeout=10).json()["reason"].startswith("the private PostgreSQL does not run")
+            site.wait_accepting()
+            site.wait_digesting(40)
+            counted = run.stop(site.promises, statuses=REFUSALS)
+            figures.record("the disk of the spool and of PostgreSQL full", 1, site.check(seconds=60), refused=counted["statuses"].get("503", 0))
+        finally:
+            site.end()
