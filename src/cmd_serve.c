@@ -138,6 +138,7 @@ static int open_spool(struct serve *s)
         return cmd_fail("%s: %s (%s)", c->spool_dir, why, err_text(r));
     struct spool_config spool = {.dir = c->spool_dir,
                                  .segment_bytes = SEGMENT_BYTES,
+                                 .segment_us = (int64_t)c->spool_segment_s * CLOCK_US_PER_S,
                                  .max_bytes = c->spool_max_bytes,
                                  .free_floor_bytes = c->spool_free_floor_bytes,
                                  .max_pending_bytes = c->spool_pending_bytes,

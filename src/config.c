@@ -12,6 +12,7 @@
 #include "picket/auth/email.h"
 #include "picket/auth/password.h"
 #include "picket/base/error.h"
+#include "picket/spool/spool.h"
 
 enum kind { TEXT, SECRET, NUMBER, BYTES, FLAG, URL, LEVEL, NETWORKS };
 enum { SECRET_MAX = 4096, THREADS_CHOSEN_MAX = 8, EVENTS_MAX = 1000000000 };
@@ -62,6 +63,8 @@ static const struct row rows[] = {
      "events in memory that wait for the disk; beyond it new ones get 503"},
     {"SPOOL_DELAY_SECS", NUMBER, FIELD(spool_delay_s), "2", 0, 86400,
      "how far the digest may fall behind before projects that send more than their share get 429; 0: until the spool is full"},
+    {"SPOOL_SEGMENT_SECS", NUMBER, FIELD(spool_segment_s), "3600", 1, SPOOL_SEGMENT_MAX_S,
+     "how long a file of the spool takes new events; when all of them are stored, it is removed"},
     {"HTTP_THREADS", NUMBER, FIELD(http_threads), "0", 0, 64, "0: one per processor, at most 8"},
     {"DIGEST_WORKERS", NUMBER, FIELD(digest_workers), "2", 1, 32, "batches that are digested side by side; each has a database connection"},
     {"DIGEST_BATCH_RECORDS", NUMBER, FIELD(digest_batch_records), "1000", 1, 10000, "events in one statement at most"},

@@ -22,7 +22,7 @@ struct config {
     const char *dashboard_url, *dashboard_origin; /* "" when unset */
     const char *data_dir, *spool_dir, *cluster_dir, *dead_letters_dir, *attachments_dir;
     uint64_t http_threads, digest_workers, digest_batch_records;
-    uint64_t spool_max_bytes, spool_free_floor_bytes, spool_pending_bytes, spool_delay_s;
+    uint64_t spool_max_bytes, spool_free_floor_bytes, spool_pending_bytes, spool_delay_s, spool_segment_s;
     uint64_t dead_letters_max, dead_letters_max_bytes, dead_letters_days, dead_letters_look_s;
     uint64_t max_connections, max_body_bytes, max_envelope_bytes, max_event_bytes, max_bodies_bytes;
     uint64_t max_attachment_bytes, max_attachments_bytes, max_attachments;

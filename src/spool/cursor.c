@@ -392,7 +392,10 @@ int spool_read(struct spool *s, const struct spool_range *range, struct buf *buf
     return r;
 }
 
-/* ---- the cursor's file: one small record, replaced as a whole. It may lag (redelivery is harmless), never lead (S6). */
+/* ---- the cursor's files: each is one small record, replaced as a whole. They may lag (redelivery is harmless), never lead (S6).
+ *
+ * There are two, because a file that is replaced without a sync may be empty after a cut of power, and with it what a sync had made sure of before.
+ * So `cursor` is quick and `cursor.kept` lasts; of what they say the position that is further is right, and one bad sector takes one of them only. */
 
 #define CURSOR_MAGIC UINT64_C(0x524f5352554354b5)
 struct cursor_file {
@@ -401,37 +404,64 @@ struct cursor_file {
     uint64_t sum;
 };
 
+static const struct {
+    const char *made_as, *name;
+    const char *open, *read, *write, *sync, *rename; /* fault points; sync NULL: not synced */
+} cursor_files[] = {
+    [CURSOR_QUICK] = {"cursor.tmp", "cursor", "spool.cursor.open", "spool.cursor.read", "spool.cursor.write", NULL, "spool.cursor.rename"},
+    [CURSOR_DURABLE] = {"kept.tmp", "cursor.kept", "spool.kept.open", "spool.kept.read", "spool.kept.write", "spool.kept.sync",
+                        "spool.kept.rename"},
+};
+
 int cursor_write(struct spool *s, struct spool_pos pos, enum cursor_save how)
 {
+    const char *made_as = cursor_files[how].made_as, *sync = cursor_files[how].sync;
     struct cursor_file f = {.magic = CURSOR_MAGIC, .pos = pos};
     f.sum = hash64(&f, offsetof(struct cursor_file, sum));
-    AUTO_CLOSE int fd = disk_open(s->dir_fd, "cursor.tmp", O_WRONLY | O_CREAT | O_TRUNC, "spool.cursor.open");
-    int r = fd < 0 ? fd : disk_write(fd, &f, sizeof f, 0, "spool.cursor.write");
-    if (r == 0 && how == CURSOR_DURABLE)
-        r = disk_sync(fd, "spool.cursor.sync");
+    AUTO_CLOSE int fd = disk_open(s->dir_fd, made_as, O_WRONLY | O_CREAT | O_TRUNC, cursor_files[how].open);
+    int r = fd < 0 ? fd : disk_write(fd, &f, sizeof f, 0, cursor_files[how].write);
+    if (r == 0 && sync)
+        r = disk_sync(fd, sync);
     if (r == 0)
-        r = disk_rename(s->dir_fd, "cursor.tmp", "cursor", "spool.cursor.rename");
-    if (r == 0 && how == CURSOR_DURABLE)
-        r = disk_sync(s->dir_fd, "spool.cursor.sync");
+        r = disk_rename(s->dir_fd, made_as, cursor_files[how].name, cursor_files[how].rename);
+    if (r == 0 && sync)
+        r = disk_sync(s->dir_fd, sync);
     return r;
 }
 
-/* A missing or damaged file means: from the start of what is there, and so does one that the disk cannot read any more: what was digested comes again
- * and is not stored twice, while a start that was refused would keep the rest from being stored at all. Nothing is written to the file: it is
- * replaced by another. */
-int cursor_load(struct spool *s, struct spool_pos *ret, bool *ret_lost)
+/* 1: *ret is what it says; 0: no such file; -EIO: it says nothing, or the disk cannot read it any more. */
+static int cursor_read(struct spool *s, enum cursor_save how, struct spool_pos *ret)
 {
     struct cursor_file f;
-    AUTO_CLOSE int fd = disk_open(s->dir_fd, "cursor", O_RDONLY, "spool.cursor.open");
-    *ret = (struct spool_pos){0, 0};
-    *ret_lost = false;
-    if (fd < 0 && fd != -EIO)
+    AUTO_CLOSE int fd = disk_open(s->dir_fd, cursor_files[how].name, O_RDONLY, cursor_files[how].open);
+    if (fd < 0)
         return fd == -ENOENT ? 0 : fd;
-    int r = fd < 0 ? fd : disk_read(fd, &f, sizeof f, 0, "spool.cursor.read");
-    bool is_good = r == (int)sizeof f && f.magic == CURSOR_MAGIC && f.sum == hash64(&f, offsetof(struct cursor_file, sum));
-    if (is_good)
-        *ret = f.pos;
-    *ret_lost = !is_good;
-    s->cursor_loose = true;
-    return r < 0 && r != -EIO ? r : 0;
+    int r = disk_read(fd, &f, sizeof f, 0, cursor_files[how].read);
+    if (r < 0)
+        return r;
+    if (r < (int)sizeof f || f.magic != CURSOR_MAGIC || f.sum != hash64(&f, offsetof(struct cursor_file, sum)))
+        return -EIO;
+    *ret = f.pos;
+    return 1;
+}
+
+static bool is_further(struct spool_pos a, struct spool_pos b)
+{
+    return a.segment != b.segment ? a.segment > b.segment : a.offset > b.offset;
+}
+
+/* Missing and damaged files mean: from the start of what is there. What was digested comes again then and is not stored twice, while a start that was
+ * refused would keep the rest from being stored at all. Nothing is written to such a file: it is replaced by another. */
+int cursor_load(struct spool *s, bool *ret_lost)
+{
+    struct spool_pos quick = {0, 0}, kept = {0, 0};
+    int r_quick = cursor_read(s, CURSOR_QUICK, &quick), r_kept = cursor_read(s, CURSOR_DURABLE, &kept);
+    if (r_quick < 0 && r_quick != -EIO)
+        return r_quick;
+    if (r_kept < 0 && r_kept != -EIO)
+        return r_kept;
+    *ret_lost = r_quick <= 0 && r_kept <= 0 && (r_quick < 0 || r_kept < 0);
+    s->cursor = is_further(kept, quick) ? kept : quick;
+    s->kept = kept;
+    return 0;
 }

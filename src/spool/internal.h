@@ -57,6 +57,7 @@ struct segment {
     uint64_t seed; /* of its checksums; constant */
     uint64_t end;  /* everything below is durable and may be read (S1, S3) */
     uint64_t n_records;
+    int64_t begun_us; /* clock_boot_us; of one that was found at the start: then. Constant */
     enum segment_state state;
     int fd;        /* -1: not open */
     unsigned refs; /* readers outside the lock */
@@ -128,7 +129,7 @@ struct spool {
     struct spool_pos claim_at; /* everything below was claimed or skipped once */
     struct spool_pos cursor;   /* everything below is settled (S6) */
     bool cursor_dirty;         /* the file lags */
-    bool cursor_loose;         /* the file was replaced without a sync, perhaps by an earlier process */
+    struct spool_pos kept;     /* what the other file says, which survives a cut of power */
     struct list claims, skips; /* ascending */
     unsigned n_released;
 
@@ -163,7 +164,8 @@ void record_decode(const struct record_head *h, struct spool_record *ret); /* bo
 MUST_CHECK int record_find(int fd, uint64_t seed, uint64_t from, uint64_t limit, uint64_t *ret, uint64_t *lost_to);
 struct segment *segment_new(struct spool *s, uint64_t number);
 void segment_free(struct segment *seg);
-MUST_CHECK int segment_create(struct spool *s, struct segment **ret); /* S2; commit thread */
+bool segment_is_old(const struct spool *s, const struct segment *seg); /* S7; any thread */
+MUST_CHECK int segment_create(struct spool *s, struct segment **ret);  /* S2; commit thread */
 void segment_head_init(struct segment_head *h, const struct id128 *node, uint64_t number);
 bool segment_head_valid(const struct segment_head *h);
 /* The first n bytes of a segment: true when its header is sound and of another version of the format. */
@@ -181,8 +183,9 @@ MUST_CHECK int spool_recover(struct spool *s, struct spool_recovery *ret);
 /* cursor.c */
 void cursor_advance(struct spool *s);                                    /* under lock */
 bool cursor_is_at_end(const struct spool *s, const struct segment *seg); /* under lock: all of it is settled, and nothing of a later one */
-MUST_CHECK int cursor_load(struct spool *s, struct spool_pos *ret, bool *ret_lost); /* ret_lost: it was there and says nothing */
-enum cursor_save { CURSOR_QUICK, CURSOR_DURABLE };
+/* Sets cursor and kept. *ret_lost: there was a file, and none says anything. */
+MUST_CHECK int cursor_load(struct spool *s, bool *ret_lost);
+enum cursor_save { CURSOR_QUICK, CURSOR_DURABLE }; /* each has a file of its own */
 MUST_CHECK int cursor_write(struct spool *s, struct spool_pos pos, enum cursor_save how);
 
 /* port.c */

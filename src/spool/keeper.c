@@ -12,7 +12,7 @@
 #include "picket/base/clock.h"
 #include "picket/base/fault.h"
 
-enum { CURSOR_EVERY_US = 200 * 1000, FLOOR_EVERY_US = 1000 * 1000, FILL_STEP = 1024 * 1024 };
+enum { CURSOR_EVERY_US = 200 * 1000, KEPT_EVERY_US = 60 * 1000 * 1000, FLOOR_EVERY_US = 1000 * 1000, FILL_STEP = 1024 * 1024 };
 
 void keeper_kick(struct spool *s)
 {
@@ -36,6 +36,15 @@ void spool_floor_check(struct spool *s)
     s->disk_low = low;
     if (low)
         (void)pthread_cond_signal(&s->has_pending); /* the committer may hold what the disk lacks */
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+/* S7: the committer ends it, also when nothing is appended. */
+static void age_check(struct spool *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    if (s->current && segment_is_old(s, s->current))
+        (void)pthread_cond_signal(&s->has_pending);
     (void)pthread_mutex_unlock(&s->lock);
 }
 
@@ -84,15 +93,15 @@ static void descriptors_close(struct spool *s)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
-/* Moves the segments that the cursor has passed, and those that never took a record, to `ret`. The last one, digested to its end, goes when the disk
- * needs its space: the cursor passes it only when a next one lasts, and that may be what there is no room for. */
+/* Moves the segments that the cursor has passed, and those that never took a record, to `ret`. The last one, digested to its end, goes when it is
+ * old (S7) or the disk needs its space: the cursor passes it only when a next one lasts, and that may be what there is no room for. */
 static void segments_retire(struct spool *s, struct list *ret)
 {
     (void)pthread_mutex_lock(&s->lock);
     bool in_need = s->disk_low || s->refuse_until_us != 0;
     LIST_EACH_SAFE(&s->segments, it) {
         struct segment *seg = container_of(it, struct segment, link);
-        bool passed = seg->number < s->cursor.segment || (in_need && cursor_is_at_end(s, seg));
+        bool passed = seg->number < s->cursor.segment || ((in_need || segment_is_old(s, seg)) && cursor_is_at_end(s, seg));
         bool needed = !passed && seg->end > SEGMENT_HEAD_BYTES;
         if (needed || seg->state == SEGMENT_OPEN)
             continue;
@@ -119,31 +128,32 @@ static void segments_remove(struct spool *s, struct list *retired)
 
 /* ---- the cursor */
 
-/* False: the file is good enough. */
+/* False: its file says so already. */
 static bool cursor_take(struct spool *s, enum cursor_save how, struct spool_pos *ret)
 {
     (void)pthread_mutex_lock(&s->lock);
-    bool needed = s->cursor_dirty || (how == CURSOR_DURABLE && s->cursor_loose);
-    s->cursor_dirty = false;
-    s->cursor_loose |= needed;
+    bool lags = s->cursor.segment != s->kept.segment || s->cursor.offset != s->kept.offset;
+    bool needed = how == CURSOR_QUICK ? s->cursor_dirty : lags;
+    if (how == CURSOR_QUICK)
+        s->cursor_dirty = false;
     *ret = s->cursor;
     (void)pthread_mutex_unlock(&s->lock);
     return needed;
 }
 
-static int cursor_save(struct spool *s, enum cursor_save how)
+/* Failing is harmless: it is tried again in a later round, and a file that lags costs redelivery only. */
+static void cursor_save(struct spool *s, enum cursor_save how)
 {
     struct spool_pos pos;
     if (!cursor_take(s, how, &pos))
-        return 0;
+        return;
     int r = cursor_write(s, pos, how);
     (void)pthread_mutex_lock(&s->lock);
-    if (r < 0)
-        s->cursor_dirty = true;
-    else if (how == CURSOR_DURABLE)
-        s->cursor_loose = false;
+    if (how == CURSOR_QUICK)
+        s->cursor_dirty |= r < 0;
+    else if (r == 0)
+        s->kept = pos;
     (void)pthread_mutex_unlock(&s->lock);
-    return r;
 }
 
 /* ---- the spare */
@@ -185,22 +195,35 @@ static void spare_prepare(struct spool *s)
 
 /* ---- the thread */
 
-/* Returns when the cursor was last tried to be saved. */
-static int64_t chores(struct spool *s, int64_t saved_us)
+/* When it was last tried to save the cursor, by each of its ways; monotonic. */
+struct saves {
+    int64_t quick_us, durable_us;
+};
+
+enum saving { SAVE_IN_TIME, SAVE_NOW };
+static void cursor_save_due(struct spool *s, enum saving how, struct saves *last)
+{
+    int64_t durable_every_us = s->config.segment_us < KEPT_EVERY_US ? s->config.segment_us : KEPT_EVERY_US;
+    if (how == SAVE_NOW || clock_mono_us() - last->quick_us >= CURSOR_EVERY_US) {
+        cursor_save(s, CURSOR_QUICK);
+        last->quick_us = clock_mono_us();
+    }
+    if (how == SAVE_NOW || clock_mono_us() - last->durable_us >= durable_every_us) {
+        cursor_save(s, CURSOR_DURABLE);
+        last->durable_us = clock_mono_us();
+    }
+}
+
+static void chores(struct spool *s, enum saving how, struct saves *last)
 {
     struct list retired;
     list_init(&retired);
     segments_tidy(s);
     segments_retire(s, &retired);
-    if (!list_empty(&retired) || clock_mono_us() - saved_us >= CURSOR_EVERY_US) {
-        int r = cursor_save(s, list_empty(&retired) ? CURSOR_QUICK : CURSOR_DURABLE);
-        (void)r; /* tried again in the next round; a file that lags costs redelivery only */
-        saved_us = clock_mono_us();
-    }
+    cursor_save_due(s, list_empty(&retired) ? how : SAVE_NOW, last);
     segments_remove(s, &retired);
     descriptors_close(s);
     spare_prepare(s);
-    return saved_us;
 }
 
 /* Until there is something to do or `until_us`. False: stop. */
@@ -228,17 +251,17 @@ static bool cursor_is_dirty(struct spool *s)
 void *keeper_main(void *arg)
 {
     struct spool *s = arg;
-    int64_t floor_us = clock_mono_us() + FLOOR_EVERY_US, saved_us = 0, until_us;
+    struct saves last = {.quick_us = 0};
+    int64_t floor_us = clock_mono_us() + FLOOR_EVERY_US, until_us;
     do {
-        saved_us = chores(s, saved_us);
+        chores(s, SAVE_IN_TIME, &last);
         if (clock_mono_us() >= floor_us) {
             spool_floor_check(s);
+            age_check(s);
             floor_us = clock_mono_us() + FLOOR_EVERY_US;
         }
-        until_us = cursor_is_dirty(s) && saved_us + CURSOR_EVERY_US < floor_us ? saved_us + CURSOR_EVERY_US : floor_us;
+        until_us = cursor_is_dirty(s) && last.quick_us + CURSOR_EVERY_US < floor_us ? last.quick_us + CURSOR_EVERY_US : floor_us;
     } while (chores_wait(s, until_us));
-    segments_tidy(s);
-    int r = cursor_save(s, CURSOR_DURABLE);
-    (void)r; /* redelivery is harmless */
+    chores(s, SAVE_NOW, &last);
     return NULL;
 }

@@ -357,7 +357,7 @@ static int segments_list(struct spool *s, struct buf *ret)
 /* What an earlier run left half made. */
 static void leftovers_remove(struct spool *s)
 {
-    static const char *const names[] = {SPARE_NAME, "new", "cursor.tmp", "node.tmp"};
+    static const char *const names[] = {SPARE_NAME, "new", "cursor.tmp", "kept.tmp", "node.tmp"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         int r = disk_unlink(s->dir_fd, names[i], "spool.recover.unlink");
         (void)r; /* usually not there; else overwritten later */
@@ -379,7 +379,7 @@ int spool_recover(struct spool *s, struct spool_recovery *ret)
     const uint64_t *numbers = (const uint64_t *)names.p;
     size_t n = names.n / sizeof *numbers;
     if (r == 0)
-        r = cursor_load(s, &s->cursor, &sum.cursor_lost);
+        r = cursor_load(s, &sum.cursor_lost);
     if (r < 0)
         return r;
     cursor_check(s);

@@ -185,6 +185,7 @@ struct segment *segment_new(struct spool *s, uint64_t number)
         .number = number,
         .seed = segment_seed(&s->node, number),
         .end = SEGMENT_HEAD_BYTES,
+        .begun_us = clock_boot_us(),
         .state = SEGMENT_OPEN,
         .fd = -1,
     };
@@ -199,6 +200,11 @@ void segment_free(struct segment *seg)
     if (seg->fd >= 0)
         (void)close(seg->fd); /* everything that counts was synced */
     free(seg);
+}
+
+bool segment_is_old(const struct spool *s, const struct segment *seg)
+{
+    return clock_boot_us() - seg->begun_us >= s->config.segment_us;
 }
 
 static uint64_t segment_head_sum(const struct segment_head *h)

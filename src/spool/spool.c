@@ -14,7 +14,8 @@
  *
  * Format (little-endian; a directory of our own, locked)
  *   <16 hex digits>.seg   a segment: 64 bytes of header, then records, then perhaps zeros (a file filled ahead), or a trailer at its very end
- *   cursor                the low-water mark, replaced as a whole
+ *   cursor                the low-water mark, replaced as a whole several times a second and never synced
+ *   cursor.kept           the same, replaced now and then and synced: after a cut of power the one that is further counts
  *   node                  this spool's id, which with a segment's number seeds the header checksums in it
  *   spare, new, *.tmp     half made things: removed at start
  *   quarantine/           damaged bytes and torn tails, <segment>-<offset>
@@ -35,6 +36,11 @@
  *       is read by this process. The next append starts a new segment; if that fails, appends fail for a second, then it is tried again.
  *       (A later start may find whole records there and deliver them: nobody was promised anything, and ids make it harmless.)
  *   S6  The cursor never runs ahead of a committed transaction: it is the start of the first range that is not settled.
+ *   S7  What is settled does not stay. A segment takes records for segment_us; when it is settled to its end it goes, and before that the cursor
+ *       behind it is durable, as it is once a minute (or more often, if segment_us is less) whatever moved it. So what comes again after a
+ *       cut of power was settled within the last minute, and even if all that says how far it was is lost, only segments come again that
+ *       were not settled as a whole. How long the database knows what it stored must be far more than that: digest.h.
+ *       Ages are this process's own (nothing is appended to a segment of another one) and of a clock that nobody sets.
  *
  * Numbers (2 cores, ext4 on a virtual disk): fdatasync after 64 KiB takes 250 µs at the end of a growing file, 230 µs in an fallocated one,
  * 140 µs in one that was filled with zeros, because only then is there no metadata to write. Hence the spare: the keeper fills the next
@@ -74,13 +80,19 @@ static void segment_finish(struct spool *s, enum segment_state state)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
-/* Waits for blocks. False: none, and there will be none. Nothing comes while the disk is low: a current segment that is digested to its end would stay
- * for ever, and its own bytes may be the room that is lacking. */
+/* Under lock. Nothing comes while the disk is low: a current segment that is digested to its end would stay for ever, and its own bytes may be
+ * the room that is lacking. */
+static bool current_is_over(const struct spool *s)
+{
+    return (s->disk_low && cursor_is_at_end(s, s->current)) || segment_is_old(s, s->current);
+}
+
+/* Waits for blocks. False: none, and there will be none. */
 static bool pending_wait(struct spool *s)
 {
     (void)pthread_mutex_lock(&s->lock);
     while (list_empty(&s->pending) && !s->closing) {
-        if (s->disk_low && s->current && cursor_is_at_end(s, s->current))
+        if (s->current && current_is_over(s))
             current_finish(s, SEGMENT_CLOSED);
         (void)pthread_cond_wait(&s->has_pending, &s->lock);
     }
@@ -100,7 +112,7 @@ static void refuse_for_a_while(struct spool *s)
 static int segment_ready(struct spool *s)
 {
     struct segment *seg = s->current;
-    if (seg && seg->end < s->config.segment_bytes)
+    if (seg && seg->end < s->config.segment_bytes && !segment_is_old(s, seg))
         return 0;
     if (seg)
         segment_finish(s, SEGMENT_CLOSED);
@@ -242,6 +254,8 @@ static void config_copy(struct spool *s, const struct spool_config *config)
         abort(); /* M4 */
     memcpy(s->dir, config->dir, n);
     s->config.dir = s->dir;
+    if (s->config.segment_us == 0)
+        s->config.segment_us = SPOOL_SEGMENT_US;
 }
 
 static struct spool *spool_new(const struct spool_config *config)

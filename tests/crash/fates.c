@@ -11,14 +11,6 @@ static void closed(struct fates *f)
             f->fate[i] = FATE_PASSED;
 }
 
-/* A cursor that was saved in passing may be lost in a cut of power, and with it the one that it replaced. */
-static void cursor_replaced(struct fates *f)
-{
-    for (uint64_t i = 0; i < f->next; i++)
-        if (f->fate[i] == FATE_PASSED)
-            f->fate[i] = FATE_SETTLED;
-}
-
 static void follow_event(struct fates *f, const struct recording *rec, const struct event *e, size_t n)
 {
     enum fate *fate = &f->fate[e->seq];
@@ -56,7 +48,5 @@ void fates_follow(struct fates *f, const struct recording *rec, size_t n)
     for (size_t i = 0; i <= n; i++) {
         for (; e < n_events && recording_event(rec, e)->at <= i; e++)
             follow_event(f, rec, recording_event(rec, e), n);
-        if (i < n && rec->changes[i]->effect == DISK_RENAMED && strcmp(rec->changes[i]->to, "cursor") == 0)
-            cursor_replaced(f);
     }
 }

@@ -297,8 +297,9 @@ def test_the_sums_add_up(picket, project, seed, quotas):
 
 def forget_cursor(picket):
     """As when it was killed before it noted how far it was: what is stored comes again."""
-    with contextlib.suppress(FileNotFoundError):
-        os.remove(os.path.join(picket.settings["DATA_DIR"], "spool", "cursor"))
+    for name in ("cursor", "cursor.kept"):
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(picket.settings["DATA_DIR"], "spool", name))
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])

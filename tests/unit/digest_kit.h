@@ -95,6 +95,8 @@ static inline void cursor_keep(struct stage *s)
 static inline void cursor_put(const struct stage *s)
 {
     char path[STAGE_PATH_MAX + 16];
+    (void)snprintf(path, sizeof path, "%s/cursor.kept", s->dir); /* it was saved by the closing that is not to have been */
+    (void)unlink(path);
     (void)snprintf(path, sizeof path, "%s/cursor", s->dir);
     (void)unlink(path);
     if (s->cursor_bytes < 0)

@@ -110,6 +110,18 @@ static inline void kit_file_patch(const char *path, uint64_t at, const void *p, 
     assert_int_equal(pwrite(fd, p, n, (off_t)at), n);
 }
 
+static const char *const kit_cursors[] = {"cursor", "cursor.kept"};
+
+/* As after a disk that lost both: how far it was is known no more. */
+static inline void kit_cursors_remove(const struct kit *k)
+{
+    char path[KIT_PATH_MAX];
+    for (size_t i = 0; i < ARRAY_LEN(kit_cursors); i++) {
+        kit_path(k, kit_cursors[i], path);
+        (void)unlink(path); /* may not be there yet */
+    }
+}
+
 /* ---- opening and closing */
 
 static inline void kit_init(struct kit *k)
@@ -361,8 +373,7 @@ static inline void kit_image_take(struct kit *k, struct kit_image *im, unsigned 
 static inline void kit_image_put(struct kit *k, const struct kit_image *im, const char *p, size_t n)
 {
     char path[KIT_PATH_MAX];
-    kit_path(k, "cursor", path);
-    (void)unlink(path);
+    kit_cursors_remove(k);
     kit_path(k, "quarantine", path);
     kit_remove_tree(path);
     kit_file_write(im->path, p, n);

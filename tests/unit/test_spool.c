@@ -441,6 +441,110 @@ static void removes_segments_that_the_cursor_has_passed(void **state)
     kit_expect(more, 47, 10);
 }
 
+/* ---- S7: what is settled does not stay */
+
+static void reopen_aging(struct kit *k, int64_t segment_us)
+{
+    kit_close(k);
+    k->config.segment_us = segment_us;
+    kit_open(k);
+}
+
+static bool no_segment_left(struct kit *k)
+{
+    return kit_segments(k, NULL) == 0;
+}
+
+/* The second one is of the next append's segment. */
+static void s7_an_old_segment_takes_no_more(void **state)
+{
+    struct kit *k = *state;
+    reopen_aging(k, 1);
+    kit_append_many(k, 0, 10, 100);
+    assert_int_equal(kit_segments(k, NULL), 10);
+    uint64_t last = kit_stats(k).synced.segment;
+    AUTO_FREE struct kit_seen *seen = kit_drain(k);
+    kit_expect(seen, 0, 10);
+    kit_wait(k, no_segment_left);
+    kit_append_many(k, 10, 1, 100);
+    assert_true(kit_stats(k).synced.segment > last);
+    AUTO_FREE struct kit_seen *more = kit_drain(k);
+    kit_expect(more, 10, 1);
+    assert_int_equal(kit_stats(k).bytes, 0);
+}
+
+static bool is_finished(struct kit *k)
+{
+    char path[KIT_PATH_MAX];
+    struct stat st;
+    return kit_segments(k, path) == 1 && stat(path, &st) == 0 && (uint64_t)st.st_size == kit_stats(k).synced.offset + KIT_RECORD_HEAD;
+}
+
+/* Nothing is appended any more. The segment ends, and goes when its last record is settled and not before; then not even a disk that loses both
+ * cursors brings it back. */
+static void s7_a_quiet_spool_keeps_nothing_that_is_settled(void **state)
+{
+    struct kit *k = *state;
+    struct spool_range first, rest;
+    reopen_aging(k, 200 * 1000);
+    kit_append_many(k, 0, 10, 100);
+    assert_int_equal(spool_claim(k->s, 3, 1 << 20, &first), 1);
+    assert_int_equal(spool_claim(k->s, 10, 1 << 20, &rest), 1);
+    spool_settle(k->s, &rest);
+    kit_wait(k, is_finished);
+    assert_int_equal(kit_segments(k, NULL), 1);
+    spool_settle(k->s, &first);
+    kit_wait(k, no_segment_left);
+    kit_close(k);
+    kit_cursors_remove(k);
+    kit_open(k);
+    AUTO_FREE struct kit_seen *seen = kit_drain(k);
+    kit_expect(seen, 0, 0);
+    kit_append_many(k, 10, 10, 100);
+    AUTO_FREE struct kit_seen *more = kit_drain(k);
+    kit_expect(more, 10, 10);
+}
+
+/* One that an earlier process left, settled to its end, does not wait for records either; it has its time from the start. */
+static void s7_a_segment_of_an_earlier_process_goes(void **state)
+{
+    struct kit *k = *state;
+    kit_append_many(k, 0, 10, 100);
+    AUTO_FREE struct kit_seen *seen = kit_drain(k);
+    kit_expect(seen, 0, 10);
+    kit_reopen(k);
+    assert_int_equal(kit_segments(k, NULL), 1);
+    reopen_aging(k, 100 * 1000);
+    kit_wait(k, no_segment_left);
+}
+
+static bool cursor_is_kept(struct kit *k)
+{
+    char path[KIT_PATH_MAX];
+    struct spool_pos at = kit_stats(k).cursor;
+    kit_path(k, "cursor.kept", path);
+    if (at.offset == 0 || access(path, F_OK) < 0)
+        return false;
+    AUTO_BUF struct buf file = kit_file_read(path);
+    return file.n == 32 && memcmp(file.p + 8, &at, sizeof at) == 0;
+}
+
+/* While the rest is not settled and the segment stays. */
+static void s7_the_cursor_is_made_to_last_in_passing(void **state)
+{
+    struct kit *k = *state;
+    struct spool_range range;
+    reopen_aging(k, 300 * 1000);
+    kit_append_many(k, 0, 10, 100);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(spool_claim(k->s, 3, 1 << 20, &range), 1);
+        spool_settle(k->s, &range);
+        assert_true(kit_stats(k).cursor.offset == range.to);
+        kit_wait(k, cursor_is_kept);
+    }
+    assert_int_equal(kit_segments(k, NULL), 1);
+}
+
 /* ---- cancelling and closing */
 
 static void a_cancelled_append_is_written_but_not_answered(void **state)
@@ -548,6 +652,10 @@ int main(void)
         CASE(skips_what_an_earlier_run_committed),
         CASE(skips_all_that_is_there),
         CASE(removes_segments_that_the_cursor_has_passed),
+        CASE(s7_an_old_segment_takes_no_more),
+        CASE(s7_a_quiet_spool_keeps_nothing_that_is_settled),
+        CASE(s7_a_segment_of_an_earlier_process_goes),
+        CASE(s7_the_cursor_is_made_to_last_in_passing),
         CASE(a_cancelled_append_is_written_but_not_answered),
         CASE(closing_a_port_answers_first),
         CASE(wakes_claimers),

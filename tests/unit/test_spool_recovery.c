@@ -34,11 +34,11 @@ static void everything_comes_again_without_a_cursor(void **state)
     kit_expect(first, 0, 10);
     for (size_t i = 0; i < ARRAY_LEN(contents); i++) {
         kit_close(k);
-        kit_path(k, "cursor", path);
-        if (contents[i])
+        kit_cursors_remove(k);
+        for (size_t j = 0; contents[i] && j < ARRAY_LEN(kit_cursors); j++) {
+            kit_path(k, kit_cursors[j], path);
             kit_file_write(path, contents[i], strlen(contents[i]));
-        else
-            assert_int_equal(unlink(path), 0);
+        }
         kit_open(k);
         assert_int_equal(k->recovery.cursor_lost, contents[i] != NULL);
         AUTO_FREE struct kit_seen *seen = kit_drain(k);
@@ -48,6 +48,57 @@ static void everything_comes_again_without_a_cursor(void **state)
     assert_false(k->recovery.cursor_lost);
     AUTO_FREE struct kit_seen *last = kit_drain(k);
     kit_expect(last, 0, 0);
+}
+
+/* An unsynced file that a cut of power left empty, a file on a bad sector, one of a release that knew no other: the other one says it. */
+static void one_of_two_cursors_is_enough(void **state)
+{
+    struct kit *k = *state;
+    char path[KIT_PATH_MAX];
+    static const char *const contents[] = {NULL, "", "garbagegarbagegarbagegarbagegarbage"};
+    uint64_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(contents); i++) {
+        for (size_t j = 0; j < ARRAY_LEN(kit_cursors); j++) {
+            kit_append_many(k, n, 10, 100);
+            AUTO_FREE struct kit_seen *seen = kit_drain(k);
+            kit_expect(seen, n, 10);
+            n += 10;
+            kit_close(k);
+            kit_path(k, kit_cursors[j], path);
+            if (contents[i])
+                kit_file_write(path, contents[i], strlen(contents[i]));
+            else
+                assert_int_equal(unlink(path), 0);
+            kit_open(k);
+            assert_false(k->recovery.cursor_lost);
+            AUTO_FREE struct kit_seen *again = kit_drain(k);
+            kit_expect(again, 0, 0);
+        }
+    }
+}
+
+/* One that is older than the other is not believed, whichever it is. */
+static void the_cursor_that_is_further_counts(void **state)
+{
+    struct kit *k = *state;
+    char path[KIT_PATH_MAX];
+    for (uint64_t i = 0; i < ARRAY_LEN(kit_cursors); i++) {
+        kit_append_many(k, 20 * i, 10, 100);
+        AUTO_FREE struct kit_seen *first = kit_drain(k);
+        kit_expect(first, 20 * i, 10);
+        kit_close(k);
+        kit_path(k, kit_cursors[i], path);
+        AUTO_BUF struct buf old = kit_file_read(path);
+        kit_open(k);
+        kit_append_many(k, 20 * i + 10, 10, 100);
+        AUTO_FREE struct kit_seen *second = kit_drain(k);
+        kit_expect(second, 20 * i + 10, 10);
+        kit_close(k);
+        kit_file_write(path, old.p, old.n);
+        kit_open(k);
+        AUTO_FREE struct kit_seen *again = kit_drain(k);
+        kit_expect(again, 0, 0);
+    }
 }
 
 static void the_nodes_id_survives(void **state)
@@ -98,6 +149,7 @@ static void foreign_and_half_made_files_do_no_harm(void **state)
     static const char *const names[] = {"spare",
                                         "new",
                                         "cursor.tmp",
+                                        "kept.tmp",
                                         "node.tmp",
                                         "0000000000000001.seg",
                                         "fffffffffffffffe.seg.bak",
@@ -340,6 +392,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(everything_comes_again_without_a_cursor),
+        CASE(one_of_two_cursors_is_enough),
+        CASE(the_cursor_that_is_further_counts),
         CASE(the_nodes_id_survives),
         CASE(numbers_only_grow),
         CASE(foreign_and_half_made_files_do_no_harm),

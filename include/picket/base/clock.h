@@ -12,6 +12,7 @@ enum { CLOCK_RFC3339_MAX = 32 };
 
 int64_t clock_wall_us(void);
 int64_t clock_mono_us(void);
+int64_t clock_boot_us(void); /* monotonic, too, and goes on while the machine sleeps */
 
 /* RFC 3339 in UTC with a literal Z (contract §1.6): no fraction when it is zero, else 3 digits when they suffice, else 6. Writes at
  * most CLOCK_RFC3339_MAX bytes with a final NUL, returns the length. Input is clamped to CLOCK_MIN_US..CLOCK_MAX_US. */

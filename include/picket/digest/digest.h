@@ -5,6 +5,14 @@
 #include "picket/db/db.h"
 #include "picket/spool/spool.h"
 
+/* How long it is known what was stored, in days. What the spool hands out again is told by notes: of its range (digest_batches), and of each record
+ * that has no row of its own (report_ids). Retention forgets them, by retention_tidy() of 0017_erasures_mended.sql and retention_due_report_ids() of
+ * 0019_letters_age.sql, which tests/e2e/test_spool_age.py holds to these numbers. What was stored must have left the spool long before: S7 in
+ * spool.c. What waits longer, because the database is away, has no notes yet. */
+enum { DIGEST_RANGES_DAYS = 30, DIGEST_REPORTS_DAYS = 8 };
+_Static_assert(DIGEST_REPORTS_DAYS <= DIGEST_RANGES_DAYS && 4 * SPOOL_SEGMENT_MAX_S <= DIGEST_REPORTS_DAYS * 86400,
+               "no segment is nearly as old as what is forgotten");
+
 struct digest;
 struct digest_letters_config {
     const char *spill_dir;    /* where dead letters above the bound go; borrowed. NULL: nobody looks after dead letters */

@@ -13,6 +13,11 @@
 
 enum { SPOOL_MAX_RECORD = 8 * 1024 * 1024 }; /* header, meta and payload together */
 
+/* How long a segment takes records: usually, so that a quiet server makes a file an hour at most, and as a bound of what may be configured, which is
+ * far below the time for which it is known what was stored (digest/digest.h). */
+#define SPOOL_SEGMENT_US INT64_C(3600000000)
+enum { SPOOL_SEGMENT_MAX_S = 86400 };
+
 /* Written to disk and to dead letters: numbers are for ever. */
 enum spool_kind {
     SPOOL_EVENT = 1,
@@ -27,10 +32,11 @@ enum spool_kind {
 };
 
 struct spool_config {
-    const char *dir;            /* created 0700 if missing; locked (flock): a second opener gets -ERR_SPOOL_LOCKED */
-    uint64_t segment_bytes;     /* a segment is closed when it has grown past this */
-    uint64_t max_bytes;         /* undigested bytes on disk; beyond: -ERR_SPOOL_FULL */
-    uint64_t free_floor_bytes;  /* free disk below this: -ERR_SPOOL_FULL; checked about once a second */
+    const char *dir;           /* created 0700 if missing; locked (flock): a second opener gets -ERR_SPOOL_LOCKED */
+    uint64_t segment_bytes;    /* a segment is closed when it has grown past this … */
+    int64_t segment_us;        /* … or its first record is older than this (S7), and then goes when it is digested; 0: SPOOL_SEGMENT_US */
+    uint64_t max_bytes;        /* undigested bytes on disk; beyond: -ERR_SPOOL_FULL */
+    uint64_t free_floor_bytes; /* free disk below this: -ERR_SPOOL_FULL; checked about once a second */
     uint64_t max_pending_bytes; /* queued in memory and not yet written; beyond: -ERR_SPOOL_FULL */
     int64_t delay_us; /* backlog, in time to digest it, beyond which projects are held to their share: -ERR_SPOOL_SHARE (door.c); 0: none */
 };
