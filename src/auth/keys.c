@@ -44,7 +44,7 @@ struct key_cache {
     pthread_rwlock_t lock;
     uint64_t seed;
     struct table table;
-    bool listening;
+    bool listening, filled;
     uint64_t changes;                    /* of the table */
     uint64_t notices;                    /* NOTIFYs and reconnects: an answer that one has overtaken is not remembered */
     struct unknown unknown[UNKNOWN_MAX]; /* direct-mapped: a collision forgets, which costs a query */
@@ -171,6 +171,14 @@ enum key_verdict key_cache_check(struct key_cache *c, const struct id128 *key, u
     return verdict;
 }
 
+bool key_cache_is_filled(struct key_cache *c)
+{
+    pthread_rwlock_rdlock(&c->lock);
+    bool filled = c->filled;
+    pthread_rwlock_unlock(&c->lock);
+    return filled;
+}
+
 static void know(struct key_cache *c, const struct id128 *key, const struct key_info *info)
 {
     struct unknown *u = unknown_at(c, key);
@@ -235,6 +243,7 @@ int64_t key_cache_restore(struct key_cache *c, const char *copy_path)
     pthread_rwlock_wrlock(&c->lock);
     for (int64_t i = 0; i < n; i++)
         table_set(&c->table, c->seed, &entries[i].key, &entries[i].info);
+    c->filled |= n >= 0;
     pthread_rwlock_unlock(&c->lock);
     return n;
 }
@@ -366,6 +375,7 @@ static void on_loaded(struct db_query *query, int r, const struct db_rows *rows)
     pthread_rwlock_wrlock(&c->lock);
     struct table old = c->table;
     c->table = fresh;
+    c->filled = true;
     c->changes++;
     memset(c->unknown, 0, sizeof c->unknown);
     pthread_rwlock_unlock(&c->lock);

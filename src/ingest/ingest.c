@@ -11,7 +11,7 @@
  * client goes away is cancelled by the request's dispose callback; a job that runs on is orphaned: it frees itself when it comes home.
  * Records that are queued in the spool are written even then: the client may have them and not know.
  *
- * Nothing here reads the database but the cold miss. With the database away, known keys go on; an unknown one gets 503. */
+ * Nothing here reads the database but the cold miss, which is bounded (cold.h). With the database away, known keys go on; an unknown one gets 503. */
 #include "picket/ingest/ingest.h"
 
 #include <errno.h>
@@ -20,6 +20,7 @@
 #include <stdlib.h>
 
 #include "account.h"
+#include "cold.h"
 #include "picket/base/clock.h"
 #include "cron.h"
 #include "head.h"
@@ -35,6 +36,7 @@ enum { INLINE_BODY_BYTES = 128 * 1024, INLINE_DECODED_BYTES = 256 * 1024, TELLIN
 
 struct ingest_worker {
     struct in_hand in_hand;
+    struct cold cold;
     struct spool_port *port;
 };
 
@@ -72,8 +74,7 @@ struct ingest_op {
     struct admit admit; /* of the inline way; the job's otherwise */
     struct admit *done; /* whichever was run */
     struct admit_job *job;
-    struct key_query key_query;
-    bool key_query_running;
+    struct cold_wait key_wait;
     bool is_pixel;       /* a GET: the answer is an image */
     bool is_dialog;      /* the crash-report dialog: a key that is not good is a 404; a GET: the answer is its script */
     struct str path_key; /* the path's; p == NULL: the route has none */
@@ -82,17 +83,21 @@ struct ingest_op {
     bool append_running;
 };
 
+static struct ingest_worker *worker_of(const struct ingest_op *op)
+{
+    return &op->ingest->workers[op->call->worker->index];
+}
+
 static void let_go(struct ingest_op *op)
 {
-    in_hand_let_go(&op->ingest->workers[op->call->worker->index].in_hand, &op->in_hand);
+    in_hand_let_go(&worker_of(op)->in_hand, &op->in_hand);
 }
 
 static void dispose(void *memory)
 {
     struct ingest_op *op = memory;
     let_go(op);
-    if (op->key_query_running)
-        key_query_cancel(&op->key_query);
+    cold_cancel(&op->key_wait);
     if (op->append_running)
         spool_append_cancel(&op->append);
     if (op->job) {
@@ -248,7 +253,7 @@ static void append(struct ingest_op *op)
     limit_records(a);
     op->append.done = on_durable;
     if (a->n_records > 0) /* it copies them; nothing to store is nothing to make durable */
-        r = spool_append(op->ingest->workers[op->call->worker->index].port, &op->append, a->records, a->n_records);
+        r = spool_append(worker_of(op)->port, &op->append, a->records, a->n_records);
     let_go(op);
     release(op);
     if (r < 0)
@@ -386,16 +391,15 @@ static void decode(struct ingest_op *op, const struct key_info *key)
 
 /* ---- key */
 
-static void on_key(struct key_query *q, int r, enum key_verdict verdict)
+static void on_key(struct cold_wait *wait, int r, enum key_verdict verdict, const struct key_info *info)
 {
-    struct ingest_op *op = container_of(q, struct ingest_op, key_query);
-    op->key_query_running = false;
+    struct ingest_op *op = container_of(wait, struct ingest_op, key_wait);
     if (r < 0)
         refuse(op, -ERR_KEY_UNVERIFIED, str_from(err_text(r)));
     else if (verdict != KEY_OK)
         refuse(op, op->is_dialog ? -ERR_NOT_FOUND : -ERR_KEY_REJECTED, STR(""));
     else
-        decode(op, &q->info);
+        decode(op, info);
 }
 
 static void check_key(struct ingest_op *op)
@@ -410,8 +414,9 @@ static void check_key(struct ingest_op *op)
         refuse(op, op->is_dialog ? -ERR_NOT_FOUND : -ERR_KEY_REJECTED, STR(""));
         return;
     case KEY_MISS:
-        op->key_query_running = true;
-        key_query_start(&op->key_query, op->ingest->config.keys, op->call->worker->db, &a->credentials.key, a->project_id, on_key);
+        op->key_wait = (struct cold_wait){.project_id = a->project_id, .done = on_key};
+        if (cold_ask(&worker_of(op)->cold, &op->key_wait, op->call->worker->db, &a->credentials.key, clock_mono_us()) < 0)
+            refuse(op, -ERR_KEY_BUSY, STR(""));
         return;
     }
 }
@@ -442,7 +447,7 @@ static struct ingest_op *begin(struct http_call *call, enum admit_form form)
     (void)http_client_address(call, a->addr); /* its text is not needed here */
     a->reported.user_agent = http_header(call, "user-agent");
     a->reported.origin = http_header(call, "origin");
-    in_hand_take(&i->workers[call->worker->index].in_hand, &op->in_hand, a->received_us);
+    in_hand_take(&worker_of(op)->in_hand, &op->in_hand, a->received_us);
     return op;
 }
 
@@ -470,11 +475,17 @@ static void read_head(struct ingest_op *op)
         check_key(op);
 }
 
+/* Of a route that names a project. */
+static void read_named(struct ingest_op *op)
+{
+    if (read_project(op))
+        read_head(op);
+}
+
 static void handle_envelope(struct http_call *call)
 {
     struct ingest_op *op = begin(call, ADMIT_ENVELOPE);
-    if (read_project(op))
-        read_head(op);
+    read_named(op);
 }
 
 /* The envelope's dsn names key and project; whatever else the request carries is not looked at. */
@@ -503,8 +514,7 @@ static struct ingest_op *begin_store(struct http_call *call)
 static void handle_store(struct http_call *call)
 {
     struct ingest_op *op = begin_store(call);
-    if (read_project(op))
-        read_head(op);
+    read_named(op);
 }
 
 static void handle_store_by_key(struct http_call *call)
@@ -544,15 +554,13 @@ static void handle_security(struct http_call *call)
     struct security_origin *reported = &op->admit.reported;
     (void)http_query_param(call, STR("sentry_release"), &reported->release); /* both may be absent */
     (void)http_query_param(call, STR("sentry_environment"), &reported->environment);
-    if (read_project(op))
-        read_head(op);
+    read_named(op);
 }
 
 static void handle_network_errors(struct http_call *call)
 {
     struct ingest_op *op = begin(call, ADMIT_NEL);
-    if (read_project(op))
-        read_head(op);
+    read_named(op);
 }
 
 /* Check-ins (protocol §1.6), as a query or as JSON; the key may stand in the path. */
@@ -565,8 +573,7 @@ static void handle_cron(struct http_call *call)
     op->path_key = call->params[2]; /* p == NULL on the route without */
     if (a->body.n == 0 || !str_starts_nocase(http_header(call, "content-type"), STR("application/json")))
         a->body = check_in_of_query(call);
-    if (read_project(op))
-        read_head(op);
+    read_named(op);
 }
 
 /* ---- what comes in a form of its own (words.c) */
@@ -598,8 +605,7 @@ static void handle_minidump(struct http_call *call)
 {
     struct ingest_op *op = begin(call, ADMIT_MINIDUMP);
     op->admit.content_type = http_header(call, "content-type");
-    if (read_project(op))
-        read_head(op);
+    read_named(op);
 }
 
 static void handle_unreal(struct http_call *call)
@@ -607,27 +613,19 @@ static void handle_unreal(struct http_call *call)
     struct ingest_op *op = begin(call, ADMIT_UNREAL);
     op->path_key = call->params[1];
     (void)http_query_param(call, STR("UserID"), &op->admit.crash.unreal_user); /* may be absent */
-    if (read_project(op))
-        read_head(op);
+    read_named(op);
 }
 
 /* ---- OpenTelemetry (protocol §7.7): SDKs and exporters that are told of it by a DSN must not fail; what they send is counted */
 
-static void handle_telemetry(struct http_call *call, enum admit_form form)
-{
-    struct ingest_op *op = begin(call, form);
-    if (read_project(op))
-        read_head(op);
-}
-
 static void handle_traces(struct http_call *call)
 {
-    handle_telemetry(call, ADMIT_TRACES);
+    read_named(begin(call, ADMIT_TRACES));
 }
 
 static void handle_logs(struct http_call *call)
 {
-    handle_telemetry(call, ADMIT_LOGS);
+    read_named(begin(call, ADMIT_LOGS));
 }
 
 /* ---- files for an event (protocol §1.6), before or after it */
@@ -640,8 +638,8 @@ static void handle_files(struct http_call *call)
     a->has_id = id_parse(call->params[1], &a->id) && !id_is_nil(&a->id);
     if (!a->has_id)
         refuse(op, -ERR_BAD_EVENT_ID, STR(""));
-    else if (read_project(op))
-        read_head(op);
+    else
+        read_named(op);
 }
 
 /* ---- the module */
@@ -747,8 +745,9 @@ int ingest_open(const struct ingest_config *config, struct ingest **ret)
         return -ENOMEM;
     }
     for (unsigned k = 0; k < config->threads; k++) {
-        i->workers[k].port = NULL;
+        i->workers[k] = (struct ingest_worker){.port = NULL};
         in_hand_init(&i->workers[k].in_hand);
+        cold_init(&i->workers[k].cold, config->keys);
     }
     i->tally = tally_new();
     i->ledger = i->post.ledger = ledger_new();

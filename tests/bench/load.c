@@ -49,6 +49,7 @@ struct options {
     double timeout_s;
     double pause_ms; /* of a connection that was refused, in a closed loop */
     const char *ids;
+    bool unknown; /* a key of its own for each request */
     bool json;
 };
 
@@ -56,6 +57,7 @@ struct target {
     struct dsn dsn;
     struct sockaddr_in address;
     struct buf head; /* request line and headers, up to the value of Content-Length */
+    size_t key_at;   /* in it */
 };
 
 enum conn_state { CONN_DOWN, CONN_CONNECTING, CONN_IDLE, CONN_WAITING, CONN_CLOSING };
@@ -225,6 +227,8 @@ static void make_request(struct load *l, struct conn *c)
     put_event(l, counter, str_of(hex, ID_HEX), &c->body);
     buf_clear(&c->head);
     buf_append_str(&c->head, buf_str(&c->target->head));
+    if (l->options.unknown) /* the id is as new as a key can be */
+        memcpy(c->head.p + c->target->key_at, hex, ID_HEX);
     buf_printf(&c->head, "%zu\r\n\r\n", c->body.n);
 }
 
@@ -564,6 +568,7 @@ static void usage(FILE *to)
                 "  -p, --pause MS       0      without --rate: of a connection that got 429 or 503\n"
                 "  -t, --timeout S      30     for an answer\n"
                 "  -i, --ids FILE              project and event id of each 200, one per line\n"
+                "  -u, --unknown               each request bears a key of its own, which nobody made\n"
                 "  -j, --json                  print the result as JSON\n",
                 to);
 }
@@ -594,6 +599,7 @@ static const struct option names[] = {
     {"pause", required_argument, NULL, 'p'},
     {"timeout", required_argument, NULL, 't'},
     {"ids", required_argument, NULL, 'i'},
+    {"unknown", no_argument, NULL, 'u'},
     {"json", no_argument, NULL, 'j'},
     {"help", no_argument, NULL, 'h'},
     {0},
@@ -602,7 +608,7 @@ static const struct option names[] = {
 static void read_options(int argc, char **argv, struct options *o)
 {
     *o = (struct options){.connections = 64, .issues = 1000, .seconds = 10, .timeout_s = 30};
-    for (int c; (c = getopt_long(argc, argv, "c:s:n:r:k:b:d:p:t:i:jh", names, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "c:s:n:r:k:b:d:p:t:i:ujh", names, NULL)) != -1;) {
         switch (c) {
         case 'c':
             o->connections = (unsigned)number("--connections", optarg, 1, CONNECTIONS_MAX);
@@ -634,6 +640,9 @@ static void read_options(int argc, char **argv, struct options *o)
         case 'i':
             o->ids = optarg;
             break;
+        case 'u':
+            o->unknown = true;
+            break;
         case 'j':
             o->json = true;
             break;
@@ -647,7 +656,7 @@ static void read_options(int argc, char **argv, struct options *o)
     }
 }
 
-static void read_target(const char *text, struct target *t)
+static void read_target(const char *text, bool unknown, struct target *t)
 {
     char host[64];
     uint64_t port = 80;
@@ -662,8 +671,13 @@ static void read_target(const char *text, struct target *t)
         fail(text, "an IPv4 address is expected as its host");
     buf_printf(&t->head,
                "POST %.*s/api/%" PRIu64 "/envelope/ HTTP/1.1\r\nHost: %.*s\r\nContent-Type: application/x-sentry-envelope\r\n"
-               "X-Sentry-Auth: Sentry sentry_version=7, sentry_client=picket-load/1, sentry_key=%.*s\r\nContent-Length: ",
-               STR_ARG(t->dsn.path_prefix), t->dsn.project_id, STR_ARG(t->dsn.authority), STR_ARG(t->dsn.public_key));
+               "X-Sentry-Auth: Sentry sentry_version=7, sentry_client=picket-load/1, sentry_key=",
+               STR_ARG(t->dsn.path_prefix), t->dsn.project_id, STR_ARG(t->dsn.authority));
+    t->key_at = t->head.n;
+    buf_append_str(&t->head, t->dsn.public_key);
+    buf_append_str(&t->head, STR("\r\nContent-Length: "));
+    if (unknown && t->dsn.public_key.n != ID_HEX)
+        fail(text, "--unknown takes the place of a key of 32 digits");
 }
 
 static void start(struct load *l)
@@ -717,7 +731,7 @@ int main(int argc, char **argv)
     struct load *l = &load;
     read_options(argc, argv, &l->options);
     for (int i = optind; i < argc && l->n_targets < TARGETS_MAX; i++)
-        read_target(argv[i], &l->targets[l->n_targets++]);
+        read_target(argv[i], l->options.unknown, &l->targets[l->n_targets++]);
     if (l->n_targets == 0 || l->n_targets < (unsigned)(argc - optind) ||
         (l->options.seconds == 0 && l->options.events == 0 && l->n_targets == 0)) {
         usage(stderr);

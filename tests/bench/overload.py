@@ -10,8 +10,10 @@ them as JSON. Exit status 1 when a bar is missed.
              could send at most, by a server that does nothing but refuse (floor.c)
   slow       5,000 clients that send one byte a second, 500 that send 20 MiB slowly, 1,000 that never read what they ask for, which is 1 MiB, a file by
              the half of them, an event by the others: latency of other people's events, memory; how many had such an answer before them
+  keys       who has no key of this server at all, and invents one for each request, on as many connections as keep the generator's core busy: the issue
+             list's latency without and with that, how many were asked of the database, and how they were answered
 
-usage: overload.py [--json] [--seconds N] [--rate N] [--issues N] [--scale X] [--only flood|slow] [BUILD_DIRECTORY]   (needs python3, psql; talks to 127.0.0.1 only)
+usage: overload.py [--json] [--seconds N] [--rate N] [--issues N] [--scale X] [--only flood|slow|keys] [BUILD_DIRECTORY]   (needs python3, psql; talks to 127.0.0.1 only)
 """
 import argparse
 import contextlib
@@ -36,6 +38,8 @@ ALL_NEW = 10**9  # issues
 BARS = {"offered": 3, "beside": 3, "memory_mib": 64, "issues_p95_ms": 250, "visible_max_s": 5, "slow_p99_ms": 50, "slow_memory_mib": 128, "drained_s": 60}
 FIND_SECONDS, FIND_SHARE = (10, 60), 10  # at least and at most; of the flood's seconds
 CEILING_SECONDS = 3
+KEYS_SECONDS = 15
+KEYS_CONNECTIONS = 64
 FLOOD_CONNECTIONS = 1024  # an accepted event holds its connection until it is on disk
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -274,6 +278,35 @@ def measure_slow(picket, build, seconds, scale):
             "memory_after_mib": picket.memory()["RssAnon"]}
 
 
+def asked_of_database(picket):
+    return int(picket.query("select xact_commit + xact_rollback from pg_stat_database where datname = current_database()"))
+
+
+def measure_keys(picket, build, directory, seconds, rate):
+    project, key = picket.project("keys")
+    known = Load(build, directory, dsn_of(picket, project, key), "-c", 16, "-k", 500, "-n", 2000, "-s", 60, "-p", 100)
+    known.wait()
+    wait_for("the backlog", lambda: picket.rows(project) >= len(known.acknowledged), 120)
+    list_issues = getter(picket, f"/api/projects/{project}/issues")
+    idle = Latencies(picket, list_issues, 0.01)
+    time.sleep(seconds)
+    idle.stop()
+    before = asked_of_database(picket)
+    load = Load(build, directory, dsn_of(picket, project, key), "-u", "-c", KEYS_CONNECTIONS, "-s", seconds,
+                *(["-r", rate] if rate else []))
+    cores, issues = Cores(picket, load), Latencies(picket, list_issues, 0.01)
+    own = Latencies(picket, sender(project, key), 0.05)
+    time.sleep(max(seconds - 1, 0))
+    busy = cores.busy()
+    result = load.wait()
+    issues.stop()
+    own.stop()
+    return {"seconds": seconds, "statuses": result["statuses"], "answered_per_second": sum(result["statuses"].values()) / result["seconds"], "cores": busy,
+            "without_retry_after": result["without_retry_after"], "transactions": asked_of_database(picket) - before, "issues_asked": len(issues.ms),
+            "before_p50_ms": idle.percentile(.5), "before_p95_ms": idle.percentile(.95), "issues_p50_ms": issues.percentile(.5),
+            "issues_p95_ms": issues.percentile(.95), "known_p95_ms": own.percentile(.95), "failures": (idle.failures + issues.failures + own.failures)[:10]}
+
+
 def large_answers(picket, project, key):
     """Requests for an attachment and for an event, 1 MiB each or nearly."""
     event_id = uuid.uuid4().hex
@@ -319,6 +352,15 @@ def judge(results):
         yield "unread", f"{held} large answers at once before clients that do not read, {s['met']['unread']}", held > 0
 
 
+    if "keys" in results:
+        k = results["keys"]
+        yield ("unknown keys", f"{k['answered_per_second']:,.0f}/s answered, {k['statuses']}, {k['without_retry_after']} without Retry-After; "
+               f"{k['transactions']:,} transactions of the database meanwhile", set(k["statuses"]) <= {"403", "503"} and k["without_retry_after"] == 0)
+        yield ("their cost", f"issue list p50 {k['issues_p50_ms']:.1f} ms, p95 {k['issues_p95_ms']:.1f} ms (before: {k['before_p50_ms']:.1f}, "
+               f"{k['before_p95_ms']:.1f}), an event with a known key p95 {k['known_p95_ms']:.1f} ms; failures {k['failures'] or 'none'}",
+               k["issues_p95_ms"] < BARS["issues_p95_ms"] and not k["failures"])
+
+
 def report(results):
     if "flood" in results:
         f = results["flood"]
@@ -326,6 +368,8 @@ def report(results):
               f"{f['seconds']} s; {f['sustainable_per_second']:,.0f}/s can be digested, {f['digested_per_second']:,.0f}/s were")
         print("           cores kept busy: " + ", ".join(f"{name} {n:.2f}" for name, n in f["cores"].items()) +
               f"; the generator brings {f['generator_at_most_per_second']:,.0f}/s to a server that only refuses")
+    if "keys" in results:
+        print("keys       cores kept busy: " + ", ".join(f"{name} {n:.2f}" for name, n in results["keys"]["cores"].items()))
     for name, text, met in judge(results):
         print(f"{'ok  ' if met else 'MISS'} {name:<13} {text}")
 
@@ -335,10 +379,10 @@ def main():
     parser.add_argument("build", nargs="?", default=os.path.join(ROOT, "build"))
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--seconds", type=int, default=600, help="of the flood; slow clients stay for a tenth of it, at least 60")
-    parser.add_argument("--rate", type=float, help=f"events per second instead of {TIMES} times what was found")
+    parser.add_argument("--rate", type=float, help=f"events per second instead of {TIMES} times what was found; with keys, instead of as fast as answers come")
     parser.add_argument("--issues", type=int, default=ALL_NEW, help="distinct ones in the flood; default: each event is a new one")
     parser.add_argument("--scale", type=float, default=1, help="of the number of slow clients")
-    parser.add_argument("--only", choices=("flood", "slow"))
+    parser.add_argument("--only", choices=("flood", "slow", "keys"))
     parser.add_argument("--binary", help="measure another binary than BUILD_DIRECTORY/picket")
     arguments = parser.parse_args()
     build = os.path.abspath(arguments.build)
@@ -348,10 +392,12 @@ def main():
     picket = Picket(arguments.binary or os.path.join(build, "picket"), directory, SPOOL_DELAY_SECS="")
     results = {}
     try:
-        if arguments.only != "slow":
+        if arguments.only in (None, "flood"):
             results["flood"] = measure_flood(picket, build, directory, arguments.seconds, arguments.rate, arguments.issues)
-        if arguments.only != "flood":
+        if arguments.only in (None, "slow"):
             results["slow"] = measure_slow(picket, build, max(60, arguments.seconds // 10), arguments.scale)
+        if arguments.only in (None, "keys"):
+            results["keys"] = measure_keys(picket, build, directory, min(arguments.seconds, KEYS_SECONDS), arguments.rate)
     finally:
         for process in Load.made:
             process.kill()  # nothing to do if it is over and was waited for

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 
+import psycopg
 import pytest
 
 import server
@@ -161,3 +162,38 @@ def test_too_few_descriptors(make_picket):
     for connection in held:
         connection.socket.close()
     until(lambda: project.post(wire.event_envelope(wire.error_event())).status_code == 200, "nobody is served", 20)
+
+
+def test_invented_keys(make_picket):
+    """Who has no key invents one per request, while keys cannot be looked up: few wait for that, so dashboards and known keys do not, and all others are
+    told at once to come again. Nothing is counted for the project, whose new key is taken as soon as that is over."""
+    picket = make_picket(HTTP_THREADS=1, DATABASE_MAX_CONNECTIONS=4).start()
+    project = picket.new_project()
+    project.send(wire.error_event())
+    project.wait_count(1)
+    with psycopg.connect(picket.conninfo()) as connection:
+        connection.execute("LOCK TABLE project_keys IN ACCESS EXCLUSIVE MODE")
+        with running(LOAD, "-j", "-u", "-c", 64, "-p", 1, "-s", 300, project.dsn) as load:
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%project_keys%public_key = $1%'"
+            until(lambda: picket.sql(waiting)[0][0] > 0, "no key is looked up")
+            before = picket.memory()
+            took, end = [], time.monotonic() + 1
+            while time.monotonic() < end or len(took) < 20:
+                start = time.monotonic()
+                project.api.read(project.path + "/issues")
+                project.send(wire.error_event())
+                took.append(time.monotonic() - start)
+            ((most,),) = picket.sql(waiting)
+            grown = picket.memory() - before
+            connection.rollback()
+            other = picket.new_project()
+            until(lambda: other.post(wire.event_envelope(wire.error_event())).status_code == 200, "a new key is not taken")
+            met = finish(load)
+    assert most <= 2 and max(took) < 2 * TIME_FACTOR, (most, took)
+    assert set(met["statuses"]) <= {"403", "503"} and met["statuses"]["503"] > 100 and met["without_retry_after"] == met["bad_answers"] == 0, met
+    project.wait_count(1 + len(took))
+    assert project.api.read(project.path + "/outcomes")["totals"] == [
+        {"category": "error", "outcome": "accepted", "reason": "", "key_id": picket.sql("SELECT id FROM project_keys WHERE project_id = %s", project.id)[0][0],
+         "quantity": 1 + len(took)}]
+    if not server.SANITIZED:
+        assert grown < 8 * MiB, f"{grown >> 10} KiB"

@@ -23,6 +23,9 @@ void key_cache_free(struct key_cache *c);
 /* KEY_OK: active and of this project. KEY_REJECTED: known to be anything else. KEY_MISS: ask with key_query_start. Any thread. */
 enum key_verdict key_cache_check(struct key_cache *c, const struct id128 *key, uint64_t project_id, struct key_info *ret);
 
+/* All keys were in it once, of the database or of its copy: a miss is a key that was made since, or by nobody. Any thread. */
+bool key_cache_is_filled(struct key_cache *c);
+
 /* One cold miss = one query. Caller's struct; done() exactly once, later, on db's loop: 0 with the verdict (KEY_OK or KEY_REJECTED), or the
  * database's error. The answer is also put into the cache. */
 struct key_query {
