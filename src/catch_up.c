@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "picket/base/error.h"
@@ -86,7 +87,7 @@ static void tell(struct attempt *a, int r)
     const struct db_migration_report *report = &a->c->report;
     if (str_eq(str_from(a->told), str_from(report->message)))
         return;
-    memcpy(a->told, report->message, sizeof a->told);
+    (void)snprintf(a->told, sizeof a->told, "%s", report->message);
     log_line(report->failed ? LOG_ERROR : LOG_WARN, "the schema cannot be looked at yet: events are accepted, and digested later",
              "error=%s sqlstate=%s migration=%d reason=%s", err_name(r), report->sqlstate[0] ? report->sqlstate : "-", report->failed,
              log_quote(str_from(report->message), why, sizeof why));

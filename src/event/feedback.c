@@ -107,8 +107,9 @@ static int check_event(struct str payload, struct arena *a)
     AUTO_JSON struct json_doc *doc = NULL;
     struct event_view view;
     int r = json_parse(payload, &doc, NULL);
-    if (r == 0)
-        r = event_view_read(json_root(doc), &view);
+    if (r < 0)
+        return r;
+    r = event_view_read(json_root(doc), &view);
     if (r < 0)
         return r;
     return text(said_in(&view), STR("message"), ITEMS_MAX_MESSAGE, a).n > 0 ? 0 : -ERR_NO_MESSAGE;
