@@ -11,9 +11,6 @@
 #include "picket/base/error.h"
 #include "picket/protocol/dsn.h"
 
-enum { SESSION_ITEM_MAX_BYTES = 7 << 20 }; /* as much as MAX_EVENT_BYTES may be: SPOOL_MAX_RECORD less than an envelope's header */
-_Static_assert(SESSION_ITEM_MAX_BYTES + ENVELOPE_MAX_HEADER + (64 << 10) <= SPOOL_MAX_RECORD, "each fits into a record");
-
 const struct item_kind *admit_kind(enum admit_form form)
 {
     static const struct str names[] = {[ADMIT_ENVELOPE] = STR(""),         [ADMIT_STORE] = STR("event"),
@@ -354,17 +351,14 @@ static int take_share(const struct admit_share *limit, struct admit_share *used,
     return 0;
 }
 
-/* Of one item. The bound of an event is not that of every kind: attachments have their own (attach.c), session items only one for all of an envelope,
- * but each must fit into a record of the spool. */
+/* Of one item. What is parsed as a whole has the bound of an event, which is one of memory: a parsed value takes up to 13 bytes for each byte of its text.
+ * Attachments have their own (attach.c). */
 static int check_size(struct admit *a, const struct envelope_item *item)
 {
     enum item_use use = item->kind->use;
-    size_t max = a->limits.event_max_bytes;
     if (use == ITEM_USE_ATTACHMENT || use == ITEM_USE_FORM_DATA || use == ITEM_USE_UNREAL)
         return 0;
-    if (item->kind->category == CATEGORY_SESSION)
-        max = SESSION_ITEM_MAX_BYTES;
-    if (item->payload.n > max)
+    if (item->payload.n > a->limits.event_max_bytes)
         return -ERR_ITEM_TOO_LARGE;
     if (item->kind->category == CATEGORY_SESSION)
         return take_share(&a->limits.sessions, &a->n_sessions, item->payload.n);

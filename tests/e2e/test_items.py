@@ -202,12 +202,11 @@ def test_at_the_limit_and_beyond(small, kinds, sizes, kept):
 
 
 @pytest.mark.parametrize("sizes, kept", [
-    ([1 << 20] * 10, 10), ([1 << 20] * 10 + [150], 10), ([(1 << 20) + 1], 1),
-    ([7 << 20, 3 << 20], 2), ([7 << 20, (3 << 20) + 1], 1), ([(7 << 20) + 1], 0),
+    ([1 << 20] * 10, 10), ([1 << 20] * 10 + [150], 10), ([1 << 20, (1 << 20) + 1], 1), ([(1 << 20) + 1], 0),
 ])
 def test_ten_mebibytes_of_sessions(project, sizes, kept):
-    """§2.5: what is allowed by default fits into what of an envelope is kept, however few items it is: the limit of an event (1 MiB) is none of theirs. One
-    must fit into a record of the spool."""
+    """§2.5: what is allowed by default fits into what of an envelope is kept. One item is held to the limit of an event, which bounds the memory that parsing
+    takes: a thousand aggregates, more do not count, are a fifth of that."""
     kinds = ["sessions", "session"]
     answer = project.post(wire.envelope({}, *(sized(kinds[i % 2], size) for i, size in enumerate(sizes))))
     assert answer.status_code == (200 if kept else 413)

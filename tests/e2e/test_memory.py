@@ -65,3 +65,30 @@ def test_large_bodies_at_once(make_picket):
     assert peak[0] < LIMIT, f"{peak[0] / MiB:.1f} MiB"
     names = until(lambda: (page := project.api.read(project.path + "/attachments"))["total_count"] == BODIES // 2 * 3 and page, "not all are stored", 60)
     assert names
+
+
+@pytest.mark.alone
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer has its own idea of memory")
+def test_items_of_many_values(make_picket):
+    """Two bytes of text a value is the dearest to parse: eight clients that send as much of it as an item may have."""
+    picket = make_picket().start()
+    project = picket.new_project()
+    text = '{"attrs":{"release":"a"},"aggregates":[' + "1," * (MiB // 2 - 50) + "1]}"
+    peak, over, statuses = [0], threading.Event(), []
+
+    def watch():
+        while not over.wait(0.005):
+            peak[0] = max(peak[0], picket.memory())
+
+    def send():
+        statuses.extend(project.post(wire.envelope({}, wire.item("sessions", text.encode()))).status_code for _ in range(5))
+    watcher, senders = threading.Thread(target=watch), [threading.Thread(target=send) for _ in range(8)]
+    for thread in (watcher, *senders):
+        thread.start()
+    for thread in senders:
+        thread.join()
+    until(lambda: project.api.read(project.path + "/outcomes")["totals"], "nothing is counted")
+    over.set()
+    watcher.join()
+    print(f"parsing {MiB >> 10} KiB of values, eight at a time: RssAnon at most {peak[0] / MiB:.1f} MiB")
+    assert statuses == [200] * 40 and peak[0] < 64 * MiB, f"{peak[0] / MiB:.1f} MiB"

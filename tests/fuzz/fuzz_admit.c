@@ -17,11 +17,7 @@ static void check_record(const struct admit *a, unsigned i)
         whole = buf_str(&a->unwrapped);
     bool lies_inside = r->payload.p >= whole.p && r->payload.p + r->payload.n <= whole.p + whole.n;
     bool is_merged = a->has_crash || a->crash.n_fields > 0 || a->crash.unreal_context.n > 0;
-    bool is_session = r->kind == SPOOL_SESSION || r->kind == SPOOL_SESSIONS;
-    assert(r->payload.n <= (is_merged    ? CRASH_MAX
-                            : is_session ? SESSIONS_MAX
-                                         : EVENT_MAX) &&
-           (lies_inside || r->kind == SPOOL_EVENT || is_merged));
+    assert(r->payload.n <= (is_merged ? CRASH_MAX : EVENT_MAX) && (lies_inside || r->kind == SPOOL_EVENT || is_merged));
     assert(r->project_id == 42 && r->key_id == 7 && str_is_utf8(r->meta));
     for (unsigned j = 0; j < i; j++)
         assert(!id_eq(&a->records[j].id, &r->id));
