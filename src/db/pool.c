@@ -17,6 +17,11 @@
  * The types of a statement's parameters are settled when it is prepared. A null is bound without a type, so that the server infers one; a later
  * call that binds a value of another type prepares the statement again under a new name, and nulls then go with the type that is known.
  *
+ * The server keeps plans, and one made while a table was nearly empty may be the worst one for the table that it becomes: all its indexes cost the
+ * same then. Statements of ours are written so that only one index serves (0002_digest_batch.sql), but those of foreign keys are the server's: one
+ * that goes over (project_id, number) of issues reads all issues of the project for each new one, until the first ANALYZE, a minute later. So a
+ * connection has its plans made anew before its 2nd, 4th, 8th, … statement: a bad one lasts only as long again as it took to come to it.
+ *
  * Callbacks run from socket events and from the one timer, never inside db_submit or db_cancel. */
 #include <errno.h>
 #include <stdio.h>
@@ -60,7 +65,9 @@ struct db_conn {
     struct db_query *query; /* BUSY; NULL when it was cancelled */
     enum db_stmt stmt;      /* of the statement under way */
     PGresult *result;       /* the statement's own result, until the sync arrives */
-    bool preparing;         /* the next result is the Parse's */
+    uint64_t n_sent;        /* statements */
+    bool renewing;          /* the next result is that of discarding plans */
+    bool preparing;         /* the next result, but for that, is the Parse's */
     bool reused;            /* the flight has no Parse */
     bool broken;            /* sending failed: closed by the timer */
     struct prepared prepared[STMT_COUNT];
@@ -295,6 +302,10 @@ static bool send_statement(struct db_conn *c, const struct db_query *q)
     c->preparing = !c->reused;
     if (c->preparing)
         prepare_anew(p, q);
+    c->n_sent++;
+    c->renewing = c->n_sent > 1 && (c->n_sent & (c->n_sent - 1)) == 0;
+    if (c->renewing && !PQsendQueryParams(pg, stmt_texts[STMT_DISCARD_PLANS].sql, 0, NULL, NULL, NULL, NULL, 0))
+        return false;
     char name[64]; /* PostgreSQL looks at 63 bytes; the number comes first so that it is never cut */
     (void)snprintf(name, sizeof name, "%u_%s", p->generation, text->name);
     if (c->preparing && !PQsendPrepare(pg, name, text->sql, (int)p->n_types, p->types))
@@ -367,7 +378,10 @@ static bool take_result(struct db_conn *c, PGresult *result)
         PQclear(result);
         return true;
     }
-    if (c->preparing && status == PGRES_COMMAND_OK) {
+    if (c->renewing && status == PGRES_COMMAND_OK) {
+        c->renewing = false;
+        PQclear(result);
+    } else if (c->preparing && status == PGRES_COMMAND_OK) {
         c->preparing = false;
         c->prepared[c->stmt].ready = true;
         PQclear(result);

@@ -224,6 +224,25 @@ static void prepares_anew_after_a_change_of_the_schema(void **state)
     kit_close(&k);
 }
 
+static void a_bad_plan_does_not_last(void **state)
+{
+    (void)state;
+    struct kit k;
+    struct db_config config = kit_config(fixture_conninfo(&cluster));
+    config.connections = 1;
+    kit_open_with(&k, &config);
+    assert_int_equal(kit_run(&k, STMT_TEST_TRAP_SET), 0);
+    int64_t before = 0, after = 0;
+    for (int i = 2; i <= 32; i += 2) { /* its statements, of which the 32nd has new plans */
+        before = after;
+        assert_int_equal(kit_run(&k, STMT_TEST_TRAP_FILL), 0);
+        after = kit_number(&k, STMT_TEST_TRAP_READ);
+    }
+    assert_true(before > 1000); /* the trap has sprung: 100 checks have read ten and more rows each */
+    assert_int_equal(after, before);
+    kit_close(&k);
+}
+
 /* ---- bounds and deadlines */
 
 static void start_sleep(struct kit *k, struct op *op, int64_t ms)
@@ -605,6 +624,7 @@ int main(void)
         cmocka_unit_test(a_commit_that_fails_is_the_result),
         cmocka_unit_test(a_statement_that_cannot_be_parsed_fails_every_time),
         cmocka_unit_test(prepares_anew_after_a_change_of_the_schema),
+        cmocka_unit_test(a_bad_plan_does_not_last),
         cmocka_unit_test(opens_as_many_connections_as_are_needed),
         cmocka_unit_test(refuses_more_than_may_wait),
         cmocka_unit_test(a_refused_query_may_be_submitted_again_from_done),

@@ -1,0 +1,1 @@
+SELECT trap_fill(100)
