@@ -44,6 +44,12 @@ COUNTERS = {
     "issue numbers": """
         SELECT i.project_id, max(i.number), count(*), n.last_issue FROM issues i JOIN project_numbering n USING (project_id)
          WHERE i.project_id = ANY (%(projects)s) GROUP BY 1, 4 HAVING max(i.number) <> n.last_issue OR count(*) <> n.last_issue""",
+    "issue_states": """
+        SELECT * FROM (SELECT i.project_id, last_issue - gone - count(*) AS all, resolved - count(*) FILTER (WHERE is_resolved) AS resolved,
+                              muted - count(*) FILTER (WHERE is_muted AND NOT is_resolved) AS muted
+                         FROM issues i JOIN issue_states s USING (project_id) JOIN project_numbering n USING (project_id)
+                        WHERE i.project_id = ANY (%(projects)s) GROUP BY i.project_id, last_issue, gone, resolved, muted) d
+         WHERE (d.all, d.resolved, d.muted) <> (0, 0, 0)""",
     "digest_batches": """
         SELECT b.id, b.events, count(e.id) FROM digest_batches b JOIN {events} e ON e.batch_id = b.id GROUP BY 1, 2 HAVING b.events < count(e.id)""",
 }

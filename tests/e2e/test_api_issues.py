@@ -1,5 +1,6 @@
 """Issues, events and tokens: contract R12–R14, R16–R20 (§1.7, §1.12–1.14, §7.2, §7.6) through a strict validator of the client's schemas."""
 import base64
+import concurrent.futures
 import datetime
 import json
 import re
@@ -96,6 +97,59 @@ def test_no_such_project(api):
 
 def test_empty_project(project):
     assert page(project) == {"items": [], "total_count": 0, "page": 1, "per_page": 20, "total_pages": 0}
+
+
+COUNTS = """
+    SELECT count(*), count(*) FILTER (WHERE is_resolved), count(*) FILTER (WHERE is_muted AND NOT is_resolved) FROM issues WHERE project_id = %s"""
+
+
+def expect_counts(picket, project):
+    """What the list says is what there is, by rows."""
+    n, resolved, muted = picket.sql(COUNTS, project.id)[0]
+    for filter, count in (("all", n), ("resolved", resolved), ("muted", muted), ("open", n - resolved - muted)):
+        for sort in ("last_seen", "digest_order"):
+            answer = page(project, filter=filter, sort=sort, per_page=100)
+            assert answer["total_count"] == len(answer["items"]) == count, (filter, sort)
+    return n, resolved, muted
+
+
+def test_counts_follow_every_change(picket):
+    """Changes that change nothing, changes of what is muted and resolved at once, issues that come back, and issues that are no longer there."""
+    project = picket.new_project()
+    for i in range(8):
+        project.send(wire.error_event(f"C{i}"))
+        project.wait_count(i + 1)
+
+    def change(title, **to):
+        return project.api.patch(project.issue_path(project.issue(title)), json=to).status_code
+    for title, to, counts in (("C0", {"is_resolved": True}, (8, 1, 0)), ("C0", {"is_resolved": True}, (8, 1, 0)), ("C1", {"is_muted": True}, (8, 1, 1)),
+                              ("C1", {"is_resolved": True}, (8, 2, 0)), ("C2", {"is_muted": True}, (8, 2, 1)), ("C2", {"is_muted": False}, (8, 2, 0)),
+                              ("C2", {"is_muted": True}, (8, 2, 1)), ("C0", {"is_resolved": False}, (8, 1, 1)), ("C0", {"is_resolved": True}, (8, 2, 1))):
+        assert change(title, **to) == 200
+        assert expect_counts(picket, project) == counts, (title, to)
+    project.send(*[wire.error_event(name) for name in ("C0", "C1", "C2", "C9")])  # two come back, one stays muted, one is new
+    project.wait_count(12)
+    assert expect_counts(picket, project) == (9, 0, 1)
+    assert change("C3", is_resolved=True) == 200
+    picket.sql("DELETE FROM issues WHERE project_id = %s AND (is_resolved OR is_muted OR number = 5)", project.id)
+    assert expect_counts(picket, project) == (6, 0, 0)
+
+
+def test_counts_under_many_changes_at_once(picket):
+    project = picket.new_project()
+    names = [f"M{i:02}" for i in range(12)]
+    project.send(*map(wire.error_event, names))
+    project.wait_count(len(names))
+    paths = {name: project.issue_path(project.issue(name)) for name in names}
+
+    def change(name):
+        for to in ({"is_resolved": True}, {"is_resolved": False}, {"is_muted": True}, {"is_resolved": True}) * 3:
+            assert project.api.patch(paths[name], json=to).status_code == 200
+            project.send(wire.error_event(name))
+    with concurrent.futures.ThreadPoolExecutor(6) as threads:
+        list(threads.map(change, names))
+    project.wait_count(len(names) * 13)
+    assert expect_counts(picket, project)[0] == len(names)
 
 
 # ---- R13, R14

@@ -1,9 +1,11 @@
 """The commands: --help, output, exit codes 0/1/2, errors on stderr that say what to do (issue item 7). And the settings: a bad value stops the start
 and names variable, value and what is allowed."""
+import glob
 import json
 import os
 import re
 
+import psycopg
 import pytest
 
 import server
@@ -191,6 +193,36 @@ def test_newer_schema(cluster, settings):
         assert "newer" in bad(values, 1, "project", "list")
     finally:
         picket.end()
+
+
+def migrated_until(url, number):
+    """As a release left it that knew so many migrations."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE schema_migrations (number int PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())")
+        for path in sorted(glob.glob(os.path.join(server.ROOT, "sql", "migrations", "*.sql")))[:number]:
+            with open(path, encoding="utf-8") as f:
+                connection.execute(f.read())
+            name = os.path.basename(path)[:-4]
+            connection.execute("INSERT INTO schema_migrations (number, name) VALUES (%s, %s)", (int(name[:4]), name[5:]))
+
+
+def test_counts_of_issues_after_an_upgrade(cluster, settings):
+    """0021 counts what there is; before it a list counted."""
+    url = cluster.new_database()
+    migrated_until(url, 20)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("INSERT INTO projects (name, slug) VALUES ('old', 'old'), ('none', 'none')")
+        connection.execute("""
+            INSERT INTO issues (project_id, id, number, title, type, value, transaction, frame_filename, frame_module, frame_function, first_seen, last_seen,
+                                is_resolved, is_muted)
+            SELECT 1, gen_random_uuid(), n, '', '', '', '', '', '', '', now(), now(), n <= 3, n BETWEEN 3 AND 5 FROM generate_series(1, 10) n WHERE n <> 7""")
+        connection.execute("UPDATE project_numbering SET last_issue = 10 WHERE project_id = 1")
+        assert "migration 0021" in good({"DATABASE_URL": url}, "migrate")
+        counts = "SELECT array_agg(issue_count(%s, f) ORDER BY n) FROM unnest(ARRAY['all', 'open', 'resolved', 'muted']) WITH ORDINALITY f(f, n)"
+        assert connection.execute(counts, (1,)).fetchone() == ([9, 4, 3, 2],)
+        assert connection.execute(counts, (2,)).fetchone() == ([0, 0, 0, 0],)
+        connection.execute("DELETE FROM projects")  # and with them their issues
+        assert connection.execute("SELECT count(*) FROM issue_states").fetchone() == (0,)
 
 
 # ---- user
