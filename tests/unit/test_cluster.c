@@ -527,6 +527,46 @@ static void a_broken_server_is_reported_and_not_left_behind(void **state)
     fixture_start(f);
 }
 
+static void expect_wal_compression(const struct cluster_fixture *f, const char *method)
+{
+    struct kit k;
+    kit_open(&k, fixture_conninfo(f));
+    struct op op;
+    op_init(&op, STMT_TEST_WAL_COMPRESSION);
+    op.q.done = op_done_text;
+    assert_int_equal(op_run(&k, &op), 0);
+    assert_string_equal(op.text, method);
+    kit_close(&k);
+}
+
+static void compresses_with_what_the_server_knows(void **state)
+{
+    struct cluster_fixture *f = *state;
+    expect_wal_compression(f, "lz4");
+    char path[FIXTURE_PATH_MAX * 2], programs[FIXTURE_PATH_MAX];
+    assert_true(snprintf(path, sizeof path, "/proc/%d/exe", (int)server_of(f->cluster)) < (int)sizeof path);
+    ssize_t n = readlink(path, programs, sizeof programs - 1);
+    assert_true(n > 0);
+    programs[n] = '\0';
+    *strrchr(programs, '/') = '\0';
+    fixture_stop(f);
+    char real[FIXTURE_PATH_MAX * 2];
+    path_in(f, "initdb", path);
+    assert_true(snprintf(real, sizeof real, "%s/initdb", programs) < (int)sizeof real);
+    assert_int_equal(symlink(real, path), 0);
+    path_in(f, "postgres", path); /* as one that was built without it */
+    FILE *out = fopen(path, "w");
+    assert_non_null(out);
+    assert_true(fprintf(out, "#!/bin/sh\ncase \"$*\" in *lz4*) exit 1 ;; esac\nexec %s/postgres \"$@\"\n", programs) > 0);
+    assert_int_equal(fclose(out), 0);
+    assert_int_equal(chmod(path, 0755), 0);
+    const struct db_cluster_config config = {.dir = f->dir, .bin_dir = f->dir, .start_ms = FIXTURE_START_MS};
+    const char *why = "";
+    if (db_cluster_start(&config, &f->cluster, &why) < 0)
+        fail_msg("%s", why);
+    expect_wal_compression(f, "pglz");
+}
+
 static void others_directories_are_refused(void **state)
 {
     struct cluster_fixture *f = *state;
@@ -574,6 +614,7 @@ int main(void)
         EMPTY(a_directory_that_is_no_cluster_is_left_alone),
         EMPTY(programs_that_are_missing_are_named),
         STARTED(a_broken_server_is_reported_and_not_left_behind),
+        STARTED(compresses_with_what_the_server_knows),
         EMPTY(others_directories_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
