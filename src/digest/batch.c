@@ -24,7 +24,7 @@ static const enum db_type array_types[A_COUNT] = {
     [A_G_PLATFORM] = DB_TEXT,    [A_R_GROUP] = DB_I32,     [A_R_ID] = DB_ID,         [A_R_EVENT_ID] = DB_ID,      [A_R_RECEIVED] = DB_TIME,
     [A_R_TIMESTAMP] = DB_TIME,   [A_R_TITLE] = DB_TEXT,    [A_R_LEVEL] = DB_TEXT,    [A_R_PLATFORM] = DB_TEXT,    [A_R_RELEASE] = DB_TEXT,
     [A_R_ENVIRONMENT] = DB_TEXT, [A_R_SERVER] = DB_TEXT,   [A_R_SDK_NAME] = DB_TEXT, [A_R_SDK_VERSION] = DB_TEXT, [A_R_ADDR] = DB_INET,
-    [A_R_PAYLOAD] = DB_BYTES,    [A_R_KEY] = DB_I64,       [A_R_CATEGORY] = DB_I16,
+    [A_R_PAYLOAD] = DB_BYTES,    [A_R_KEY] = DB_I64,       [A_R_CATEGORY] = DB_I16,  [A_R_BYTES] = DB_I64,
 };
 
 void batch_init(struct batch *b)
@@ -360,6 +360,7 @@ static void put_record(struct batch *b, const struct batch_item *item)
     db_array_bytes(&a[A_R_PAYLOAD], buf_str(&b->scratch));
     db_array_i64(&a[A_R_KEY], (int64_t)r->key_id);
     db_array_i16(&a[A_R_CATEGORY], (int16_t)category_of_item(item));
+    db_array_i64(&a[A_R_BYTES], (int64_t)r->payload.n);
 }
 
 bool batch_has_rest(const struct batch *b)
@@ -395,13 +396,20 @@ void batch_bind(struct batch *b, struct db_query *q, const struct id128 *node, u
         db_bind_array(q, &b->arrays[i]);
 }
 
-/* The account of a copy of an event. */
+/* The account of a copy of an event, and what is told of it (0022_duplicate_cases.sql). */
 static struct str duplicate_report(struct batch *b, const struct batch_item *item)
 {
     struct json_writer w;
     buf_clear(&b->scratch);
     json_writer_init(&w, &b->scratch);
     json_begin_object(&w);
+    json_key(&w, STR("copy"));
+    json_begin_object(&w);
+    json_field_i64(&w, STR("c"), category_of_item(item));
+    json_field_i64(&w, STR("bytes"), (int64_t)item->record->payload.n);
+    json_field_str(&w, STR("name"), item->fields.sdk_name);
+    json_field_str(&w, STR("version"), item->fields.sdk_version);
+    json_end_object(&w);
     json_key(&w, STR("outcomes"));
     json_begin_array(&w);
     json_begin_object(&w);

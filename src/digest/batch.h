@@ -61,6 +61,7 @@ enum batch_array { /* in the order of digest_batch's parameters from $6 on */
                    A_R_PAYLOAD,
                    A_R_KEY,
                    A_R_CATEGORY,
+                   A_R_BYTES,
                    A_COUNT
 };
 

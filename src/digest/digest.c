@@ -16,6 +16,7 @@
  * The rest is what is no event (sessions, reports, feedback, accounts). It is stored by the statement that claims the range, after everything else
  * (0005_reports.sql says why it is counted once). When one of them cannot be stored, a probe finds out which, without storing any; those go to
  * the dead letters, and then the others are stored.
+ * Copies of events are counted and told once: by the statement that stores the batch where that claims the range, else with the rest.
  *
  * An id that was sent before midnight and again after it is found in yesterday's partition, which is only sure when yesterday's batch is
  * committed. So receipt days go one after the other, in the order of the spool: a batch waits while one of another day is being stored,
