@@ -192,7 +192,7 @@ def test_never(make_picket):
         assert {kind: told[kind] for kind in nothing} == nothing
     picket.start()
     for _ in range(2):  # a whole run of retention lies between
-        picket.sql("INSERT INTO report_ids (id) VALUES (%s)", old_id(9))
+        picket.sql("INSERT INTO report_ids (id, noted_at) VALUES (%s, now() - interval '2 days')", old_id(9))
         until(lambda: not picket.sql("SELECT FROM report_ids WHERE id < %s", old_id(8)), "retention does not run")
     until(lambda: health(picket)["dead_letters"] == {"waiting": 1, "retrying": 0, "spilled": 1}, lambda: health(picket))  # its files were looked at, too
     assert len(letters(picket, project)) == 1 and all(map(os.path.exists, old))
@@ -298,7 +298,7 @@ INSERT INTO outcomes SELECT 999999, date_trunc('hour', now()) - interval '100 da
 INSERT INTO release_hours SELECT %(p)s, n::text, '', date_trunc('hour', now()) - interval '100 days', 1, 1, 0, 0, 0, 0 FROM generate_series(1, 6) n;
 INSERT INTO release_users SELECT %(p)s, n::text, '', date_trunc('hour', now()) - interval '100 days', gen_random_uuid(), false, false FROM generate_series(1, 7) n;
 INSERT INTO session_states SELECT %(p)s, gen_random_uuid(), '', '', now(), true, false, 0, now() - interval '7 days' FROM generate_series(1, 8) n;
-INSERT INTO report_ids SELECT monitor_id(now() - interval '100 days', n::text) FROM generate_series(1, 9) n;
+INSERT INTO report_ids SELECT monitor_id(now() - interval '100 days', n::text), now() - make_interval(days => n % 2 * 2) FROM generate_series(1, 18) n;
 INSERT INTO attachments SELECT %(p)s, monitor_id(now() - interval '100 days', n::text), gen_random_uuid(), now(), sha256(n::text::bytea), 11, '', '', ''
   FROM generate_series(1, 10) n
 """

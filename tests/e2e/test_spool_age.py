@@ -69,7 +69,9 @@ def test_notes_stay_as_long_as_is_said(make_picket):
     for i, age in enumerate(("- 1", "+ 1")):  # hours
         picket.sql(f"""INSERT INTO digest_batches (id, node, segment, from_offset, to_offset, records, events, digested_at)
                        SELECT {i - 2}, gen_random_uuid(), 1, 64, 128, 1, 1, now() - make_interval(hours => 24 * {days['DIGEST_RANGES_DAYS']} {age})""")
-        picket.sql(f"INSERT INTO report_ids SELECT monitor_id(now() - make_interval(hours => 24 * {days['DIGEST_REPORTS_DAYS']} {age}), 'x')")
+        picket.sql(f"""INSERT INTO report_ids SELECT monitor_id(now() - make_interval(hours => 24 * {days['DIGEST_REPORTS_DAYS']} {age}), 'x'),
+                                                    now() - interval '2 days'""")
+    picket.sql("INSERT INTO report_ids SELECT monitor_id(now() - interval '100 days', 'y')")  # of an old backlog: digested just now
     ages = ("SELECT round(extract(epoch FROM now() - digested_at) / 3600)::int FROM digest_batches WHERE segment = 1", "SELECT count(*)::int FROM report_ids")
     before = [picket.sql(query) for query in ages]
     picket.command("retention", "run")
