@@ -1,7 +1,7 @@
 /* ingest.c: phase one, the way of a request from the socket to its 200:
  *
- *   credentials in headers and query, or in the envelope's header → key: cache, or one query on a cold miss → decode and read the envelope
- *   (admit.c) → what quotas leave of it (limit.c) → append to the spool → durable → 200 {"id"}
+ *   credentials in headers and query, or in the envelope's header (fronts.c) → key: cache, or one query on a cold miss → decode and read the
+ *   envelope (admit.c) → what quotas leave of it (limit.c) → append to the spool → durable → 200 {"id"}
  *
  * The key comes before the work: who has none costs a look-up and, where the key can only be inside, the decoding of one header. The
  * share that its project may bring is asked for before the work, too (spool/door.c): a flood costs little more than its bytes.
@@ -22,15 +22,12 @@
 #include "account.h"
 #include "cold.h"
 #include "picket/base/clock.h"
-#include "cron.h"
 #include "head.h"
-#include "in_hand.h"
 #include "ledger_post.h"
 #include "picket/event/items.h"
-#include "picket/event/user_form.h"
+#include "op.h"
 #include "reply.h"
 #include "unread.h"
-#include "words.h"
 
 enum { INLINE_BODY_BYTES = 128 * 1024, INLINE_DECODED_BYTES = 256 * 1024, TELLING_MS = 10 * 1000, QUOTA_RETRY_S = 600 };
 
@@ -64,23 +61,6 @@ struct admit_job {
     struct admit admit;
     struct http_body_map map;
     struct buf copy;
-};
-
-/* One request; in its pool. */
-struct ingest_op {
-    struct in_hand_link in_hand;
-    struct http_call *call;
-    struct ingest *ingest;
-    struct admit admit; /* of the inline way; the job's otherwise */
-    struct admit *done; /* whichever was run */
-    struct admit_job *job;
-    struct cold_wait key_wait;
-    bool is_pixel;       /* a GET: the answer is an image */
-    bool is_dialog;      /* the crash-report dialog: a key that is not good is a 404; a GET: the answer is its script */
-    struct str path_key; /* the path's; p == NULL: the route has none */
-    bool is_known;       /* its key was verified: what becomes of it counts for the project */
-    struct spool_append append;
-    bool append_running;
 };
 
 static struct ingest_worker *worker_of(const struct ingest_op *op)
@@ -148,7 +128,7 @@ static bool is_protobuf(const struct ingest_op *op)
     return str_starts_nocase(http_header(op->call, "content-type"), STR("application/x-protobuf"));
 }
 
-static void refuse(struct ingest_op *op, int r, struct str detail)
+void ingest_refuse(struct ingest_op *op, int r, struct str detail)
 {
     struct ingest *i = op->ingest;
     let_go(op);
@@ -215,14 +195,14 @@ static void answer_accepted(struct ingest_op *op)
         http_answer_empty(op->call, 200);
 }
 
-static void refuse_at(struct ingest_op *op, int r)
+void ingest_refuse_at(struct ingest_op *op, int r)
 {
     const struct admit *a = op->done;
     struct str detail = {0};
     if (r == -ERR_BAD_ENVELOPE_HEADER || r == -ERR_BAD_ITEM_HEADER || r == -ERR_NO_NEWLINE || r == -ERR_TRUNCATED || r == -ERR_BAD_JSON ||
         r == -ERR_NOT_AN_OBJECT)
         detail = arena_printf(&op->call->arena, "at byte %zu of the envelope", a->at);
-    refuse(op, r, detail);
+    ingest_refuse(op, r, detail);
 }
 
 /* ---- spool */
@@ -231,7 +211,7 @@ static void refuse_at(struct ingest_op *op, int r)
 static void refuse_untaken(struct ingest_op *op, int r)
 {
     limit_give_back(op->done);
-    refuse(op, r, STR(""));
+    ingest_refuse(op, r, STR(""));
 }
 
 static void on_durable(struct spool_append *append, int r)
@@ -279,7 +259,7 @@ static void admitted(struct ingest_op *op, struct admit *a)
     if (a->result == -ERR_RATE_LIMITED)
         refuse_limited(op);
     else
-        refuse_at(op, a->result);
+        ingest_refuse_at(op, a->result);
 }
 
 /* What was read is in the spool's hands, or is to be refused: the bytes are not needed for the answer, which may take its time. */
@@ -346,7 +326,7 @@ static void admit_elsewhere(struct ingest_op *op)
     if (op->admit.body.p != http_body_bytes(op->call).p || !http_body_map(op->call, &map)) /* a query may be the body */
         r = http_charge_body(op->call, op->admit.body.n);
     if (r < 0) {
-        refuse(op, r, STR(""));
+        ingest_refuse(op, r, STR(""));
         return;
     }
     struct admit_job *job = malloc(sizeof *job);
@@ -364,7 +344,7 @@ static void admit_elsewhere(struct ingest_op *op)
     if (r < 0) {
         op->job = NULL;
         job_free(job);
-        refuse(op, r, STR(""));
+        ingest_refuse(op, r, STR(""));
     }
 }
 
@@ -378,11 +358,11 @@ static void decode(struct ingest_op *op, const struct key_info *key)
         let_go(op);
         reply_script(op->call);
     } else if ((a->form == ADMIT_REPORT || a->form == ADMIT_NEL) && !security_is_report_type(http_header(op->call, "content-type")))
-        refuse(op, -ERR_REPORT_MEDIA, STR(""));
+        ingest_refuse(op, -ERR_REPORT_MEDIA, STR(""));
     else if (is_telemetry(op) && !is_protobuf(op) && !str_starts_nocase(http_header(op->call, "content-type"), STR("application/json")))
-        refuse(op, -ERR_TELEMETRY_MEDIA, STR(""));
+        ingest_refuse(op, -ERR_TELEMETRY_MEDIA, STR(""));
     else if (spool_turns_away(op->ingest->config.spool, a->project_id, a->body.n) < 0)
-        refuse(op, -ERR_SPOOL_SHARE, STR(""));
+        ingest_refuse(op, -ERR_SPOOL_SHARE, STR(""));
     else if (is_crash(op) || a->body.n > INLINE_BODY_BYTES || admit_run(a, INLINE_DECODED_BYTES) == 1)
         admit_elsewhere(op);
     else
@@ -395,14 +375,14 @@ static void on_key(struct cold_wait *wait, int r, enum key_verdict verdict, cons
 {
     struct ingest_op *op = container_of(wait, struct ingest_op, key_wait);
     if (r < 0)
-        refuse(op, -ERR_KEY_UNVERIFIED, str_from(err_text(r)));
+        ingest_refuse(op, -ERR_KEY_UNVERIFIED, str_from(err_text(r)));
     else if (verdict != KEY_OK)
-        refuse(op, op->is_dialog ? -ERR_NOT_FOUND : -ERR_KEY_REJECTED, STR(""));
+        ingest_refuse(op, op->is_dialog ? -ERR_NOT_FOUND : -ERR_KEY_REJECTED, STR(""));
     else
         decode(op, info);
 }
 
-static void check_key(struct ingest_op *op)
+void ingest_check_key(struct ingest_op *op)
 {
     const struct admit *a = &op->admit;
     struct key_info info;
@@ -411,19 +391,24 @@ static void check_key(struct ingest_op *op)
         decode(op, &info);
         return;
     case KEY_REJECTED:
-        refuse(op, op->is_dialog ? -ERR_NOT_FOUND : -ERR_KEY_REJECTED, STR(""));
+        ingest_refuse(op, op->is_dialog ? -ERR_NOT_FOUND : -ERR_KEY_REJECTED, STR(""));
         return;
     case KEY_MISS:
         op->key_wait = (struct cold_wait){.project_id = a->project_id, .done = on_key};
         if (cold_ask(&worker_of(op)->cold, &op->key_wait, op->call->worker->db, &a->credentials.key, clock_mono_us()) < 0)
-            refuse(op, -ERR_KEY_BUSY, STR(""));
+            ingest_refuse(op, -ERR_KEY_BUSY, STR(""));
         return;
     }
 }
 
-/* ---- head */
+/* ---- the beginning, for fronts */
 
-static struct ingest_op *begin(struct http_call *call, enum admit_form form)
+struct str ingest_authority(const struct ingest_op *op)
+{
+    return op->ingest->own_authority;
+}
+
+struct ingest_op *ingest_begin(struct http_call *call, enum admit_form form)
 {
     struct ingest *i = call->module;
     struct ingest_op *op = http_on_dispose(call, sizeof *op, dispose);
@@ -451,224 +436,7 @@ static struct ingest_op *begin(struct http_call *call, enum admit_form form)
     return op;
 }
 
-/* False: refused. */
-static bool read_project(struct ingest_op *op)
-{
-    if (str_to_u64(op->call->params[0], &op->admit.project_id) && op->admit.project_id != KEY_ANY_PROJECT)
-        return true;
-    op->admit.project_id = 0;
-    refuse(op, -ERR_BAD_PROJECT, STR(""));
-    return false;
-}
-
-static void read_head(struct ingest_op *op)
-{
-    struct admit *a = &op->admit;
-    int r = head_credentials(op->call, op->path_key, &a->credentials);
-    if (r == 0 && a->body.p == http_body_bytes(op->call).p) /* what a query says is not encoded */
-        r = head_encoding(op->call, &a->encoding);
-    if (r == 0 && !a->credentials.present)
-        r = a->form == ADMIT_ENVELOPE ? admit_peek(a) : -ERR_NO_CREDENTIALS;
-    if (r < 0)
-        refuse_at(op, r);
-    else
-        check_key(op);
-}
-
-/* Of a route that names a project. */
-static void read_named(struct ingest_op *op)
-{
-    if (read_project(op))
-        read_head(op);
-}
-
-static void handle_envelope(struct http_call *call)
-{
-    struct ingest_op *op = begin(call, ADMIT_ENVELOPE);
-    read_named(op);
-}
-
-/* The envelope's dsn names key and project; whatever else the request carries is not looked at. */
-static void handle_tunnel(struct http_call *call)
-{
-    struct ingest_op *op = begin(call, ADMIT_ENVELOPE);
-    struct admit *a = &op->admit;
-    a->own_authority = op->ingest->own_authority;
-    int r = head_encoding(call, &a->encoding);
-    if (r == 0)
-        r = admit_peek(a);
-    if (r < 0)
-        refuse_at(op, r);
-    else
-        check_key(op);
-}
-
-/* ---- /store/ (protocol §1.6): what SDKs sent before there were envelopes; some send envelopes here */
-
-static struct ingest_op *begin_store(struct http_call *call)
-{
-    bool is_envelope = str_starts_nocase(http_header(call, "content-type"), STR("application/x-sentry-envelope"));
-    return begin(call, is_envelope ? ADMIT_ENVELOPE : ADMIT_STORE);
-}
-
-static void handle_store(struct http_call *call)
-{
-    struct ingest_op *op = begin_store(call);
-    read_named(op);
-}
-
-static void handle_store_by_key(struct http_call *call)
-{
-    struct ingest_op *op = begin_store(call);
-    op->admit.project_id = KEY_ANY_PROJECT;
-    read_head(op);
-}
-
-static void read_pixel(struct ingest_op *op)
-{
-    op->is_pixel = true;
-    if (!http_query_param(op->call, STR("sentry_data"), &op->admit.body))
-        op->admit.body = STR("");
-    read_head(op);
-}
-
-static void handle_pixel(struct http_call *call)
-{
-    struct ingest_op *op = begin(call, ADMIT_STORE);
-    if (read_project(op))
-        read_pixel(op);
-}
-
-static void handle_pixel_by_key(struct http_call *call)
-{
-    struct ingest_op *op = begin(call, ADMIT_STORE);
-    op->admit.project_id = KEY_ANY_PROJECT;
-    read_pixel(op);
-}
-
-/* ---- /security/ (protocol §1.6): what browsers report by themselves */
-
-static void handle_security(struct http_call *call)
-{
-    struct ingest_op *op = begin(call, ADMIT_REPORT);
-    struct security_origin *reported = &op->admit.reported;
-    (void)http_query_param(call, STR("sentry_release"), &reported->release); /* both may be absent */
-    (void)http_query_param(call, STR("sentry_environment"), &reported->environment);
-    read_named(op);
-}
-
-static void handle_network_errors(struct http_call *call)
-{
-    struct ingest_op *op = begin(call, ADMIT_NEL);
-    read_named(op);
-}
-
-/* Check-ins (protocol §1.6), as a query or as JSON; the key may stand in the path. */
-static void handle_cron(struct http_call *call)
-{
-    struct ingest_op *op = begin(call, ADMIT_CRON);
-    struct admit *a = &op->admit;
-    a->slug = call->params[1];
-    a->limits.envelope_max_bytes = a->limits.check_in_max_bytes;
-    op->path_key = call->params[2]; /* p == NULL on the route without */
-    if (a->body.n == 0 || !str_starts_nocase(http_header(call, "content-type"), STR("application/json")))
-        a->body = check_in_of_query(call);
-    read_named(op);
-}
-
-/* ---- what comes in a form of its own (words.c) */
-
-void ingest_take(struct http_call *call, const struct ingest_request *request)
-{
-    struct ingest_op *op = begin(call, request->form);
-    struct admit *a = &op->admit;
-    int r = request->error;
-    a->limits.envelope_max_bytes = USER_FORM_MAX_BYTES;
-    op->is_dialog = request->is_dialog;
-    a->body = request->body;
-    a->encoding = request->encoding;
-    a->project_id = request->project_id;
-    a->credentials = request->credentials;
-    if (r == 0 && !a->credentials.present)
-        r = head_credentials(call, op->path_key, &a->credentials);
-    if (r == 0 && !a->credentials.present)
-        r = -ERR_NO_CREDENTIALS;
-    if (r < 0)
-        refuse(op, r, STR(""));
-    else
-        check_key(op);
-}
-
-/* ---- crash reports (protocol §1.6) */
-
-static void handle_minidump(struct http_call *call)
-{
-    struct ingest_op *op = begin(call, ADMIT_MINIDUMP);
-    op->admit.content_type = http_header(call, "content-type");
-    read_named(op);
-}
-
-static void handle_unreal(struct http_call *call)
-{
-    struct ingest_op *op = begin(call, ADMIT_UNREAL);
-    op->path_key = call->params[1];
-    (void)http_query_param(call, STR("UserID"), &op->admit.crash.unreal_user); /* may be absent */
-    read_named(op);
-}
-
-/* ---- OpenTelemetry (protocol §7.7): SDKs and exporters that are told of it by a DSN must not fail; what they send is counted */
-
-static void handle_traces(struct http_call *call)
-{
-    read_named(begin(call, ADMIT_TRACES));
-}
-
-static void handle_logs(struct http_call *call)
-{
-    read_named(begin(call, ADMIT_LOGS));
-}
-
-/* ---- files for an event (protocol §1.6), before or after it */
-
-static void handle_files(struct http_call *call)
-{
-    struct ingest_op *op = begin(call, ADMIT_FILES);
-    struct admit *a = &op->admit;
-    a->content_type = http_header(call, "content-type");
-    a->has_id = id_parse(call->params[1], &a->id) && !id_is_nil(&a->id);
-    if (!a->has_id)
-        refuse(op, -ERR_BAD_EVENT_ID, STR(""));
-    else
-        read_named(op);
-}
-
 /* ---- the module */
-
-static const struct http_route routes[] = {
-    {HTTP_POST, "/api/{project}/envelope/", HTTP_INGEST, HTTP_NO_BODY, handle_envelope},
-    {HTTP_POST, "/api/{project}/store/", HTTP_INGEST, HTTP_NO_BODY, handle_store},
-    {HTTP_POST, "/api/{project}/minidump/", HTTP_INGEST, HTTP_NO_BODY, handle_minidump},
-    {HTTP_POST, "/api/{project}/unreal/{key}/", HTTP_INGEST, HTTP_NO_BODY, handle_unreal},
-    {HTTP_GET, "/api/{project}/store/", HTTP_INGEST, HTTP_NO_BODY, handle_pixel},
-    {HTTP_POST, "/api/{project}/security/", HTTP_INGEST, HTTP_NO_BODY, handle_security},
-    {HTTP_POST, "/api/{project}/csp-report/", HTTP_INGEST, HTTP_NO_BODY, handle_security},
-    {HTTP_POST, "/api/{project}/nel/", HTTP_INGEST, HTTP_NO_BODY, handle_network_errors},
-    {HTTP_POST, "/api/{project}/integration/otlp/v1/traces/", HTTP_INGEST, HTTP_NO_BODY, handle_traces},
-    {HTTP_POST, "/api/{project}/integration/otlp/v1/logs/", HTTP_INGEST, HTTP_NO_BODY, handle_logs},
-    {HTTP_POST, "/api/{project}/otlp/v1/traces/", HTTP_INGEST, HTTP_NO_BODY, handle_traces},
-    {HTTP_POST, "/api/{project}/events/{event}/attachments/", HTTP_INGEST, HTTP_NO_BODY, handle_files},
-    {HTTP_POST, "/api/store/", HTTP_INGEST, HTTP_NO_BODY, handle_store_by_key},
-    {HTTP_GET, "/api/store/", HTTP_INGEST, HTTP_NO_BODY, handle_pixel_by_key},
-    {HTTP_POST, "/api/0/projects/{organization}/{project}/user-feedback/", HTTP_INGEST, HTTP_NO_BODY, words_post},
-    {HTTP_GET, "/api/0/projects/{organization}/{project}/user-feedback/", HTTP_INGEST, HTTP_NO_BODY, words_list},
-    {HTTP_GET, "/api/embed/error-page/", HTTP_INGEST, HTTP_NO_BODY, words_dialog},
-    {HTTP_POST, "/api/embed/error-page/", HTTP_INGEST, HTTP_NO_BODY, words_dialog_post},
-    {HTTP_GET, "/api/{project}/cron/{slug}/", HTTP_INGEST, HTTP_NO_BODY, handle_cron},
-    {HTTP_POST, "/api/{project}/cron/{slug}/", HTTP_INGEST, HTTP_NO_BODY, handle_cron},
-    {HTTP_GET, "/api/{project}/cron/{slug}/{key}/", HTTP_INGEST, HTTP_NO_BODY, handle_cron},
-    {HTTP_POST, "/api/{project}/cron/{slug}/{key}/", HTTP_INGEST, HTTP_NO_BODY, handle_cron},
-    {HTTP_POST, "/tunnel/", HTTP_INGEST, HTTP_NO_BODY, handle_tunnel},
-};
 
 static void on_refused(struct http_call *call, int r, uint64_t body_bytes)
 {
@@ -753,7 +521,8 @@ int ingest_open(const struct ingest_config *config, struct ingest **ret)
     i->ledger = i->post.ledger = ledger_new();
     item_unwanted_limits(&i->unwanted_limits);
     i->own_authority = head_authority(str_from(config->public_url));
-    i->module = (struct http_module){.routes = routes, .n_routes = ARRAY_LEN(routes), .ctx = i, .refused = on_refused};
+    i->module = (struct http_module){.ctx = i, .refused = on_refused};
+    fronts_register(&i->module);
     i->module.worker_start = worker_start;
     i->module.worker_stop = worker_stop;
     *ret = i;

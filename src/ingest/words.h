@@ -5,7 +5,7 @@
 #include "admit.h"
 #include "picket/http/http.h"
 
-/* ---- ingest.c: a request that was read elsewhere */
+/* ---- fronts.c: a request that was read elsewhere */
 struct ingest_request {
     enum admit_form form;
     struct str body;                /* for admit.c; in the call's arena, or the request's own */

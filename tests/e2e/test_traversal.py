@@ -20,7 +20,7 @@ def routes_of(*path):
         return [(method, route) for method, route, _ in ROUTE.findall(table.read()) if "{" in route]
 
 
-API, INGEST = routes_of("api", "api.c"), routes_of("ingest", "ingest.c")
+API, INGEST = routes_of("api", "api.c"), routes_of("ingest", "fronts.c")
 FEEDBACK = "/api/0/projects/{organization}/{project}/user-feedback/"
 
 
