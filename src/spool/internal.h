@@ -5,44 +5,13 @@
 #include <pthread.h>
 
 #include "door.h"
+#include "format.h"
 #include "picket/spool/spool.h"
 
 enum {
-    SEGMENT_HEAD_BYTES = 64,
-    RECORD_HEAD_BYTES = 120,
-    RECORD_KIND_TRAILER = 0xffff, /* closes a segment that was finished in good order; never handed out */
-    SEGMENT_NAME_MAX = 32,
-    HEAD_MAX_BYTES = 4096, /* of a segment's or record's header in any version */
     QUARANTINE_MAX_BYTES = 64 * 1024 * 1024,
     TORN_MAX_BYTES = QUARANTINE_MAX_BYTES / 2, /* no torn tail is kept beyond */
 };
-
-/* ---- on disk, little-endian, 8-byte aligned (spool.c, "Format") */
-struct segment_head {
-    uint64_t magic;
-    uint32_t version, head_bytes;
-    uint64_t number;
-    int64_t created_us;
-    struct id128 node;
-    uint64_t reserved;
-    uint64_t sum; /* of everything before it */
-};
-_Static_assert(sizeof(struct segment_head) == SEGMENT_HEAD_BYTES, "the format has no holes");
-
-struct record_head {
-    uint64_t head_sum; /* of the rest of this header, seeded with the segment's seed */
-    uint32_t magic;
-    uint32_t bytes;  /* header, meta and payload, without padding */
-    uint64_t offset; /* of this header in its segment */
-    uint64_t body_sum;
-    struct id128 id, event_id;
-    uint64_t project_id, key_id;
-    int64_t received_us, sent_at_us;
-    uint8_t addr[16];
-    uint32_t kind, meta_bytes;
-};
-_Static_assert(sizeof(struct record_head) == RECORD_HEAD_BYTES, "the format has no holes");
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "records are written as they lie in memory");
 
 /* ---- segments (segment.c) */
 enum segment_state {
@@ -150,28 +119,10 @@ struct spool {
 };
 
 /* segment.c */
-uint64_t record_bytes_padded(uint32_t bytes);
-uint64_t segment_seed(const struct id128 *node, uint64_t number);
-void segment_name(uint64_t number, char dst[SEGMENT_NAME_MAX]);
-MUST_CHECK bool segment_name_parse(const char *name, uint64_t *ret_number);
-size_t records_encoded_bytes(const struct spool_record *records, unsigned n); /* 0: one is too large */
-void records_encode(const struct spool_record *records, unsigned n, char *dst);
-void records_bind(char *data, size_t bytes, uint64_t seed, uint64_t offset); /* gives the records their place */
-bool record_head_valid(const struct record_head *h, uint64_t seed, uint64_t at, uint64_t limit);
-bool record_body_valid(const struct record_head *h);                       /* h stands before its meta and payload */
-void record_decode(const struct record_head *h, struct spool_record *ret); /* borrows */
-/* 1: *ret is the place of the first valid header in [from, limit), 0: none, <0: unreadable. `lost_to`: as in disk_salvage. */
-MUST_CHECK int record_find(int fd, uint64_t seed, uint64_t from, uint64_t limit, uint64_t *ret, uint64_t *lost_to);
 struct segment *segment_new(struct spool *s, uint64_t number);
 void segment_free(struct segment *seg);
-bool segment_is_old(const struct spool *s, const struct segment *seg); /* S7; any thread */
-MUST_CHECK int segment_create(struct spool *s, struct segment **ret);  /* S2; commit thread */
-void segment_head_init(struct segment_head *h, const struct id128 *node, uint64_t number);
-bool segment_head_valid(const struct segment_head *h);
-/* The first n bytes of a segment: true when its header is sound and of another version of the format. */
-bool segment_head_foreign(const struct segment_head *h, size_t n);
-/* The last n bytes of a segment of any version, which begin at `at`: true when they are its trailer. */
-bool segment_trailer_any(const struct record_head *h, size_t n, uint64_t seed, uint64_t at);
+bool segment_is_old(const struct spool *s, const struct segment *seg);                    /* S7; any thread */
+MUST_CHECK int segment_create(struct spool *s, struct segment **ret);                     /* S2; commit thread */
 MUST_CHECK int segment_write_trailer(const struct spool *s, struct segment *seg, int fd); /* cuts what lies behind, too */
 /* Opens it when needed. -ESTALE: removed, because it is settled; -ENOENT: somebody took the file away. */
 MUST_CHECK int segment_ref(struct spool *s, uint64_t number, struct segment **ret);
