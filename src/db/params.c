@@ -2,6 +2,7 @@
  * in a buf: header of 20 bytes (dimensions, null flag, element type, length, lower bound), then each element with its length. */
 #include <endian.h>
 
+#include "picket/base/ip.h"
 #include "rows.h"
 
 enum { ARRAY_HEADER = 20 };
@@ -169,11 +170,10 @@ void db_array_time(struct db_array *a, int64_t wall_us)
 /* Family (2 = IPv4, 3 = IPv6, PostgreSQL's own numbers), prefix bits, is-cidr, length, bytes. */
 void db_array_inet(struct db_array *a, const uint8_t addr[16])
 {
-    static const uint8_t zero[16], mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
     uint8_t out[20];
-    if (memcmp(addr, zero, sizeof zero) == 0) {
+    if (ip_is_unknown(addr)) {
         db_array_null(a);
-    } else if (memcmp(addr, mapped, sizeof mapped) == 0) {
+    } else if (ip_is_v4(addr)) {
         memcpy(out, (const uint8_t[]){2, 32, 0, 4}, 4);
         memcpy(out + 4, addr + 12, 4);
         put(a, DB_INET, out, 8);

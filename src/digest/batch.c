@@ -7,11 +7,11 @@
  * Items that are no events are read by the event layer (items.h) and stored by digest_reports() (0005_reports.sql), which ends the batch. */
 #include "batch.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 
 #include "picket/base/clock.h"
 #include "picket/base/error.h"
+#include "picket/base/ip.h"
 #include "picket/event/items.h"
 #include "picket/event/scrub.h"
 #include "picket/protocol/category.h"
@@ -139,14 +139,8 @@ static int (*reader_of(enum spool_kind kind))(struct str payload, const struct i
 /* "" when it is not known. */
 static struct str address_text(struct batch *b, const uint8_t addr[16])
 {
-    static const uint8_t unknown[16] = {0}, v4_mapped[12] = {[10] = 0xff, [11] = 0xff};
-    char text[INET6_ADDRSTRLEN];
-    bool v4 = memcmp(addr, v4_mapped, sizeof v4_mapped) == 0;
-    if (memcmp(addr, unknown, sizeof unknown) == 0)
-        return STR("");
-    const char *written = inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? addr + sizeof v4_mapped : addr, text, sizeof text);
-    assert(written);
-    return arena_str(&b->arena, str_from(written));
+    char text[IP_TEXT_MAX];
+    return ip_is_unknown(addr) ? STR("") : arena_str(&b->arena, str_of(text, ip_format(addr, text)));
 }
 
 /* Feedback is an event, too: what of its surroundings is not in its payload. */

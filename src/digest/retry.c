@@ -14,11 +14,10 @@
  * A letter that fails for a lasting reason is dead again, with the new reason. After a passing failure it stays marked. */
 #include "picket/digest/retry.h"
 
-#include <arpa/inet.h>
-
 #include "batch.h"
 #include "failure.h"
 #include "picket/base/error.h"
+#include "picket/base/ip.h"
 
 struct retry {
     struct db *db;
@@ -132,21 +131,6 @@ static void on_stored(struct db_query *q, int result, const struct db_rows *rows
         tell_result(r, db_i64(rows, 0, 0) == STORED ? RETRY_STORED : RETRY_DUPLICATE, 0);
 }
 
-/* As PostgreSQL writes it. */
-static void read_address(struct str text, uint8_t ret[16])
-{
-    static const uint8_t v4_mapped[12] = {[10] = 0xff, [11] = 0xff};
-    char copy[INET6_ADDRSTRLEN];
-    if (text.n >= sizeof copy)
-        return;
-    memcpy(copy, text.p, text.n);
-    copy[text.n] = '\0';
-    if (inet_pton(AF_INET, copy, ret + sizeof v4_mapped) == 1)
-        memcpy(ret, v4_mapped, sizeof v4_mapped);
-    else
-        (void)inet_pton(AF_INET6, copy, ret); /* neither: it stays unknown */
-}
-
 /* Columns of dead_letter_next from record_id on. What an event's row gets of the address, the statement takes from the letter's. */
 static int read_record(struct retry *r, const struct db_rows *rows, struct spool_record *ret)
 {
@@ -163,8 +147,8 @@ static int read_record(struct retry *r, const struct db_rows *rows, struct spool
         .kind = (enum spool_kind)db_i64(rows, 0, 6),
         .key_id = (uint64_t)db_i64(rows, 0, 11),
     };
-    if (!db_is_null(rows, 0, 12))
-        read_address(db_text(rows, 0, 12), ret->addr);
+    if (!db_is_null(rows, 0, 12) && !ip_parse(db_text(rows, 0, 12), ret->addr))
+        memset(ret->addr, 0, sizeof ret->addr); /* a network: whose it was is not known */
     int result = encoding_decode(ENCODING_ZSTD, db_bytes(rows, 0, 8), SPOOL_MAX_RECORD, &r->payload);
     ret->meta = buf_str(&r->meta);
     ret->payload = buf_str(&r->payload);

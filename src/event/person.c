@@ -3,9 +3,8 @@
  * somebody is: a key like 42 stands in many places. */
 #include "picket/event/person.h"
 
-#include <arpa/inet.h>
-
 #include "blocks.h"
+#include "picket/base/ip.h"
 
 static const struct str names[] = {
     [PERSON_ANY] = STR("any"),           [PERSON_ID] = STR("id"),      [PERSON_EMAIL] = STR("email"),
@@ -30,24 +29,6 @@ bool person_field_read(struct str name, enum person_field *ret)
     return false;
 }
 
-/* An address as 16 bytes; IPv4 as IPv6 has it. */
-static bool parse_address(struct str s, unsigned char ret[16])
-{
-    char text[INET6_ADDRSTRLEN];
-    struct in_addr v4;
-    if (s.n == 0 || s.n >= sizeof text || str_find(s, 0) < s.n)
-        return false;
-    memcpy(text, s.p, s.n);
-    text[s.n] = '\0';
-    if (inet_pton(AF_INET6, text, ret) == 1)
-        return true;
-    if (inet_pton(AF_INET, text, &v4) != 1)
-        return false;
-    memcpy(ret, "\0\0\0\0\0\0\0\0\0\0\xFF\xFF", 12);
-    memcpy(ret + 12, &v4, sizeof v4);
-    return true;
-}
-
 bool person_read(struct str text, struct person *ret)
 {
     unsigned char address[16];
@@ -58,7 +39,7 @@ bool person_read(struct str text, struct person *ret)
     if (ret->key.n == 0 || !str_is_utf8(ret->key) || str_find(ret->key, 0) < ret->key.n ||
         str_take_code_points(ret->key, PERSON_MAX_KEY).n < ret->key.n)
         return false;
-    return ret->field != PERSON_ADDRESS || parse_address(ret->key, address);
+    return ret->field != PERSON_ADDRESS || ip_parse(ret->key, address);
 }
 
 /* ---- what a payload says of whom it is about */
@@ -96,7 +77,7 @@ static void claim_user(struct claims *c, const struct json *user, struct arena *
 static bool same_address(struct str a, struct str b)
 {
     unsigned char address_a[16], address_b[16];
-    return parse_address(a, address_a) && parse_address(b, address_b) && memcmp(address_a, address_b, sizeof address_a) == 0;
+    return ip_parse(a, address_a) && ip_parse(b, address_b) && memcmp(address_a, address_b, sizeof address_a) == 0;
 }
 
 static bool is_of(const struct person *p, const struct person *claimed)

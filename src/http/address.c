@@ -1,17 +1,10 @@
-/* address.c: see address.h. inet_pton wants terminated text, so the slice is copied into a buffer of the longest address first.
+/* address.c: see address.h.
  *
  * A list of hops is read from left to right, because only so a quoted string is known to be one, and walked from right to left. Of a list that is
  * longer than HOPS_MAX the right end counts: nobody has so many proxies in a row, and what stands on the left is the client's own invention. */
 #include "picket/http/address.h"
 
-#include <arpa/inet.h>
-
-static const uint8_t v4_mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-static bool is_v4(const uint8_t addr[16])
-{
-    return memcmp(addr, v4_mapped, sizeof v4_mapped) == 0;
-}
+#include "picket/base/ip.h"
 
 /* The address without brackets and port. */
 static struct str bare(struct str text)
@@ -25,27 +18,7 @@ static struct str bare(struct str text)
 
 bool http_address_parse(struct str text, uint8_t ret[16])
 {
-    char copy[HTTP_ADDRESS_MAX];
-    uint8_t addr[16];
-    text = bare(str_trim(text));
-    if (text.n == 0 || text.n >= sizeof copy || str_find(text, 0) < text.n)
-        return false;
-    memcpy(copy, text.p, text.n);
-    copy[text.n] = 0;
-    if (inet_pton(AF_INET, copy, addr + 12) == 1)
-        memcpy(addr, v4_mapped, sizeof v4_mapped);
-    else if (inet_pton(AF_INET6, copy, addr) != 1)
-        return false;
-    memcpy(ret, addr, 16);
-    return true;
-}
-
-size_t http_address_format(const uint8_t addr[16], char *dst)
-{
-    bool v4 = is_v4(addr);
-    const char *text = inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? addr + 12 : addr, dst, HTTP_ADDRESS_MAX);
-    assert(text);
-    return strlen(text);
+    return ip_parse(bare(str_trim(text)), ret);
 }
 
 /* ---- networks */
@@ -71,7 +44,7 @@ static bool network_parse(struct str text, struct http_network *ret)
     uint64_t bits;
     if (str_find(addr, '[') < addr.n || !http_address_parse(addr, ret->addr))
         return false;
-    bool v4 = is_v4(ret->addr) && str_find(addr, '.') < addr.n;
+    bool v4 = ip_is_v4(ret->addr) && str_find(addr, '.') < addr.n;
     if (v4 && str_find(addr, ':') < addr.n) /* with a port, or written as IPv6 */
         return false;
     ret->bits = 128;

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "picket/base/clock.h"
+#include "picket/base/ip.h"
 #include "picket/base/log.h"
 #include "picket/http/address.h"
 #include "picket/http/guard.h"
@@ -313,8 +314,8 @@ static void peer_address(const struct http_call *call, uint8_t ret[16])
 
 static struct str address_text(struct http_call *call, const uint8_t addr[16])
 {
-    char *text = arena_alloc(&call->arena, HTTP_ADDRESS_MAX);
-    return str_of(text, http_address_format(addr, text));
+    char *text = arena_alloc(&call->arena, IP_TEXT_MAX);
+    return str_of(text, ip_format(addr, text));
 }
 
 /* All lines of that name as one list, in the arena when there are several; p == NULL: none. */

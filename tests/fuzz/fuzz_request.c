@@ -5,6 +5,7 @@
 #include "picket/api/page.h"
 #include "picket/api/slug.h"
 #include "picket/base/error.h"
+#include "picket/base/ip.h"
 #include "picket/http/address.h"
 #include "picket/http/guard.h"
 #include "picket/http/route.h"
@@ -63,10 +64,10 @@ static void check_target(struct str input)
 static void check_address(struct str input)
 {
     uint8_t addr[16], again[16];
-    char text[HTTP_ADDRESS_MAX];
+    char text[IP_TEXT_MAX];
     if (!http_address_parse(input, addr))
         return;
-    size_t n = http_address_format(addr, text);
+    size_t n = ip_format(addr, text);
     assert(http_address_parse(str_of(text, n), again) && memcmp(addr, again, sizeof addr) == 0);
 }
 

@@ -1,15 +1,16 @@
 /* test_address.c: client addresses (protocol §1.4 notes) and trusted proxies. A row of data/address.jsonl is a text and its address; without one it is none. */
 #include "byte_cases.h"
 
+#include "picket/base/ip.h"
 #include "picket/http/address.h"
 
 static bool check_row(const struct byte_case *c)
 {
     uint8_t addr[16];
-    char text[HTTP_ADDRESS_MAX];
+    char text[IP_TEXT_MAX];
     struct str got = STR("");
     if (http_address_parse(case_bytes(c, STR("text")), addr))
-        got = str_of(text, http_address_format(addr, text));
+        got = str_of(text, ip_format(addr, text));
     return case_str(c, "address", got, case_bytes(c, STR("address")));
 }
 
@@ -40,7 +41,7 @@ static bool check_hops(const struct byte_case *c)
     struct http_networks trusted;
     struct str bad;
     uint8_t addr[16];
-    char text[HTTP_ADDRESS_MAX];
+    char text[IP_TEXT_MAX];
     struct str hops = case_bytes(c, STR("hops"));
     enum http_hops form = str_eq(case_bytes(c, STR("form")), STR("forwarded")) ? HTTP_FORWARDED : HTTP_X_FORWARDED_FOR;
     if (!http_networks_parse(case_bytes(c, STR("trusted")), c->arena, &trusted, &bad) ||
@@ -50,7 +51,7 @@ static bool check_hops(const struct byte_case *c)
         http_address_forwarded(&trusted, header_of(c, STR("x")), header_of(c, STR("forwarded")), addr);
     else
         http_address_behind(&trusted, form, hops, addr);
-    return case_str(c, "client", str_of(text, http_address_format(addr, text)), case_bytes(c, STR("client")));
+    return case_str(c, "client", str_of(text, ip_format(addr, text)), case_bytes(c, STR("client")));
 }
 
 static void believes_trusted_hops_only(void **state)

@@ -14,6 +14,7 @@
 #include "picket/base/error.h"
 #include "picket/base/hash.h"
 #include "picket/base/id.h"
+#include "picket/base/ip.h"
 #include "picket/base/list.h"
 #include "picket/base/log.h"
 #include "picket/base/work.h"
@@ -142,6 +143,54 @@ static void id_conforming_follows_contract_7_2(void **state)
     assert_true(id_eq(&r, &id));
     r = id_conforming(&(struct id128){0});
     assert_true(id_is_nil(&r));
+}
+
+static void ip_reads_addresses_and_nothing_else(void **state)
+{
+    (void)state;
+    static const uint8_t v4[16] = {[10] = 0xff, [11] = 0xff, [12] = 203, [13] = 0, [14] = 113, [15] = 7};
+    static const uint8_t v6[16] = {[0] = 0x20, [1] = 0x01, [2] = 0x0d, [3] = 0xb8, [15] = 1};
+    static const char *const none[] = {"",
+                                       "1.2.3",
+                                       "1.2.3.256",
+                                       " 1.2.3.4",
+                                       "1.2.3.4 ",
+                                       "1.2.3.4:80",
+                                       "[::1]",
+                                       "::1/128",
+                                       "fe80::1%eth0",
+                                       "1.2.3.4/32",
+                                       "2001:db8:::1",
+                                       "unknown",
+                                       "1:2:3:4:5:6:7",
+                                       "0000:0000:0000:0000:0000:0000:0000:0000:0000:0000"};
+    uint8_t addr[16];
+    assert_true(ip_parse(STR("203.0.113.7"), addr));
+    assert_memory_equal(addr, v4, sizeof v4);
+    assert_true(ip_is_v4(addr));
+    assert_true(ip_parse(STR("::FFFF:203.0.113.7"), addr));
+    assert_memory_equal(addr, v4, sizeof v4);
+    assert_true(ip_parse(STR("2001:0DB8:0::1"), addr));
+    assert_memory_equal(addr, v6, sizeof v6);
+    assert_false(ip_is_v4(addr));
+    for (size_t i = 0; i < ARRAY_LEN(none); i++)
+        assert_false(ip_parse(str_from(none[i]), addr));
+    assert_false(ip_parse(STR("1.2.3.4\0"), addr));
+    assert_memory_equal(addr, v6, sizeof v6);
+}
+
+static void ip_writes_what_it_reads(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"203.0.113.7", "0.0.0.0", "2001:db8::1", "::1", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"};
+    char text[IP_TEXT_MAX];
+    uint8_t addr[16];
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        assert_true(ip_parse(str_from(texts[i]), addr));
+        assert_str(str_of(text, ip_format(addr, text)), texts[i]);
+        assert_int_equal(ip_is_unknown(addr), strcmp(texts[i], "::") == 0);
+    }
+    assert_int_equal(text[ip_format(addr, text)], '\0');
 }
 
 static void clock_formats_as_contract_1_6(void **state)
@@ -325,6 +374,8 @@ int main(void)
         cmocka_unit_test(id_forms_of_contract_1_1),
         cmocka_unit_test(id_v7_sorts_and_names_its_time),
         cmocka_unit_test(id_conforming_follows_contract_7_2),
+        cmocka_unit_test(ip_reads_addresses_and_nothing_else),
+        cmocka_unit_test(ip_writes_what_it_reads),
         cmocka_unit_test(clock_formats_as_contract_1_6),
         cmocka_unit_test(clock_parses_what_sdks_send),
         cmocka_unit_test(arena_survives_reset_and_large_requests),

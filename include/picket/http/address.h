@@ -1,14 +1,10 @@
-/* address.h: addresses of clients as text and as 16 bytes (IPv4 is v4-mapped), networks, and who the client is behind trusted proxies. Pure. */
+/* address.h: addresses of clients as they come over the wire, networks, and who the client is behind trusted proxies; as 16 bytes (base/ip.h). Pure. */
 #pragma once
 
 #include "picket/base/arena.h"
 
-enum { HTTP_ADDRESS_MAX = 46 }; /* text with a final NUL */
-
 /* "203.0.113.7", "203.0.113.7:443", "2001:db8::1", "[2001:db8::1]:443"; blanks around are fine. */
 MUST_CHECK bool http_address_parse(struct str text, uint8_t ret[16]);
-/* v4-mapped addresses as IPv4. Writes at most HTTP_ADDRESS_MAX bytes, returns the length. */
-size_t http_address_format(const uint8_t addr[16], char *dst);
 
 struct http_network {
     uint8_t addr[16];
