@@ -1,4 +1,4 @@
-/* catch_up.c: db_migrate() turns a loop until it is done, so it gets a thread with a loop of its own, and is called again until the database
+/* catch_up.c: db_migrate_for() turns a loop until it is done, so it gets a thread with a loop of its own, and is called again until the database
  * has answered and the schema is right. Whatever else fails (a standby, a lock, a migration that was cut) is passing here: events are being
  * accepted meanwhile, and only a schema that refuses this release, or an address that cannot be read, can not be waited for.
  *
@@ -114,12 +114,15 @@ static void *run(void *arg)
 {
     struct attempt a = {.c = arg};
     struct catch_up *c = a.c;
-    AUTO_FREE char *conninfo = strdup(c->conninfo); /* whoever owns it may not wait for this thread's end */
+    AUTO_FREE char *conninfo = strdup(c->db.conninfo); /* whoever owns it may not wait for this thread's end */
+    struct db_config db = c->db;
+    db.conninfo = conninfo;
     int r = conninfo ? uv_loop_init(&a.loop) : -ENOMEM;
     assert(r == 0);
     uv_timer_init(&a.loop, &a.timer);
     for (;;) {
-        r = db_migrate(&a.loop, conninfo, ATTEMPT_MS, &c->progress, &c->report);
+        r = db_migrate_for(&a.loop, &db, ATTEMPT_MS, &c->progress, &c->report);
+        c->db.session = db.session;
         set_state(c, state_after(r, &c->report));
         if (is_final(r, &c->report) || atomic_load(&c->stop))
             break;
@@ -164,8 +167,10 @@ static void on_home(uv_async_t *async)
         return;
     (void)pthread_join(c->thread, NULL);
     end(c);
-    if (c->done)
+    if (c->done) {
+        db_session_close(TAKE_PTR(c->db.session));
         c->done(c);
+    }
     set_state(c, CATCH_UP_OFF);
 }
 
@@ -215,6 +220,7 @@ bool catch_up_stop(struct catch_up *c, unsigned patience_ms)
     if (pthread_timedjoin_np(c->thread, NULL, &until) != 0)
         return false;
     end(c);
+    db_session_close(TAKE_PTR(c->db.session));
     set_state(c, CATCH_UP_OFF);
     return true;
 }

@@ -19,10 +19,11 @@ enum catch_up_state {
     CATCH_UP_HOPELESS,  /* it will never be: the same */
 };
 
-struct catch_up {         /* zeroed: never started */
-    const char *conninfo; /* borrowed; copied by its thread */
-    void (*done)(
-        struct catch_up *c); /* once, on the loop; `result` and `report` are set: 0, or what cannot be waited for. NULL: nobody is told */
+struct catch_up {        /* zeroed: never started */
+    struct db_config db; /* for db_migrate_for(); its conninfo is borrowed, and copied by the thread */
+    /* Once, on the loop; `result` and `report` are set: 0, or what cannot be waited for. NULL: nobody is told. Who is told has not waited with opening
+     * pools: the session is closed by then. */
+    void (*done)(struct catch_up *c);
     int result;
     struct db_migration_report report;
     pthread_t thread; /* private from here */
@@ -35,8 +36,8 @@ struct catch_up {         /* zeroed: never started */
 };
 MUST_CHECK int catch_up_start(struct catch_up *c, uv_loop_t *loop);
 enum catch_up_patience { CATCH_UP_ONE_TRY, CATCH_UP_ALL_THE_TIME };
-/* Turns the loop until it is over (true: look at `result`; done() was called), or for wait_ms at most; CATCH_UP_ONE_TRY: or until an attempt
- * failed. *stopping (set by the loop's callbacks) ends it, too. */
+/* Turns the loop until it is over (true: look at `result`, and take db.session; done() was called), or for wait_ms at most; CATCH_UP_ONE_TRY: or
+ * until an attempt failed. *stopping (set by the loop's callbacks) ends it, too. */
 MUST_CHECK bool catch_up_wait(struct catch_up *c, uv_loop_t *loop, unsigned wait_ms, enum catch_up_patience patience, const bool *stopping);
 /* Any thread: what keeps the server from being ready, a static text; NULL: nothing. */
 const char *catch_up_reason(const struct catch_up *c);

@@ -221,25 +221,25 @@ int cmd_database_find(const struct config *config, enum cmd_cluster cluster, str
     return code;
 }
 
-int cmd_migrate_schema(uv_loop_t *loop, const char *conninfo, unsigned wait_s, struct db_progress *progress,
+int cmd_migrate_schema(uv_loop_t *loop, struct db_config *db, unsigned wait_s, struct db_progress *progress,
                        struct db_migration_report *ret)
 {
     char why[300];
-    int r = db_migrate(loop, conninfo, 0, progress, ret);
+    int r = db_migrate_for(loop, db, 0, progress, ret);
     if ((r != -ERR_DB_AWAY && r != -ERR_DB_BUSY) || wait_s == 0)
         return r;
     log_line(LOG_WARN, "waiting for the database", "seconds=%u reason=%s", wait_s, log_quote(str_from(ret->message), why, sizeof why));
-    return db_migrate(loop, conninfo, wait_s * 1000, progress, ret);
+    return db_migrate_for(loop, db, wait_s * 1000, progress, ret);
 }
 
 int cmd_database_start(const struct config *config, enum cmd_cluster cluster, uv_loop_t *loop, unsigned wait_s,
-                       struct db_cluster **ret_cluster, const char **ret_conninfo, struct db_progress *progress)
+                       struct db_cluster **ret_cluster, struct db_config *db, struct db_progress *progress)
 {
-    int code = cmd_database_find(config, cluster, ret_cluster, ret_conninfo);
+    int code = cmd_database_find(config, cluster, ret_cluster, &db->conninfo);
     if (code != EXIT_OK)
         return code;
     struct db_migration_report report;
-    int r = cmd_migrate_schema(loop, *ret_conninfo, wait_s, progress, &report);
+    int r = cmd_migrate_schema(loop, db, wait_s, progress, &report);
     return r < 0 ? cmd_explain_migration(r, &report) : EXIT_OK;
 }
 
@@ -256,17 +256,16 @@ int cmd_db_open_for(struct cmd_db *d, const struct config *config, unsigned quer
         return cmd_fail("cannot make an event loop: %s", uv_strerror(r));
     d->opened = true;
     unsigned wait_s = config->database_wait_s < PATIENCE_S ? (unsigned)config->database_wait_s : PATIENCE_S;
-    int code = cmd_database_start(config, CLUSTER_MUST_EXIST, &d->loop, wait_s, &d->cluster, &d->conninfo, NULL);
-    if (code != EXIT_OK) {
-        cmd_db_close(d);
-        return code;
-    }
-    struct db_config db = {.conninfo = d->conninfo,
-                           .application = "picket command",
+    struct db_config db = {.application = "picket command",
                            .connections = 1,
                            .waiting_max = 16,
                            .acquire_ms = (unsigned)config->database_acquire_s * 1000,
                            .query_ms = query_ms};
+    int code = cmd_database_start(config, CLUSTER_MUST_EXIST, &d->loop, wait_s, &d->cluster, &db, NULL);
+    if (code != EXIT_OK) {
+        cmd_db_close(d);
+        return code;
+    }
     r = db_open(&d->loop, &db, &d->db);
     if (r < 0) {
         cmd_db_close(d);

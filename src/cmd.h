@@ -57,7 +57,6 @@ int cmd_verbs(const char *command, const char *usage, const struct cmd_verb *ver
 struct cmd_db {
     uv_loop_t loop;
     struct db_cluster *cluster;
-    const char *conninfo;
     struct db *db;
     bool opened;
 };
@@ -81,14 +80,14 @@ int cmd_database_find(const struct config *config, enum cmd_cluster cluster, str
 /* For a server that can do without it for a while: opens the private cluster, which is there, and tries once to start it, for wait_ms at most.
  * Why it does not answer then is logged. The caller has become the right user. Exit code. */
 int cmd_cluster_try(const struct config *config, unsigned wait_ms, struct db_cluster **ret_cluster, bool *ret_answers);
-/* db_migrate() for a start: a database that does not answer at once, or whose schema others have locked, is waited for, and the log says so. */
-MUST_CHECK int cmd_migrate_schema(uv_loop_t *loop, const char *conninfo, unsigned wait_s, struct db_progress *progress,
+/* db_migrate_for() for a start: a database that does not answer at once, or whose schema others have locked, is waited for, and the log says so. */
+MUST_CHECK int cmd_migrate_schema(uv_loop_t *loop, struct db_config *db, unsigned wait_s, struct db_progress *progress,
                                   struct db_migration_report *ret);
 /* Tells what db_migrate met; the exit code for it. */
 int cmd_explain_migration(int r, const struct db_migration_report *report);
-/* Finds or starts the database and brings its schema up to date. */
+/* Finds or starts the database and brings its schema up to date. Sets the conninfo and the session of `db`, the pool that is to be opened then. */
 int cmd_database_start(const struct config *config, enum cmd_cluster cluster, uv_loop_t *loop, unsigned wait_s,
-                       struct db_cluster **ret_cluster, const char **ret_conninfo, struct db_progress *progress);
+                       struct db_cluster **ret_cluster, struct db_config *db, struct db_progress *progress);
 
 /* ---- tables: for people (aligned columns) or as JSON (an array of objects, with numbers, booleans and nulls) */
 struct cmd_table {

@@ -24,10 +24,10 @@ int cmd_migrate(const struct config *config, int argc, char **argv)
     uv_loop_t loop;
     struct db_progress progress = {say};
     struct db_cluster *cluster = NULL;
-    const char *conninfo;
+    struct db_config nobody = {0}; /* goes on with the connection */
     if (uv_loop_init(&loop) < 0)
         return cmd_fail("cannot make an event loop: is there memory, and are there descriptors left?");
-    code = cmd_database_start(config, CLUSTER_MAY_BE_MADE, &loop, (unsigned)config->database_wait_s, &cluster, &conninfo, &progress);
+    code = cmd_database_start(config, CLUSTER_MAY_BE_MADE, &loop, (unsigned)config->database_wait_s, &cluster, &nobody, &progress);
     if (code == EXIT_OK)
         printf("The schema is up to date (this release knows version %d).\n", db_schema_known());
     uv_run(&loop, UV_RUN_DEFAULT);

@@ -68,8 +68,9 @@ struct serve {
     uv_timer_t tidy;
     struct db_cluster *cluster;
     const char *conninfo;
-    struct buf key_copy; /* path */
-    int64_t known_keys;  /* restored from it */
+    struct db_session *session; /* the schema was looked at with: for the first pool */
+    struct buf key_copy;        /* path */
+    int64_t known_keys;         /* restored from it */
     struct catch_up catch_up;
     struct db *db;
     struct db_query note; /* of PUBLIC_URL */
@@ -216,9 +217,15 @@ static int open_quotas(struct serve *s, bool away)
     return EXIT_OK;
 }
 
+static struct db_config main_config(const struct serve *s)
+{
+    return database_config(s, "picket main", 1, QUERY_MS);
+}
+
 static int open_keys(struct serve *s)
 {
-    struct db_config db = database_config(s, "picket main", 1, QUERY_MS);
+    struct db_config db = main_config(s);
+    db.session = TAKE_PTR(s->session);
     int r = db_open(&s->loop, &db, &s->db);
     struct key_watch_config watch = {.cache = s->keys,
                                      .loop = &s->loop,
@@ -401,14 +408,16 @@ static void restore_keys(struct serve *s)
 static int open_schema(struct serve *s, unsigned wait_s, bool *ret_away)
 {
     struct catch_up *c = &s->catch_up;
-    c->conninfo = s->conninfo;
+    c->db = main_config(s);
     int r = catch_up_start(c, &s->loop);
     if (r < 0)
         return cmd_fail("the server cannot be started: %s", err_text(r));
     bool over =
         catch_up_wait(c, &s->loop, wait_s * 1000, s->config->database_wait_s ? CATCH_UP_ALL_THE_TIME : CATCH_UP_ONE_TRY, &s->stopping);
-    if (over)
+    if (over) {
+        s->session = TAKE_PTR(c->db.session);
         return c->result < 0 ? cmd_explain_migration(c->result, &c->report) : EXIT_OK;
+    }
     c->done = on_caught_up;
     *ret_away = true;
     log_line(LOG_WARN, "started without the database: events for known keys are accepted and digested later", "keys=%" PRId64,
@@ -422,10 +431,16 @@ static int open_database(struct serve *s, bool *ret_away)
     const struct config *c = s->config;
     struct db_progress progress = {say_migration};
     restore_keys(s);
-    if (s->known_keys <= 0 || !cmd_has_database(c))
-        return cmd_database_start(c, CLUSTER_MAY_BE_MADE, &s->loop, (unsigned)c->database_wait_s, &s->cluster, &s->conninfo, &progress);
+    int code;
+    if (s->known_keys <= 0 || !cmd_has_database(c)) {
+        struct db_config db = main_config(s);
+        code = cmd_database_start(c, CLUSTER_MAY_BE_MADE, &s->loop, (unsigned)c->database_wait_s, &s->cluster, &db, &progress);
+        s->conninfo = db.conninfo;
+        s->session = db.session;
+        return code;
+    }
     bool answers = true;
-    int code = c->database_url ? EXIT_OK : cmd_cluster_try(c, FIRST_SERVER_MS, &s->cluster, &answers);
+    code = c->database_url ? EXIT_OK : cmd_cluster_try(c, FIRST_SERVER_MS, &s->cluster, &answers);
     if (code != EXIT_OK)
         return code;
     s->conninfo = c->database_url ? c->database_url : db_cluster_conninfo(s->cluster);

@@ -179,8 +179,7 @@ static const char *ask_database(const struct config *config, struct cmd_db *d, s
         failure = "there is none in DATA_DIR: set DATA_DIR or DATABASE_URL as for the server, or start it first with picket serve";
     else if (!config->database_url && !cluster_runs(config))
         failure = "the private PostgreSQL does not run: picket serve starts it";
-    else if (cmd_database_find(config, CLUSTER_MUST_EXIST, &d->cluster, &d->conninfo) == EXIT_OK) {
-        db.conninfo = d->conninfo;
+    else if (cmd_database_find(config, CLUSTER_MUST_EXIST, &d->cluster, &db.conninfo) == EXIT_OK) {
         r = db_open(&d->loop, &db, &d->db);
         if (r < 0)
             failure = "DATABASE_URL is neither a URL nor key=value pairs"; /* not repeated: there may be a password in it */

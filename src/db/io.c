@@ -17,6 +17,7 @@
 
 #include "lookup.h"
 #include "picket/base/error.h"
+#include "picket/db/db.h"
 
 static void on_closed(uv_handle_t *handle)
 {
@@ -189,4 +190,39 @@ int db_io_open(struct db_io *io, uv_loop_t *loop, const char *conninfo, const ch
     if (r == LOOKUP_PENDING)
         return 0;
     return r < 0 ? r : begin(io);
+}
+
+/* ---- from one owner to another */
+
+struct db_session *db_io_release(struct db_io *io)
+{
+    assert(io->up);
+    struct db_session *session = malloc(sizeof *session);
+    if (!session)
+        abort();
+    stop_poll(io);
+    io->up = false;
+    session->pg = TAKE_PTR(io->pg);
+    return session;
+}
+
+int db_io_adopt(struct db_io *io, uv_loop_t *loop, struct db_session *session)
+{
+    io->loop = loop;
+    io->why[0] = '\0';
+    io->pg = TAKE_PTR(session->pg);
+    db_session_close(session);
+    int r = start_poll(io, UV_READABLE, on_ready);
+    if (r < 0)
+        db_io_close(io);
+    else
+        io->up = true;
+    return r;
+}
+
+void db_session_close(struct db_session *session)
+{
+    if (session)
+        PQfinish(session->pg); /* NULL is fine */
+    free(session);
 }

@@ -34,3 +34,12 @@ MUST_CHECK int db_io_flush(struct db_io *io);
 /* For on_input: what was read broke the connection. Closes and calls on_down; the last thing on_input does. */
 void db_io_lost(struct db_io *io);
 void db_io_close(struct db_io *io); /* idempotent; no callback runs afterwards */
+
+/* A connection that is up, in nobody's hands: no loop watches it. Heap. */
+struct db_session {
+    PGconn *pg;
+};
+/* Takes the connection, which is up and has nothing under way, out of its owner's hands; the io is closed then. */
+struct db_session *db_io_release(struct db_io *io);
+/* The other way round, on any loop, in place of db_io_open: frees the session. 0: it is up, and on_up is not called. <0: closed, as is the connection. */
+MUST_CHECK int db_io_adopt(struct db_io *io, uv_loop_t *loop, struct db_session *session);

@@ -3,7 +3,10 @@
  * for start-up and wrong anywhere else.
  *
  * Time is bounded for what others make us wait for: until the server answers, and until the lock is free. A migration of our own takes as long as the
- * data wants. Nothing is written where the schema is up to date, so that a server which only lets read (a standby) is no obstacle. */
+ * data wants. Nothing is written where the schema is up to date, so that a server which only lets read (a standby) is no obstacle.
+ *
+ * Whoever looks at the schema has something to ask afterwards: the session goes on as the first one of a pool, once the lock is given back and
+ * whatever a migration may have left in it is discarded. A session costs the server more than all that is asked here. */
 #include "picket/db/migrate.h"
 
 #include <stdio.h>
@@ -231,21 +234,38 @@ static void on_pause_closed(uv_handle_t *handle)
     container_of((uv_timer_t *)handle, struct session, pause)->settled = true;
 }
 
-int db_migrate(uv_loop_t *loop, const char *conninfo, unsigned wait, struct db_progress *progress, struct db_migration_report *ret)
+/* As the pool would have made it. The schema is right, whatever becomes of this. */
+static struct db_session *hand_over(struct session *s, const struct db_config *db)
+{
+    char statement_ms[16];
+    (void)snprintf(statement_ms, sizeof statement_ms, "%u", db->query_ms);
+    const char *const values[] = {db->application, statement_ms};
+    bool ok = run_stmt(s, STMT_MIGRATE_DISCARD) == 0 && run(s, stmt_texts[STMT_MIGRATE_HAND_OVER].sql, 2, values) == 0;
+    return ok && s->io.up ? db_io_release(&s->io) : NULL;
+}
+
+int db_migrate_for(uv_loop_t *loop, struct db_config *db, unsigned wait, struct db_progress *progress, struct db_migration_report *ret)
 {
     *ret = (struct db_migration_report){0};
     struct session s = {.io = {.loop = loop, .on_up = on_up, .on_down = on_down, .on_input = on_input}, .report = ret};
     uv_timer_init(loop, &s.pause);
     uint64_t until = now_ms(&s) + wait;
-    int r = connect_until(&s, conninfo, until);
+    int r = connect_until(&s, db->conninfo, until);
     if (r == 0)
         r = upgrade(&s, until, progress);
+    db->session = r == 0 && db->application ? hand_over(&s, db) : NULL;
     PQclear(s.result);
     db_io_close(&s.io);
     s.settled = false;
     uv_close((uv_handle_t *)&s.pause, on_pause_closed);
     settle(&s);
     return r;
+}
+
+int db_migrate(uv_loop_t *loop, const char *conninfo, unsigned wait, struct db_progress *progress, struct db_migration_report *ret)
+{
+    struct db_config db = {.conninfo = conninfo}; /* without a name: nobody goes on with the connection */
+    return db_migrate_for(loop, &db, wait, progress, ret);
 }
 
 int db_schema_known(void)

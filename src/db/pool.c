@@ -9,8 +9,8 @@
  *
  *     CONNECTING → IDLE ⇄ BUSY            any → GONE (closed; freed at the end of the turn by the timer)
  *
- * One is kept connected, or being connected, as long as the pool is open. Attempts that fail are repeated with a pause that doubles from
- * BACKOFF_MIN_MS to BACKOFF_MAX_MS. A query that was sent is never sent again: whether it took effect is the caller's to know. A connection
+ * One is kept connected, or being connected, as long as the pool is open; the first may be given to it (config.session). Attempts that fail are
+ * repeated with a pause that doubles from BACKOFF_MIN_MS to BACKOFF_MAX_MS. A query that was sent is never sent again: whether it took effect is the caller's to know. A connection
  * whose state is unknown or of no more use (out of step, too late, prepared statements outdated by a change of the schema, a server that turned
  * read-only) is closed, not mended.
  *
@@ -250,7 +250,7 @@ static void on_down(struct db_io *io)
 
 static void on_input(struct db_io *io);
 
-static void connect_one(struct db *db)
+static struct db_conn *conn_new(struct db *db)
 {
     struct db_conn *c = calloc(1, sizeof *c);
     if (!c)
@@ -264,11 +264,27 @@ static void connect_one(struct db *db)
     list_init(&c->link);
     list_push_back(&db->conns[CONN_CONNECTING], &c->link);
     db->n_conns++;
+    return c;
+}
+
+static void connect_one(struct db *db)
+{
+    struct db_conn *c = conn_new(db);
     int r = db_io_open(&c->io, db->loop, db->conninfo, db->application, db->config.query_ms);
     if (r < 0) {
         conn_gone(c, r);
         back_off(db, c->io.why);
     }
+}
+
+/* The pool is being opened. What cannot be gone on with is as good as lost. */
+static void begin_with(struct db *db, struct db_session *session)
+{
+    struct db_conn *c = conn_new(db);
+    if (db_io_adopt(&c->io, db->loop, session) < 0)
+        conn_gone(c, -ERR_DB_AWAY);
+    else
+        on_up(&c->io);
 }
 
 /* ---- sending and receiving */
@@ -492,13 +508,17 @@ static void on_timer(uv_timer_t *timer)
 int db_open(uv_loop_t *loop, const struct db_config *config, struct db **ret)
 {
     assert(config->connections > 0 && config->acquire_ms > 0 && config->query_ms > 0);
-    if (!db_lookup_valid(config->conninfo))
-        return -EINVAL;
-    struct db *db = calloc(1, sizeof *db);
-    if (!db)
-        return -ENOMEM;
+    struct db *db = NULL;
+    int r = db_lookup_valid(config->conninfo) ? 0 : -EINVAL;
+    if (r == 0 && !(db = calloc(1, sizeof *db)))
+        r = -ENOMEM;
+    if (r < 0) {
+        db_session_close(config->session);
+        return r;
+    }
     db->loop = loop;
     db->config = *config;
+    db->config.session = NULL;
     db->conninfo = strdup(config->conninfo);
     db->application = strdup(config->application);
     if (!db->conninfo || !db->application)
@@ -507,10 +527,12 @@ int db_open(uv_loop_t *loop, const struct db_config *config, struct db **ret)
         list_init(&db->conns[s]);
     list_init(&db->waiting);
     list_init(&db->refused);
-    int r = uv_timer_init(loop, &db->timer);
+    r = uv_timer_init(loop, &db->timer);
     assert(r == 0); /* cannot fail in libuv */
     uv_update_time(loop);
     db->connect_at_ms = uv_now(loop);
+    if (config->session)
+        begin_with(db, config->session);
     arm(db);
     *ret = db;
     return 0;

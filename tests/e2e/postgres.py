@@ -87,6 +87,13 @@ class Cluster:
     def url(self, database):
         return f"postgresql://picket:{self.password}@127.0.0.1:{self.port}/{database}"
 
+    def sessions(self, url):
+        """How many sessions of that database are over or open; none of Picket's is open, so that all have been counted."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            name = [url.rsplit("/", 1)[1]]
+            until(lambda: connection.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = %s", name).fetchone() == (0,), "a session stays")
+            return connection.execute("SELECT sessions FROM pg_stat_database WHERE datname = %s", name).fetchone()[0]
+
     def new_database(self, like="template1"):
         """URL of a new database: empty, or a copy of that one, which nobody may be using."""
         self.n_databases += 1

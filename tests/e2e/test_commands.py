@@ -42,6 +42,16 @@ def bad(settings, status, *arguments, **more):
     return done.stderr
 
 
+def test_one_connection(settings, cluster):
+    """A command looks at the schema and asks its question over the same connection."""
+    before = cluster.sessions(settings["DATABASE_URL"])
+    for arguments in (["project", "list"], ["token", "list"], ["status"], ["migrate"]):
+        server.run(*arguments, **settings)
+        after = cluster.sessions(settings["DATABASE_URL"])
+        assert after == before + 1, arguments
+        before = after
+
+
 # ---- help and usage
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,5 +1,5 @@
 /* Migrations on a real server: all of Picket's own, twice, several runners at once, one that fails, a schema from the future, a lock that others hold, a server that only
- * lets read, no server. */
+ * lets read, no server; the connection afterwards. */
 #include "db_kit.h"
 
 #include <errno.h>
@@ -268,6 +268,72 @@ static void waits_for_a_server_that_starts(void **state)
     assert_int_equal((intptr_t)r, 0);
 }
 
+/* ---- the connection goes on */
+
+static void see_settings(void *arg, const struct db_rows *rows)
+{
+    assert_true(str_eq(db_text(rows, 0, 0), STR("UTC")));
+    assert_true(str_eq(db_text(rows, 0, 2), STR("10s")));
+    assert_true(str_eq(db_text(rows, 0, 3), STR("picket test")));
+    ++*(int *)arg;
+}
+
+static void hands_its_connection_to_a_pool(void **state)
+{
+    struct place *p = *state;
+    struct db_migration_report report;
+    struct db_config config = kit_config(buf_cstr(&p->conninfo));
+    struct kit k;
+    struct db_query q;
+    int seen = 0;
+    assert_int_equal(db_migrate_for(&p->k.loop, &config, 10000, NULL, &report), 0);
+    kit_open_with(&k, &config);      /* on another loop */
+    assert_true(db_connected(k.db)); /* before it turns */
+    db_query_init(&q, STMT_TEST_SETTINGS, NULL);
+    assert_int_equal(db_wait(k.db, &q, see_settings, &seen), 0);
+    assert_int_equal(seen, 1);
+    assert_int_equal(kit_number_of(&k, STMT_TEST_CONNECTIONS, "picket test"), 1);
+    assert_int_equal(kit_number_of(&k, STMT_TEST_CONNECTIONS, "picket migrate"), 0);
+    assert_int_equal(db_migrate(&p->k.loop, buf_cstr(&p->conninfo), 0, NULL, &report), 0); /* the lock was not handed over */
+    kit_close(&k);
+}
+
+static void a_pool_survives_the_connection_that_it_was_given(void **state)
+{
+    struct place *p = *state;
+    struct db_migration_report report;
+    struct db_config config = kit_config(buf_cstr(&p->conninfo));
+    struct kit k;
+    assert_int_equal(db_migrate_for(&p->k.loop, &config, 10000, NULL, &report), 0);
+    assert_int_equal(ask(p, STMT_TEST_END_OTHERS, "picket test"), 1);
+    kit_open_with(&k, &config);
+    KIT_UNTIL(&k, kit_run(&k, STMT_PING) == 0);
+    kit_close(&k);
+}
+
+static void a_connection_that_no_pool_takes_is_closed(void **state)
+{
+    struct place *p = *state;
+    struct db_migration_report report;
+    struct db_config config = kit_config(buf_cstr(&p->conninfo));
+    struct kit k;
+    kit_open(&k, buf_cstr(&p->conninfo));
+    config.application = "picket left";
+    for (int i = 0; i < 2; i++) {
+        config.conninfo = buf_cstr(&p->conninfo);
+        assert_int_equal(db_migrate_for(&p->k.loop, &config, 10000, NULL, &report), 0);
+        assert_int_equal(kit_number_of(&k, STMT_TEST_CONNECTIONS, "picket left"), 1);
+        config.conninfo = "colour=blue";
+        struct db *none;
+        if (i == 0)
+            db_session_close(config.session);
+        else
+            assert_int_equal(db_open(&p->k.loop, &config, &none), -EINVAL);
+        KIT_UNTIL(&k, kit_number_of(&k, STMT_TEST_CONNECTIONS, "picket left") == 0);
+    }
+    kit_close(&k);
+}
+
 int main(void)
 {
 #define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, make_place, leave_place)
@@ -279,6 +345,9 @@ int main(void)
         IN_PLACE(waits_for_the_lock_and_not_for_ever),
         IN_PLACE(a_migration_of_ours_takes_its_time),
         IN_PLACE(a_server_that_only_lets_read_will_do),
+        IN_PLACE(hands_its_connection_to_a_pool),
+        IN_PLACE(a_pool_survives_the_connection_that_it_was_given),
+        IN_PLACE(a_connection_that_no_pool_takes_is_closed),
         IN_PLACE(says_that_nobody_answers),
         IN_PLACE(gives_up_a_server_that_accepts_and_is_silent),
         IN_PLACE(waits_for_a_server_that_starts),

@@ -15,6 +15,7 @@
 #include "stmts.h" /* made from sql/queries by sql/embed.py: enum db_stmt { STMT_PROJECT_LIST, … }, one per sql/queries/project_list.sql */
 
 struct db;
+struct db_session; /* a connection on its way to a pool: made by db_migrate_for() */
 struct db_config {
     const char *conninfo;          /* URL or key=value string; copied */
     const char *application;       /* application_name; copied */
@@ -22,12 +23,14 @@ struct db_config {
     unsigned waiting_max;          /* queries that may wait for a connection; beyond: -ERR_DB_BUSY */
     unsigned acquire_ms, query_ms; /* both above 0; query_ms is also sent as statement_timeout */
     unsigned idle_ms;              /* a connection unused for longer is closed, but the last one stays; 0: never */
+    struct db_session *session;    /* its first connection, made for this config; NULL: none. Taken over, also when db_open() fails */
 };
 
 /* Returns at once and connects in the background. -EINVAL: conninfo is neither a URL nor key=value pairs. */
 MUST_CHECK int db_open(uv_loop_t *loop, const struct db_config *config, struct db **ret);
 /* Fails waiting queries with -ERR_DB_AWAY, lets running ones finish or time out, then closed() runs on the loop. */
 void db_close(struct db *db, void (*closed)(void *arg), void *arg);
+void db_session_close(struct db_session *session); /* one that no pool took over; NULL is fine */
 uv_loop_t *db_loop(const struct db *db);
 bool db_connected(const struct db *db);                    /* at least one connection is up */
 bool db_answered_within(const struct db *db, uint64_t ms); /* a statement of this pool went well in the last `ms` */

@@ -20,4 +20,8 @@ struct db_progress {                                                        /* e
  * -EINVAL: conninfo cannot be read. */
 MUST_CHECK int db_migrate(uv_loop_t *loop, const char *conninfo, unsigned wait_ms, struct db_progress *progress,
                           struct db_migration_report *ret);
+/* The same for a pool that is to be opened with this configuration: where its application is set, its session becomes the connection that was used,
+ * with the pool's name and statement_timeout; NULL when that failed, which is nothing to the pool. */
+MUST_CHECK int db_migrate_for(uv_loop_t *loop, struct db_config *db, unsigned wait_ms, struct db_progress *progress,
+                              struct db_migration_report *ret);
 int db_schema_known(void); /* highest migration number in this binary */
