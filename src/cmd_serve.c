@@ -263,7 +263,7 @@ static int open_digest(struct serve *s)
                                    .spool = s->spool,
                                    .blobs = s->blobs};
     if (r == 0)
-        r = retain_open(&s->retain, &s->loop, &digest.db, &retain);
+        retain_open(&s->retain, &s->loop, &digest.db, &retain);
     return r < 0 ? cmd_fail("the digest cannot be started: %s", err_text(r)) : EXIT_OK;
 }
 

@@ -26,7 +26,10 @@ static void on_day(void *arg, const struct retention_day *d, const struct retent
 
 static void close_db(struct retain *r)
 {
-    db_close(r->db, r->closed, r->closed_arg);
+    if (r->db)
+        db_close(r->db, r->closed, r->closed_arg);
+    else
+        r->closed(r->closed_arg);
 }
 
 static void sweep(struct retain *r);
@@ -124,6 +127,8 @@ static void on_done(void *arg, int result, const char *sqlstate, const struct re
 static void on_timer(uv_timer_t *timer)
 {
     struct retain *r = container_of(timer, struct retain, timer);
+    if (!r->db && db_open(r->loop, &r->pool, &r->db) < 0)
+        abort(); /* out of memory: other pools have read the same conninfo */
     struct retention_config config = {.db = r->db,
                                       .days = r->config.days,
                                       .per_issue = r->config.per_issue,
@@ -134,24 +139,19 @@ static void on_timer(uv_timer_t *timer)
         abort(); /* out of memory */
 }
 
-int retain_open(struct retain *r, uv_loop_t *loop, const struct db_config *db, const struct retain_config *config)
+void retain_open(struct retain *r, uv_loop_t *loop, const struct db_config *db, const struct retain_config *config)
 {
-    struct db_config own = *db;
-    *r = (struct retain){.config = *config};
-    own.application = "picket retention";
-    own.connections = 1;
-    own.query_ms = COPY_MS;
-    int result = db_open(loop, &own, &r->db);
-    if (result < 0)
-        return result;
+    *r = (struct retain){.loop = loop, .pool = *db, .config = *config};
+    r->pool.application = "picket retention";
+    r->pool.connections = 1;
+    r->pool.query_ms = COPY_MS;
     uv_timer_init(loop, &r->timer);
     uv_timer_start(&r->timer, on_timer, config->every_ms < FIRST_MS ? config->every_ms : FIRST_MS, 0);
-    return 0;
 }
 
 void retain_close(struct retain *r, void (*closed)(void *arg), void *arg)
 {
-    if (!r->db) {
+    if (!r->loop) {
         closed(arg);
         return;
     }

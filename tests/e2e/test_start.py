@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 
+import psycopg
 import pytest
 
 from ports import free_port
@@ -103,3 +104,19 @@ def test_stop_while_it_waits_for_the_database(make_picket):
     until(lambda: re.search(r'level=warn msg="waiting for the database" seconds=3600 reason=".*refused', picket.log()), picket.log)
     assert picket.log().count("waiting for the database") == 1
     picket.stop()
+
+
+def test_connections_of_a_start(make_picket, cluster):
+    """Each that is made is kept; with a copy of the keys (the second start) and without. Retention, which is not due for a minute, has none."""
+    picket = make_picket(HTTP_THREADS=2, DATABASE_MAX_CONNECTIONS=2, DIGEST_WORKERS=1)
+    url = picket.settings["DATABASE_URL"]
+    names = [f"picket {name}" for name in ("dead letters", "digest", "http", "http", "listener", "main", "monitors")]
+    for _ in range(2):
+        before = cluster.sessions(url)
+        picket.start()
+        with psycopg.connect(cluster.url("postgres"), autocommit=True) as connection:
+            asked = "SELECT application_name FROM pg_stat_activity WHERE datname = %s"
+            until(lambda: sorted(name for name, in connection.execute(asked, [url.rsplit("/", 1)[1]])) == names, picket.said)
+        until(lambda: os.path.exists(os.path.join(picket.settings["DATA_DIR"], "spool", "keys")), "no copy of the keys")
+        picket.stop()
+        assert cluster.sessions(url) == before + len(names)
