@@ -5,6 +5,7 @@
 -- Every issue has a number, and numbers are given in the transaction that makes the issue: so last_issue is how many there ever were, and only what is rarer
 -- than a new issue has to be noted: that one is resolved, muted, or no longer there. By triggers, so that every way leads through them, that of the release
 -- before, too. The row is locked after issues and before hours and counters (0002_digest_batch.sql says why there is an order).
+LOCK TABLE projects IN SHARE ROW EXCLUSIVE MODE; -- one that is made meanwhile would get no row
 CREATE TABLE issue_states (
     project_id int PRIMARY KEY REFERENCES projects ON DELETE CASCADE,
     resolved   bigint NOT NULL DEFAULT 0,

@@ -70,13 +70,20 @@ CREATE FUNCTION digest_events(
     r_addr inet[], r_payload bytea[], r_key bigint[], r_category smallint[], r_bytes bigint[]
 ) RETURNS smallint[] LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-    v_outcome smallint[] := digest_batch(
+    v_outcome smallint[];
+    v_counts  boolean;
+BEGIN
+    -- The range is stored and the answer was lost: its rows need not be there any more to say so, retention may have thinned the day out meanwhile.
+    IF p_to > p_from AND EXISTS (SELECT FROM digest_batches b
+                                  WHERE b.node = p_node AND b.segment = p_segment AND b.from_offset = p_from AND b.to_offset = p_to) THEN
+        RETURN array_fill(3::smallint, ARRAY[cardinality(r_id)]);
+    END IF;
+    v_outcome := digest_batch(
         p_node, p_segment, p_from, p_to, p_version, g_project, g_hash, g_type, g_value, g_title, g_transaction, g_filename, g_module,
         g_function, g_level, g_platform, r_group, r_id, r_event_id, r_received, r_timestamp, r_title, r_level, r_platform, r_release,
         r_environment, r_server, r_sdk_name, r_sdk_version, r_addr, r_payload);
-    v_counts boolean := p_to > p_from AND (SELECT count(*) FROM digest_batches b
-                                            WHERE b.node = p_node AND b.segment = p_segment AND b.from_offset = p_from AND b.to_offset > p_from) = 1;
-BEGIN
+    v_counts := p_to > p_from AND (SELECT count(*) FROM digest_batches b
+                                    WHERE b.node = p_node AND b.segment = p_segment AND b.from_offset = p_from AND b.to_offset > p_from) = 1;
     IF 0 = ANY (v_outcome) THEN
         SELECT array_agg(CASE WHEN r.outcome = 0 AND e.found THEN 3 ELSE r.outcome END::smallint ORDER BY r.n)
           INTO v_outcome

@@ -337,3 +337,43 @@ def test_partitions_come_before_rows(make_picket):
     project.find(event["event_id"])
     assert picket.sql("SELECT count(*) FROM events_default") == [(0,)]
     assert picket.sql("SELECT tableoid::regclass::text = 'events_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD') FROM events") == [(True,)]
+
+
+def test_no_partition_is_waited_for(make_picket):
+    """A dump reads events for an hour, and a day that is to come has no partition yet: that day waits, and nobody's events do."""
+    away_from_midnight()
+    picket = make_picket().start()
+    project = picket.new_project()
+    last = picket.sql("SELECT max(inhrelid::regclass::text) FROM pg_inherits WHERE inhparent = 'events'::regclass AND inhrelid <> 'events_default'::regclass")[0][0]
+    picket.stop()
+    picket.sql(f"DROP TABLE {last}")
+    with psycopg.connect(picket.conninfo()) as dump:
+        dump.execute("LOCK TABLE events IN ACCESS SHARE MODE")  # and its partitions
+        picket.start()
+        event = wire.error_event()
+        project.send(event)
+        project.find(event["event_id"], seconds=5)
+        assert picket.sql("SELECT to_regclass(%s)", last) == [(None,)]
+    picket.sql("SELECT ensure_partitions(now(), 1, 3)")
+    assert picket.sql("SELECT to_regclass(%s)::text", last) == [(last,)]
+
+
+def test_a_range_is_stored_once_whatever_became_of_its_rows(picket):
+    """The answer to a COMMIT was lost, and before the second try retention has thinned the day out: what is not there any more is not new."""
+    project = picket.new_project()
+
+    def deliver():
+        with psycopg.connect(picket.conninfo(), autocommit=True) as connection:
+            return connection.execute("""
+            SELECT digest_events(%(node)s, 1, 64, 128, 1::smallint, ARRAY[%(p)s], ARRAY['\\x01'::bytea], ARRAY['E'], ARRAY['v'], ARRAY['E: v'], ARRAY[''],
+                                 ARRAY[''], ARRAY[''], ARRAY[''], ARRAY['error'], ARRAY['python'], ARRAY[1], ARRAY[%(id)s::uuid], ARRAY[%(event)s::uuid],
+                                 ARRAY[%(now)s], ARRAY[%(now)s], ARRAY['E: v'], ARRAY['error'], ARRAY['python'], ARRAY[''], ARRAY[''], ARRAY[''], ARRAY[''],
+                                 ARRAY[''], ARRAY[NULL::inet], ARRAY['\\x00'::bytea], ARRAY[0::bigint], ARRAY[1::smallint], ARRAY[1::bigint])""", values).fetchone()[0]
+    now, row = picket.sql("SELECT now(), uuid7(now())")[0]
+    values = {"node": uuid.uuid4(), "p": project.id, "id": row, "event": uuid.uuid4(), "now": now}
+    assert deliver() == [1]
+    picket.sql("DELETE FROM events WHERE project_id = %s", project.id)
+    assert deliver() == [3]
+    assert picket.sql("SELECT digested FROM project_counters WHERE project_id = %s", project.id) == [(1,)]
+    assert picket.sql("SELECT event_count FROM issues WHERE project_id = %s", project.id) == [(1,)]
+    picket.sql("DELETE FROM projects WHERE id = %s", project.id)
