@@ -6,7 +6,7 @@
 #include "picket/base/clock.h"
 #include "picket/base/log.h"
 
-enum { SMALL_ANSWER = 4096, ANSWERS_SHARE = 4, ANSWERS_MAX = 32 << 20 };
+enum { SMALL_ANSWER = 4096, ANSWERS_SHARE = 4, ANSWERS_MAX = 16 << 20 };
 
 static const struct {
     int status;

@@ -45,11 +45,12 @@ COUNTERS = {
         SELECT i.project_id, max(i.number), count(*), n.last_issue FROM issues i JOIN project_numbering n USING (project_id)
          WHERE i.project_id = ANY (%(projects)s) GROUP BY 1, 4 HAVING max(i.number) <> n.last_issue OR count(*) <> n.last_issue""",
     "issue_states": """
-        SELECT * FROM (SELECT i.project_id, last_issue - gone - count(*) AS all, resolved - count(*) FILTER (WHERE is_resolved) AS resolved,
-                              muted - count(*) FILTER (WHERE is_muted AND NOT is_resolved) AS muted
-                         FROM issues i JOIN issue_states s USING (project_id) JOIN project_numbering n USING (project_id)
-                        WHERE i.project_id = ANY (%(projects)s) GROUP BY i.project_id, last_issue, gone, resolved, muted) d
-         WHERE (d.all, d.resolved, d.muted) <> (0, 0, 0)""",
+        SELECT n.project_id, n.last_issue, s.*, i.*
+          FROM project_numbering n LEFT JOIN issue_states s USING (project_id)
+          LEFT JOIN (SELECT project_id, count(*) AS n, count(*) FILTER (WHERE is_resolved) AS resolved,
+                            count(*) FILTER (WHERE is_muted AND NOT is_resolved) AS muted FROM issues GROUP BY 1) i USING (project_id)
+         WHERE n.project_id = ANY (%(projects)s)
+           AND (n.last_issue - s.gone, s.resolved, s.muted) IS DISTINCT FROM (coalesce(i.n, 0), coalesce(i.resolved, 0), coalesce(i.muted, 0))""",
     "digest_batches": """
         SELECT b.id, b.events, count(e.id) FROM digest_batches b JOIN {events} e ON e.batch_id = b.id GROUP BY 1, 2 HAVING b.events < count(e.id)""",
 }

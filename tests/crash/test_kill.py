@@ -34,6 +34,13 @@ def kill_starting(picket):
         picket.kill()
 
 
+def change_an_issue(picket):
+    """As somebody does who looks at them. Who resolves one is contradicted by the next event, who mutes one is not."""
+    picket.sql("""UPDATE issues i SET is_resolved = c.resolves, is_muted = NOT c.resolves
+                    FROM (SELECT project_id, id, random() < 0.5 AS resolves FROM issues ORDER BY gen_random_uuid() LIMIT 1) c
+                   WHERE i.project_id = c.project_id AND i.id = c.id""")
+
+
 WAYS = [kill_working, kill_working, kill_starting, kill_stopping]
 
 
@@ -45,6 +52,7 @@ def test_kill_under_load(make_site, private, quick, long):
     for n in range(rounds):
         WAYS[n % len(WAYS)](site.picket)
         site.picket.start()
+        change_an_issue(site.picket)
         run.wait_progress()
     counted = run.stop(site.promises, statuses=REFUSALS)
     assert counted["lost_connections"] >= rounds
