@@ -66,8 +66,8 @@ struct db_conn {
     enum db_stmt stmt;      /* of the statement under way */
     PGresult *result;       /* the statement's own result, until the sync arrives */
     uint64_t n_sent;        /* statements */
-    bool renewing;          /* the next result is that of discarding plans */
-    bool preparing;         /* the next result, but for that, is the Parse's */
+    bool renewing;          /* what comes until the next sync is of discarding plans: a transaction of its own, some statements want one */
+    bool preparing;         /* the next result of the statement is the Parse's */
     bool reused;            /* the flight has no Parse */
     bool broken;            /* sending failed: closed by the timer */
     struct prepared prepared[STMT_COUNT];
@@ -320,7 +320,7 @@ static bool send_statement(struct db_conn *c, const struct db_query *q)
         prepare_anew(p, q);
     c->n_sent++;
     c->renewing = c->n_sent > 1 && (c->n_sent & (c->n_sent - 1)) == 0;
-    if (c->renewing && !PQsendQueryParams(pg, stmt_texts[STMT_DISCARD_PLANS].sql, 0, NULL, NULL, NULL, NULL, 0))
+    if (c->renewing && (!PQsendQueryParams(pg, stmt_texts[STMT_DISCARD_PLANS].sql, 0, NULL, NULL, NULL, NULL, 0) || !PQpipelineSync(pg)))
         return false;
     char name[64]; /* PostgreSQL looks at 63 bytes; the number comes first so that it is never cut */
     (void)snprintf(name, sizeof name, "%u_%s", p->generation, text->name);
@@ -390,14 +390,16 @@ static void conclude(struct db_conn *c)
 static bool take_result(struct db_conn *c, PGresult *result)
 {
     ExecStatusType status = PQresultStatus(result);
+    if (c->renewing) {
+        c->renewing = status != PGRES_PIPELINE_SYNC;
+        PQclear(result);
+        return false;
+    }
     if (status == PGRES_PIPELINE_SYNC) {
         PQclear(result);
         return true;
     }
-    if (c->renewing && status == PGRES_COMMAND_OK) {
-        c->renewing = false;
-        PQclear(result);
-    } else if (c->preparing && status == PGRES_COMMAND_OK) {
+    if (c->preparing && status == PGRES_COMMAND_OK) {
         c->preparing = false;
         c->prepared[c->stmt].ready = true;
         PQclear(result);
