@@ -1,7 +1,7 @@
 /* digest.c: phase two: workers that turn spool ranges into rows.
  *
  * Each worker is a thread with a loop, one database connection and one batch, and goes round: claim a range → ask what its projects want
- * taken out of it (rules.c) → read the columns of its events → one statement → outcomes → dead letters, if any → the rest, if any → settle the range. Nothing is counted here: the statement counts what it
+ * taken out of it (rules.c) → read the columns of its events → one statement → outcomes → dead letters, if any → the rest, if any (rest.c) → settle the range. Nothing is counted here: the statement counts what it
  * inserted (sql/migrations/0002_digest_batch.sql), so delivering a range twice changes nothing, and the range is settled only after the
  * commit (S6).
  *
@@ -13,11 +13,6 @@
  * BACKOFF_MAX_MS, for ever; one that keeps running out of time is halved, too, without giving anything up. XX (internal error) is tried
  * XX_ATTEMPTS times before it counts as lasting. What becomes of dead letters: letters.c.
  *
- * The rest is what is no event (sessions, reports, feedback, accounts). It is stored by the statement that claims the range, after everything else
- * (0005_reports.sql says why it is counted once). When one of them cannot be stored, a probe finds out which, without storing any; those go to
- * the dead letters, and then the others are stored.
- * Copies of events are counted and told once: by the statement that stores the batch where that claims the range, else with the rest.
- *
  * An id that was sent before midnight and again after it is found in yesterday's partition, which is only sure when yesterday's batch is
  * committed. So receipt days go one after the other, in the order of the spool: a batch waits while one of another day is being stored,
  * while an earlier range of another day waits, and, when it would begin a new day, while any worker's range is not read yet. */
@@ -25,16 +20,14 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
-#include "batch.h"
 #include "failure.h"
 #include "letters.h"
 #include "picket/base/clock.h"
 #include "picket/base/error.h"
 #include "picket/base/log.h"
+#include "worker.h"
 
 enum {
     LINGER_MS = 5,
@@ -44,66 +37,11 @@ enum {
     BACKOFF_MAX_MS = 5000,
     XX_ATTEMPTS = 8,
     TIMEOUT_ATTEMPTS = 3,
-    PROBES_MAX = 5,
     UPKEEP_MS = 3600 * 1000,
     UPKEEP_RETRY_MS = 60 * 1000,
-    SLICES_MAX = 40, /* halving 2^32 records needs 33 */
-};
-
-struct slice {
-    unsigned from, to;
-};
-
-/* What a worker has in hand, as far as the others must know it. */
-enum holding {
-    HOLDS_NOTHING,
-    HOLDS_UNREAD,  /* claims or reads a range, or failed to and will try again: its day is not known */
-    HOLDS_WAITING, /* for its day's turn */
-    HOLDS_TURN,    /* a batch is being stored, or pauses before it is tried again */
-};
-
-struct worker {
-    struct digest *digest;
-    unsigned index;
-    pthread_t thread;
-    bool started;
-    uv_loop_t loop;
-    uv_async_t wake, stop;
-    uv_timer_t linger, backoff, upkeep, grace;
-    struct db *db;
-    bool stopping, closing;
-
-    struct batch batch;
-    enum { ASK_NOTHING, ASK_LATER, ASK_RUNNING } asking; /* for the rules of a batch that is loaded and not read */
-    enum holding holding; /* this and the next three: written by the worker under day_lock, read by the others under it */
-    int64_t day, oldest_us;
-    struct spool_pos from;
-    struct slice slices[SLICES_MAX]; /* what is left to store; the last is next */
-    unsigned n_slices;
-    enum { REST_AHEAD, REST_TOGETHER, REST_PROBED } rest; /* what is being done with it */
-    unsigned n_probes;
-    unsigned attempts;
-    uint64_t backoff_ms;
-    struct db_query query;
-    struct db_query upkeep_query;
-    bool upkeep_running;
-};
-
-struct digest {
-    struct digest_config config;
-    struct id128 node;
-    struct letters *letters;  /* NULL: nobody looks after them */
-    pthread_mutex_t day_lock; /* guards day, closing and what the workers hold */
-    int64_t day;              /* whose turn it is or was last */
-    bool closing;             /* no more turns: an earlier range may have been given back */
-    atomic_bool ready;        /* committed ranges are skipped: claiming may begin */
-    atomic_uint_fast64_t batches, records, stored, duplicates, orphans, dead;
-    unsigned n_workers, grace_ms;
-    struct worker workers[];
 };
 
 static void claim_next(struct worker *w);
-static void store_next(struct worker *w);
 
 /* ---- one receipt day at a time */
 
@@ -208,7 +146,7 @@ static void drop_batch(struct worker *w)
 
 static void close_worker(struct worker *w);
 
-static void settle_batch(struct worker *w)
+void worker_settle(struct worker *w)
 {
     bool few = w->batch.n_records < FEW_RECORDS;
     count_outcomes(w);
@@ -230,7 +168,7 @@ static void give_back(struct worker *w)
 
 /* ---- failures */
 
-static bool is_lasting(const struct worker *w, int r, const struct db_query *q)
+bool worker_is_lasting(const struct worker *w, int r, const struct db_query *q)
 {
     switch (failure_of(r, q)) {
     case FAILURE_PASSING:
@@ -245,7 +183,7 @@ static bool is_lasting(const struct worker *w, int r, const struct db_query *q)
 
 static void on_backoff(uv_timer_t *timer)
 {
-    store_next(container_of(timer, struct worker, backoff));
+    worker_store_next(container_of(timer, struct worker, backoff));
 }
 
 /* How long to wait after one more failure; tells the first, and those at the longest pause. */
@@ -262,7 +200,7 @@ static uint64_t pause_ms(struct worker *w, int r)
 }
 
 /* The same slice again, later. */
-static void back_off(struct worker *w, int r)
+void worker_back_off(struct worker *w, int r)
 {
     if (w->stopping) {
         give_back(w);
@@ -282,7 +220,7 @@ static void halve(struct worker *w)
     w->slices[w->n_slices++] = (struct slice){s.from, half};
     w->attempts = 0;
     w->backoff_ms = 0;
-    store_next(w);
+    worker_store_next(w);
 }
 
 static bool is_one_record(const struct worker *w)
@@ -298,96 +236,24 @@ static void give_up(struct worker *w, int r)
     w->attempts = 0;
     w->backoff_ms = 0;
     batch_give_up(&w->batch, &w->batch.items[s.from], r, &w->query);
-    store_next(w);
+    worker_store_next(w);
 }
 
 /* ---- storing */
-
-static void store_rest(struct worker *w);
 
 static void on_dead_kept(struct db_query *q, int r, const struct db_rows *rows)
 {
     (void)rows;
     struct worker *w = container_of(q, struct worker, query);
     if (r < 0) {
-        back_off(w, r); /* a dead letter that cannot be kept is kept trying: nothing acknowledged is dropped */
+        worker_back_off(w, r); /* a dead letter that cannot be kept is kept trying: nothing acknowledged is dropped */
         return;
     }
     w->attempts = 0;
     w->backoff_ms = 0;
     batch_keep_dead(&w->batch);
     digest_retry(w->digest);
-    store_rest(w);
-}
-
-/* ---- the rest */
-
-static void submit_rest(struct worker *w);
-
-static void rest_goes_on(struct worker *w)
-{
-    w->attempts = 0;
-    w->backoff_ms = 0;
-    store_next(w);
-}
-
-/* Columns: place among those that were bound, SQLSTATE, constraint. */
-static void on_probed(struct db_query *q, int r, const struct db_rows *rows)
-{
-    struct worker *w = container_of(q, struct worker, query);
-    if (r < 0) {
-        back_off(w, r);
-        return;
-    }
-    w->rest = REST_AHEAD;
-    if (db_count(rows) == 0 && ++w->n_probes < PROBES_MAX) { /* each can be stored, and all together could not: it may pass */
-        back_off(w, -ERR_DB_TRANSIENT);
-        return;
-    }
-    for (unsigned i = 0; i < w->batch.n_items && db_count(rows) == 0; i++)
-        if (w->batch.items[i].outcome == OUTCOME_REPORTED)
-            batch_give_up(&w->batch, &w->batch.items[i], -ERR_DB_FAILED, q);
-    for (int i = db_count(rows) - 1; i >= 0; i--) /* the last place first */
-        batch_refuse_rest(&w->batch, (unsigned)db_i64(rows, i, 0), db_text(rows, i, 1), db_text(rows, i, 2));
-    rest_goes_on(w); /* the dead are kept, then the others are stored */
-}
-
-static void on_rest_stored(struct db_query *q, int r, const struct db_rows *rows)
-{
-    (void)rows;
-    struct worker *w = container_of(q, struct worker, query);
-    if (r == 0) {
-        settle_batch(w);
-    } else if (is_lasting(w, r, q)) {
-        w->rest = REST_PROBED;
-        rest_goes_on(w);
-    } else {
-        back_off(w, r);
-    }
-}
-
-static void submit_rest(struct worker *w)
-{
-    if (w->rest == REST_PROBED) {
-        db_query_init(&w->query, STMT_DIGEST_REPORTS_PROBE, on_probed);
-    } else {
-        db_query_init(&w->query, STMT_DIGEST_REPORTS, on_rest_stored);
-        batch_bind_claim(&w->batch, &w->query, &w->digest->node);
-    }
-    batch_bind_rest(&w->batch, &w->query);
-    db_submit(w->db, &w->query);
-}
-
-/* What comes after the events and after dead letters. */
-static void store_rest(struct worker *w)
-{
-    if (!batch_has_rest(&w->batch)) {
-        settle_batch(w);
-        return;
-    }
-    if (w->rest == REST_AHEAD)
-        w->rest = REST_TOGETHER;
-    submit_rest(w);
+    rest_store(w);
 }
 
 static void on_stored(struct db_query *q, int r, const struct db_rows *rows)
@@ -395,23 +261,23 @@ static void on_stored(struct db_query *q, int r, const struct db_rows *rows)
     struct worker *w = container_of(q, struct worker, query);
     bool too_long =
         r == -ERR_DB_TIMEOUT && w->attempts + 1 >= TIMEOUT_ATTEMPTS; /* a database that is too slow for it all may store a half */
-    if (r < 0 && is_lasting(w, r, q) && is_one_record(w)) {
+    if (r < 0 && worker_is_lasting(w, r, q) && is_one_record(w)) {
         give_up(w, r);
-    } else if (r < 0 && (too_long || is_lasting(w, r, q)) && !is_one_record(w)) {
+    } else if (r < 0 && (too_long || worker_is_lasting(w, r, q)) && !is_one_record(w)) {
         halve(w);
     } else if (r < 0) {
-        back_off(w, r);
+        worker_back_off(w, r);
     } else {
         struct slice s = w->slices[--w->n_slices];
         batch_take_outcomes(&w->batch, rows, s.from, s.to);
         w->attempts = 0;
         w->backoff_ms = 0;
-        store_next(w);
+        worker_store_next(w);
     }
 }
 
 /* Submits the statement for the next slice, then the one for dead letters, then settles. */
-static void store_next(struct worker *w)
+void worker_store_next(struct worker *w)
 {
     if (w->n_slices) {
         struct slice s = w->slices[w->n_slices - 1];
@@ -421,14 +287,14 @@ static void store_next(struct worker *w)
         return;
     }
     if (w->rest != REST_AHEAD) { /* again, after a pause: the dead are kept already */
-        store_rest(w);
+        rest_store(w);
         return;
     }
     db_query_init(&w->query, STMT_DEAD_LETTER_ADD, on_dead_kept);
     if (batch_bind_dead(&w->batch, &w->query))
         db_submit(w->db, &w->query);
     else
-        store_rest(w);
+        rest_store(w);
 }
 
 /* ---- claiming */
@@ -514,7 +380,7 @@ static void begin_turn(struct worker *w)
     w->n_probes = 0;
     if (w->batch.n_open)
         w->slices[w->n_slices++] = (struct slice){0, w->batch.n_open};
-    store_next(w);
+    worker_store_next(w);
 }
 
 static void on_wake(uv_async_t *async)

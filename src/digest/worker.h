@@ -1,0 +1,73 @@
+/* worker.h: what the files of the digest's workers share (digest.c, rest.c). Private to digest; a worker belongs to its thread. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "batch.h"
+#include "picket/digest/digest.h"
+
+enum { SLICES_MAX = 40 }; /* halving 2^32 records needs 33 */
+
+struct slice {
+    unsigned from, to;
+};
+
+/* What a worker has in hand, as far as the others must know it. */
+enum holding {
+    HOLDS_NOTHING,
+    HOLDS_UNREAD,  /* claims or reads a range, or failed to and will try again: its day is not known */
+    HOLDS_WAITING, /* for its day's turn */
+    HOLDS_TURN,    /* a batch is being stored, or pauses before it is tried again */
+};
+
+struct worker {
+    struct digest *digest;
+    unsigned index;
+    pthread_t thread;
+    bool started;
+    uv_loop_t loop;
+    uv_async_t wake, stop;
+    uv_timer_t linger, backoff, upkeep, grace;
+    struct db *db;
+    bool stopping, closing;
+
+    struct batch batch;
+    enum { ASK_NOTHING, ASK_LATER, ASK_RUNNING } asking; /* for the rules of a batch that is loaded and not read */
+    enum holding holding; /* this and the next three: written by the worker under day_lock, read by the others under it */
+    int64_t day, oldest_us;
+    struct spool_pos from;
+    struct slice slices[SLICES_MAX]; /* what is left to store; the last is next */
+    unsigned n_slices;
+    enum { REST_AHEAD, REST_TOGETHER, REST_PROBED } rest; /* what is being done with it */
+    unsigned n_probes;
+    unsigned attempts;
+    uint64_t backoff_ms;
+    struct db_query query;
+    struct db_query upkeep_query;
+    bool upkeep_running;
+};
+
+struct digest {
+    struct digest_config config;
+    struct id128 node;
+    struct letters *letters;  /* NULL: nobody looks after them */
+    pthread_mutex_t day_lock; /* guards day, closing and what the workers hold */
+    int64_t day;              /* whose turn it is or was last */
+    bool closing;             /* no more turns: an earlier range may have been given back */
+    atomic_bool ready;        /* committed ranges are skipped: claiming may begin */
+    atomic_uint_fast64_t batches, records, stored, duplicates, orphans, dead;
+    unsigned n_workers, grace_ms;
+    struct worker workers[];
+};
+
+/* ---- digest.c */
+
+void worker_store_next(struct worker *w);      /* the next statement of the batch, or its end */
+void worker_settle(struct worker *w);          /* everything of the batch is stored, and its range claimed */
+void worker_back_off(struct worker *w, int r); /* after a passing failure: the same statement again, later */
+bool worker_is_lasting(const struct worker *w, int r, const struct db_query *q);
+
+/* ---- rest.c */
+
+void rest_store(struct worker *w); /* what comes after the events and after dead letters */
