@@ -75,13 +75,15 @@ static void reserve(struct batch *b, unsigned n)
     b->items_cap = b->records_cap = n;
 }
 
-/* Items with an outcome already go last; the others ascend by project, event id, receipt. */
+/* Items with an outcome already go last, in the order of their receipt; the others ascend by project, event id, receipt. */
 static int by_event(const void *pa, const void *pb)
 {
     const struct batch_item *a = pa, *b = pb;
     int done_a = a->outcome != OUTCOME_OPEN, done_b = b->outcome != OUTCOME_OPEN;
     if (done_a != done_b)
         return done_a - done_b;
+    if (done_a)
+        return id_cmp(&a->record->id, &b->record->id);
     if (a->record->project_id != b->record->project_id)
         return a->record->project_id < b->record->project_id ? -1 : 1;
     int r = id_cmp(&a->record->event_id, &b->record->event_id);
@@ -426,15 +428,37 @@ static bool is_repeated(const struct batch_item *item)
     return item->outcome == OUTCOME_DUPLICATE;
 }
 
-void batch_bind_claim(const struct batch *b, struct db_query *q, const struct id128 *node)
+static bool is_in_part(const struct batch *b, unsigned i, const struct batch_part *part)
+{
+    const struct batch_item *item = &b->items[i];
+    return (item->outcome == OUTCOME_REPORTED && i >= part->from && i < part->to) || (part->is_last && is_repeated(item));
+}
+
+unsigned batch_count_part(const struct batch *b, const struct batch_part *part)
+{
+    unsigned n = 0;
+    for (unsigned i = part->from; i < part->to; i++)
+        n += b->items[i].outcome == OUTCOME_REPORTED;
+    return n;
+}
+
+unsigned batch_middle_of_part(const struct batch *b, const struct batch_part *part)
+{
+    unsigned i = part->from;
+    for (unsigned n = (batch_count_part(b, part) + 1) / 2; n > 0; i++)
+        n -= b->items[i].outcome == OUTCOME_REPORTED;
+    return i;
+}
+
+void batch_bind_claim(const struct batch *b, struct db_query *q, const struct id128 *node, const struct batch_part *part)
 {
     db_bind_id(q, node);
     db_bind_i64(q, (int64_t)b->range.segment);
     db_bind_i64(q, (int64_t)b->range.from);
-    db_bind_i64(q, (int64_t)b->range.to);
+    db_bind_i64(q, (int64_t)(part->is_last ? b->range.to : b->range.from));
 }
 
-void batch_bind_rest(struct batch *b, struct db_query *q)
+void batch_bind_rest(struct batch *b, struct db_query *q, const struct batch_part *part)
 {
     static const enum db_type types[X_COUNT] = {[X_KIND] = DB_I16,    [X_PROJECT] = DB_I32,   [X_KEY] = DB_I64,   [X_ID] = DB_ID,
                                                 [X_EVENT_ID] = DB_ID, [X_RECEIVED] = DB_TIME, [X_ADDR] = DB_INET, [X_REPORT] = DB_TEXT};
@@ -445,7 +469,7 @@ void batch_bind_rest(struct batch *b, struct db_query *q)
         const struct batch_item *item = &b->items[i];
         const struct spool_record *r = item->record;
         bool repeated = is_repeated(item);
-        if (item->outcome != OUTCOME_REPORTED && !repeated)
+        if (!is_in_part(b, i, part))
             continue;
         db_array_i16(&a[X_KIND], (int16_t)(repeated ? SPOOL_CLIENT_REPORT : r->kind));
         db_array_i32(&a[X_PROJECT], (int32_t)r->project_id);
@@ -460,12 +484,12 @@ void batch_bind_rest(struct batch *b, struct db_query *q)
         db_bind_array(q, &a[i]);
 }
 
-void batch_refuse_rest(struct batch *b, unsigned place, struct str sqlstate, struct str constraint)
+void batch_refuse_rest(struct batch *b, const struct batch_part *part, unsigned place, struct str sqlstate, struct str constraint)
 {
     for (unsigned i = 0; i < b->n_items; i++) {
         struct batch_item *item = &b->items[i];
         bool repeated = is_repeated(item);
-        if ((item->outcome != OUTCOME_REPORTED && !repeated) || --place > 0)
+        if (!is_in_part(b, i, part) || --place > 0)
             continue;
         struct str state = str_take(sqlstate, DB_SQLSTATE - 1);
         item->outcome = repeated ? OUTCOME_ORPHAN : OUTCOME_DEAD; /* of a copy only the account is lost */

@@ -71,7 +71,7 @@ struct batch {
     struct spool_record *records;
     unsigned n_records, records_cap;
     struct rules rules;                  /* of the projects in it; names are in the arena */
-    struct batch_item *items;            /* sorted by (project, event_id, receipt) after batch_read */
+    struct batch_item *items;            /* sorted by (project, event_id, receipt) after batch_read, from n_open on by receipt */
     uint32_t *order;                     /* scratch: items of a slice by (project, grouping hash) */
     unsigned n_items, n_open, items_cap; /* the first n_open items go to the database, the others have their outcome */
     bool claims;                         /* the statement that was bound last claims the range */
@@ -101,11 +101,20 @@ void batch_bind(struct batch *b, struct db_query *q, const struct id128 *node, u
 bool batch_hides_address(const struct batch_item *item);
 /* Is there anything left for a last statement: reports, what has to be accounted for, or the claim? */
 bool batch_has_rest(const struct batch *b);
-/* Binds the claim of the range, then what the statement that ends the batch stores, or the probe of it tries. */
-void batch_bind_claim(const struct batch *b, struct db_query *q, const struct id128 *node);
-void batch_bind_rest(struct batch *b, struct db_query *q);
+/* Of the rest: reports among items [from, to). The last part has all copies of events, too, and its statement claims the range; others claim an
+ * empty one. Copies are not parted, because the statement of a redelivered batch's events may claim, and then counts them by itself. */
+struct batch_part {
+    unsigned from, to;
+    bool is_last;
+};
+/* Binds the claim of the range, then what the statement that ends the batch, or comes before it, stores, or the probe of it tries. */
+void batch_bind_claim(const struct batch *b, struct db_query *q, const struct id128 *node, const struct batch_part *part);
+void batch_bind_rest(struct batch *b, struct db_query *q, const struct batch_part *part);
+/* How many reports it has, and where its second half begins: behind the first, if that is all. */
+unsigned batch_count_part(const struct batch *b, const struct batch_part *part);
+unsigned batch_middle_of_part(const struct batch *b, const struct batch_part *part);
 /* The item at that place (from 1) of what was bound cannot be stored. The last place first: places change by this. */
-void batch_refuse_rest(struct batch *b, unsigned place, struct str sqlstate, struct str constraint);
+void batch_refuse_rest(struct batch *b, const struct batch_part *part, unsigned place, struct str sqlstate, struct str constraint);
 /* Copies the statement's outcomes to items [from, to). */
 void batch_take_outcomes(struct batch *b, const struct db_rows *rows, unsigned from, unsigned to);
 /* The item can never be stored: `q` is the query that said so with `r`. */

@@ -1,17 +1,17 @@
 /* digest.c: phase two: workers that turn spool ranges into rows.
  *
  * Each worker is a thread with a loop, one database connection and one batch, and goes round: claim a range → ask what its projects want
- * taken out of it (rules.c) → read the columns of its events → one statement → outcomes → dead letters, if any → the rest, if any (rest.c) → settle the range. Nothing is counted here: the statement counts what it
- * inserted (sql/migrations/0002_digest_batch.sql), so delivering a range twice changes nothing, and the range is settled only after the
- * commit (S6).
+ * taken out of it (rules.c) → read the columns of its events → one statement → outcomes → dead letters, if any → the rest, if any (rest.c) →
+ * settle the range. Nothing is counted here: the statement counts what it inserted (sql/migrations/0002_digest_batch.sql), so delivering a range
+ * twice changes nothing, and the range is settled only after the commit (S6).
  *
  * Batches fill themselves: while one is stored the next records pile up. When there are few, a worker lingers some milliseconds before it
  * claims, so that a trickle costs a statement per LINGER_MS and not one per event.
  *
  * Failures of a statement (failure.c) are lasting or passing. Lasting: some record cannot be stored; the slice is halved until that record
  * stands alone and goes to the dead letters, its neighbours are stored. Passing: the same slice again after a pause that doubles up to
- * BACKOFF_MAX_MS, for ever; one that keeps running out of time is halved, too, without giving anything up. XX (internal error) is tried
- * XX_ATTEMPTS times before it counts as lasting. What becomes of dead letters: letters.c.
+ * BACKOFF_MAX_MS, for ever; one that keeps running out of time is halved, too, without giving anything up, and so is the rest. XX (internal
+ * error) is tried XX_ATTEMPTS times before it counts as lasting. What becomes of dead letters: letters.c.
  *
  * An id that was sent before midnight and again after it is found in yesterday's partition, which is only sure when yesterday's batch is
  * committed. So receipt days go one after the other, in the order of the spool: a batch waits while one of another day is being stored,
@@ -181,6 +181,11 @@ bool worker_is_lasting(const struct worker *w, int r, const struct db_query *q)
     return false;
 }
 
+bool worker_is_too_long(const struct worker *w, int r)
+{
+    return r == -ERR_DB_TIMEOUT && w->attempts + 1 >= TIMEOUT_ATTEMPTS;
+}
+
 static void on_backoff(uv_timer_t *timer)
 {
     worker_store_next(container_of(timer, struct worker, backoff));
@@ -210,14 +215,12 @@ void worker_back_off(struct worker *w, int r)
     uv_timer_start(&w->backoff, on_backoff, pause_ms(w, r), 0);
 }
 
-/* The slice in two, the first half first. */
-static void halve(struct worker *w)
+void worker_halve(struct worker *w, unsigned middle)
 {
     struct slice s = w->slices[--w->n_slices];
-    unsigned half = s.from + (s.to - s.from) / 2;
-    assert(s.to - s.from > 1 && w->n_slices + 2 <= SLICES_MAX);
-    w->slices[w->n_slices++] = (struct slice){half, s.to};
-    w->slices[w->n_slices++] = (struct slice){s.from, half};
+    assert(middle > s.from && middle <= s.to && w->n_slices + 2 <= SLICES_MAX);
+    w->slices[w->n_slices++] = (struct slice){middle, s.to};
+    w->slices[w->n_slices++] = (struct slice){s.from, middle};
     w->attempts = 0;
     w->backoff_ms = 0;
     worker_store_next(w);
@@ -259,16 +262,15 @@ static void on_dead_kept(struct db_query *q, int r, const struct db_rows *rows)
 static void on_stored(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct worker *w = container_of(q, struct worker, query);
-    bool too_long =
-        r == -ERR_DB_TIMEOUT && w->attempts + 1 >= TIMEOUT_ATTEMPTS; /* a database that is too slow for it all may store a half */
+    struct slice s = w->slices[w->n_slices - 1];
     if (r < 0 && worker_is_lasting(w, r, q) && is_one_record(w)) {
         give_up(w, r);
-    } else if (r < 0 && (too_long || worker_is_lasting(w, r, q)) && !is_one_record(w)) {
-        halve(w);
+    } else if (r < 0 && (worker_is_too_long(w, r) || worker_is_lasting(w, r, q)) && !is_one_record(w)) {
+        worker_halve(w, s.from + (s.to - s.from) / 2);
     } else if (r < 0) {
         worker_back_off(w, r);
     } else {
-        struct slice s = w->slices[--w->n_slices];
+        w->n_slices--;
         batch_take_outcomes(&w->batch, rows, s.from, s.to);
         w->attempts = 0;
         w->backoff_ms = 0;
@@ -276,17 +278,17 @@ static void on_stored(struct db_query *q, int r, const struct db_rows *rows)
     }
 }
 
-/* Submits the statement for the next slice, then the one for dead letters, then settles. */
+/* Submits the statement for the next slice of events, then the one for dead letters, then those of the rest. */
 void worker_store_next(struct worker *w)
 {
-    if (w->n_slices) {
+    if (w->rest == REST_AHEAD && w->n_slices) {
         struct slice s = w->slices[w->n_slices - 1];
         db_query_init(&w->query, STMT_DIGEST_BATCH, on_stored);
         batch_bind(&w->batch, &w->query, &w->digest->node, s.from, s.to);
         db_submit(w->db, &w->query);
         return;
     }
-    if (w->rest != REST_AHEAD) { /* again, after a pause: the dead are kept already */
+    if (w->rest == REST_STORED || w->rest == REST_PROBED) { /* the next part, or again, after a pause: the dead are kept already */
         rest_store(w);
         return;
     }

@@ -158,6 +158,7 @@ static int read_record(struct retry *r, const struct db_rows *rows, struct spool
 static void on_next(struct db_query *q, int result, const struct db_rows *rows)
 {
     static const struct id128 of_no_spool = {{0}};
+    static const struct batch_part whole = {.from = 0, .to = 1, .is_last = true};
     struct retry *r = container_of(q, struct retry, query);
     struct spool_record record;
     if (result < 0 || db_count(rows) == 0) {
@@ -181,8 +182,8 @@ static void on_next(struct db_query *q, int result, const struct db_rows *rows)
         note_failure(r, -ERR_NO_PROJECT, STR(""), -1);
     } else if (item->outcome == OUTCOME_REPORTED) {
         db_query_init(&r->query, STMT_DEAD_LETTER_RETRY_REPORT, on_stored);
-        batch_bind_claim(&r->batch, &r->query, &of_no_spool);
-        batch_bind_rest(&r->batch, &r->query);
+        batch_bind_claim(&r->batch, &r->query, &of_no_spool, &whole);
+        batch_bind_rest(&r->batch, &r->query, &whole);
         db_bind_i64(&r->query, r->letter);
         db_submit(r->db, &r->query);
     } else {

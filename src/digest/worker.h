@@ -39,7 +39,12 @@ struct worker {
     struct spool_pos from;
     struct slice slices[SLICES_MAX]; /* what is left to store; the last is next */
     unsigned n_slices;
-    enum { REST_AHEAD, REST_TOGETHER, REST_PROBED } rest; /* what is being done with it */
+    enum {
+        REST_AHEAD,   /* slices are of events */
+        REST_STORED,  /* part by part: slices are of the rest */
+        REST_PROBED,  /* the next part */
+        REST_REFUSED, /* some of that part: dead letters are to be kept first */
+    } rest;
     unsigned n_probes;
     unsigned attempts;
     uint64_t backoff_ms;
@@ -63,10 +68,12 @@ struct digest {
 
 /* ---- digest.c */
 
-void worker_store_next(struct worker *w);      /* the next statement of the batch, or its end */
-void worker_settle(struct worker *w);          /* everything of the batch is stored, and its range claimed */
-void worker_back_off(struct worker *w, int r); /* after a passing failure: the same statement again, later */
+void worker_store_next(struct worker *w);             /* the next statement of the batch, or its end */
+void worker_settle(struct worker *w);                 /* everything of the batch is stored, and its range claimed */
+void worker_back_off(struct worker *w, int r);        /* after a passing failure: the same statement again, later */
+void worker_halve(struct worker *w, unsigned middle); /* the next slice in two, the first half first */
 bool worker_is_lasting(const struct worker *w, int r, const struct db_query *q);
+bool worker_is_too_long(const struct worker *w, int r); /* a database that is too slow for it all may store a half */
 
 /* ---- rest.c */
 

@@ -25,6 +25,7 @@ struct stage {
     struct spool *spool;
     struct spool_port *port;
     struct digest *digest;
+    unsigned query_ms;             /* of the digest's statements; 0: KIT_LIMIT_MS */
     char cursor[STAGE_CURSOR_MAX]; /* the saved file, byte for byte; cursor_bytes < 0: there was none */
     ssize_t cursor_bytes;
 };
@@ -34,9 +35,10 @@ struct sent {
     int64_t project;
     struct id128 event_id;
     int64_t received_us;
-    const char *title;   /* the error's type: issues go by it */
-    const char *payload; /* NULL: an event with that title */
-    size_t padding;      /* bytes that make the payload larger */
+    const char *title;    /* the error's type: issues go by it */
+    const char *payload;  /* NULL: an event with that title */
+    size_t padding;       /* bytes that make the payload larger */
+    enum spool_kind kind; /* 0: an event */
 };
 
 /* ---- pseudo-random numbers */
@@ -149,7 +151,7 @@ static inline void stage_send(struct stage *s, const struct sent *events, unsign
                                            .event_id = events[i].event_id,
                                            .project_id = (uint64_t)events[i].project,
                                            .received_us = events[i].received_us,
-                                           .kind = SPOOL_EVENT,
+                                           .kind = events[i].kind ? events[i].kind : SPOOL_EVENT,
                                            .meta = STR("{\"sdk\":{\"name\":\"test\"}}"),
                                            .payload = str_of(payloads.p + starts[i], starts[i + 1] - starts[i])};
     struct sending sending = {.append.done = sending_done};
@@ -170,7 +172,7 @@ static inline void stage_digest(struct stage *s, unsigned workers, unsigned batc
                .connections = 1,
                .waiting_max = 10,
                .acquire_ms = 2000,
-               .query_ms = KIT_LIMIT_MS},
+               .query_ms = s->query_ms ? s->query_ms : KIT_LIMIT_MS},
         .workers = workers,
         .batch_records = batch_records,
         .batch_bytes = 4 << 20,
