@@ -300,6 +300,81 @@ def test_nothing_is_judged_before_a_silence_is_forgotten(unseen):
     assert unseen.rows("SELECT min(next_expected_at) FROM monitor_environments WHERE project_id = %s", unseen.project.id) == [(minutes(61),)]
 
 
+# ---- configurations that change
+
+def expected(unseen, name):
+    return unseen.state("next_expected_at", slug="many", name=name)[0]
+
+
+def test_a_changed_schedule_holds_with_its_check_in(unseen):
+    """For its own environment at once, for the others when they are looked at; nothing is held against them by the one that is no more."""
+    unseen.many(4)
+    unseen.check_in(minutes(5), "ok", {**CONFIG, "margin": 7}, slug="many", name="e0")
+    assert unseen.state("next_expected_at, next_latest_at - next_expected_at", slug="many", name="e0") == (minutes(65), dt.timedelta(minutes=7))
+    assert expected(unseen, "e1") == minutes(1)
+    unseen.rows("UPDATE monitor_environments SET next_latest_at = %s WHERE project_id = %s AND name <> 'e1'", minutes(900), unseen.project.id)
+    unseen.miss(minutes(20))
+    assert unseen.missed() == [] and expected(unseen, "e1") == minutes(80)
+    unseen.rows("UPDATE monitor_environments SET last_check_in_at = %s WHERE project_id = %s AND name = 'e2'", minutes(30), unseen.project.id)
+    unseen.rows("SELECT monitor_expect_anew(%s, 100)", START)
+    assert [expected(unseen, f"e{n}") for n in range(4)] == [minutes(65), minutes(80), minutes(90), minutes(65)]
+    unseen.miss(minutes(80))
+    assert [at for at, _ in unseen.missed()] == [minutes(65)]  # of e3; the margin is as long as it says now
+    unseen.check_in(minutes(81), "ok", {**EACH_MINUTE, "margin": 1}, slug="many", name="e0")
+    unseen.rows("SELECT monitor_expect_anew(%s, 100)", minutes(200))  # listened since then: what was due before is held against nobody
+    assert [expected(unseen, f"e{n}") for n in range(4)] == [minutes(82)] + 3 * [minutes(201)]
+    unseen.check_in(minutes(205), "ok", slug="many", name="new")
+    assert expected(unseen, "new") == minutes(206)
+    assert unseen.rows("SELECT expected_at FROM check_ins WHERE project_id = %s AND started_at = %s", unseen.project.id, minutes(205)) == [(None,)]
+
+
+def test_changed_schedules_of_another_project(unseen, picket):
+    """By turns, about as many environments as are asked for; what fails is put off and stops nobody."""
+    other = picket.new_project().id
+    for slug in ("a", "b", "c"):
+        unseen.many(20)
+        unseen.rows("UPDATE monitors SET slug = %s WHERE project_id = %s AND slug = 'many'", slug, unseen.project.id)
+        unseen.check_in(minutes(2), "ok", CONFIG, slug=slug, name="e0")
+    unseen.many(2, project=other)
+    unseen.check_in(minutes(3), "ok", CONFIG, slug="many", name="e0", project=other)
+    unseen.rows("UPDATE monitor_environments SET config_no = 0 WHERE project_id = %s AND name = 'e0'", other)
+    unseen.rows("UPDATE monitors SET config = config || '{\"value\": \"many\"}' WHERE project_id = %s AND slug = 'b'", unseen.project.id)
+    stale = "SELECT count(*) FROM monitor_environments e JOIN monitors m ON m.project_id = e.project_id AND m.id = e.monitor_id WHERE e.project_id = %s AND e.config_no < m.config_no"
+    left = []
+    for _ in range(3):
+        unseen.rows("SELECT monitor_expect_anew(%s, 20)", START)
+        left.append(tuple(unseen.rows(stale, project)[0][0] for project in (unseen.project.id, other)))
+    assert left == [(38, 0), (0, 0), (0, 0)]
+    assert len(unseen.warnings) == 19 and unseen.state("next_expected_at", slug="b", name="e1") == (None,)
+    assert unseen.rows("SELECT count(anew_at) FROM monitors WHERE project_id IN (%s, %s)", unseen.project.id, other) == [(0,)]
+
+
+def test_configurations_that_take_turns(make_picket):
+    """A thousand check-ins of a monitor with a hundred environments: nobody waits for the hundred each time, and in the end all follow the last schedule."""
+    picket = make_picket(DIGEST_WORKERS=1).start()
+    project, other = picket.new_project(), picket.new_project()
+
+    def daily(clock):
+        return {"schedule": {"type": "crontab", "value": f"{clock} * * 1-6"}, "timezone": "Europe/Berlin"}
+    send(project, check_in("job", "ok", daily("0 3")))
+    until(lambda: environment(project, "job"), "no monitor")
+    picket.sql("INSERT INTO monitor_environments (project_id, monitor_id, name, last_check_in_at, next_expected_at, next_latest_at) "
+               "SELECT project_id, monitor_id, 'e' || n, last_check_in_at, next_expected_at, next_latest_at FROM monitor_environments, generate_series(1, 99) n "
+               "WHERE project_id = %s", project.id)
+    bodies = [wire.envelope({}, check_in("job", "ok", daily("0 3" if n % 2 else "30 4"))) for n in range(1000)]
+    with wire.Connection(project.port) as connection:
+        for n in range(0, len(bodies), 100):
+            connection.send(b"".join(wire.request("POST", project.ingest_path, list(project.auth.items()), body) for body in bodies[n:n + 100]))
+            assert [connection.read_answer().status for _ in range(100)] == [200] * 100
+    event = wire.error_event()
+    other.send(event)
+    other.find(event["event_id"], seconds=5)
+    send(project, check_in("job", "ok", daily("15 6")))
+    until(lambda: sum(n for (category, _, _), n in totals(project).items() if category == "monitor") == 1002, lambda: totals(project))
+    clocks = "SELECT DISTINCT (next_expected_at AT TIME ZONE 'Europe/Berlin')::time FROM monitor_environments WHERE project_id = %s"
+    until(lambda: picket.sql(clocks, project.id) == [(dt.time(6, 15),)], lambda: picket.sql(clocks, project.id))
+
+
 # ---- issues that cannot be resolved yet
 
 def test_others_are_resolved_meanwhile(unseen):
