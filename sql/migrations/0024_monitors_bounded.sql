@@ -1,4 +1,4 @@
--- What a monitor's configuration and its incidents may cost a statement.
+-- What changed configurations and incidents that are over may cost others: a long statement, and a deadlock.
 --
 -- A configuration that changes is looked at anew for each environment, a hundred at most, and monitor_next takes up to a millisecond for one. Two configurations
 -- that take turns in a thousand check-ins of a batch made that batch last for minutes, with a worker, and everybody's records behind it. Now a change is
@@ -180,4 +180,54 @@ BEGIN
     PERFORM monitor_resolve_issues(p_now, p_limit);
     PERFORM monitor_give_up_waiting(v_until, p_limit); -- outcomes are last, as everywhere
     RETURN QUERY SELECT * FROM monitor_take_events(p_limit);
+END $$;
+
+-- ---- issues of incidents that are over
+
+-- As in 0016, but in the order of locks: to resolve an issue takes its project's row of issue_states (0021), and who has that must not wait for an issue,
+-- which a batch may have that comes to the row. So all issues are locked first, ascending, and change then, one by one: one that cannot is put off alone.
+CREATE OR REPLACE FUNCTION monitor_resolve_issues(p_now timestamptz, p_limit int) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    e             monitor_environments;
+    v_issue       uuid;
+    v_project     int[] := '{}'; -- this and the next two: what is to be resolved
+    v_environment bigint[] := '{}';
+    v_issues      uuid[] := '{}';
+    r             record;
+BEGIN
+    FOR e IN SELECT * FROM monitor_environments WHERE resolve_at IS NOT NULL AND resolve_look_at <= p_now
+              ORDER BY resolve_look_at LIMIT p_limit FOR UPDATE SKIP LOCKED LOOP
+        SELECT g.issue_id INTO v_issue
+          FROM events v JOIN groupings g ON g.project_id = v.project_id AND g.id = v.grouping_id
+         WHERE v.project_id = e.project_id AND v.id = e.event_row;
+        IF v_issue IS NOT NULL THEN
+            v_project := v_project || e.project_id;
+            v_environment := v_environment || e.id;
+            v_issues := v_issues || v_issue;
+        ELSE
+            UPDATE monitor_environments
+               SET resolve_at = CASE WHEN resolve_at > p_now - interval '1 hour' THEN resolve_at END,
+                   resolve_look_at = p_now + greatest(interval '1 second', (p_now - resolve_at) / 8)
+             WHERE project_id = e.project_id AND id = e.id;
+        END IF;
+    END LOOP;
+
+    PERFORM FROM unnest(v_project, v_issues) u(project_id, issue_id) JOIN issues i ON i.project_id = u.project_id AND i.id = u.issue_id
+      ORDER BY i.project_id, i.id FOR NO KEY UPDATE OF i;
+    FOR r IN SELECT * FROM unnest(v_project, v_environment, v_issues) u(project_id, environment_id, issue_id) ORDER BY u.project_id, u.issue_id LOOP
+        BEGIN
+            UPDATE monitor_environments SET resolve_at = NULL WHERE project_id = r.project_id AND id = r.environment_id;
+            UPDATE issues SET is_resolved = true, is_muted = false, resolved_at = p_now
+             WHERE project_id = r.project_id AND id = r.issue_id AND NOT is_resolved;
+            IF FOUND THEN
+                INSERT INTO issue_transitions (project_id, issue_id, kind, at) VALUES (r.project_id, r.issue_id, 'resolved', p_now);
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            IF monitor_fault_is_common(SQLSTATE) THEN
+                RAISE;
+            END IF;
+            RAISE WARNING 'the issue of environment % of project % is looked at again in an hour: %', r.environment_id, r.project_id, SQLERRM;
+            UPDATE monitor_environments SET resolve_look_at = p_now + interval '1 hour' WHERE project_id = r.project_id AND id = r.environment_id;
+        END;
+    END LOOP;
 END $$;

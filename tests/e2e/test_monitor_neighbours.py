@@ -3,6 +3,7 @@ by the database's functions, in a transaction that no server sees and that is ta
 import datetime as dt
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -339,7 +340,8 @@ def test_changed_schedules_of_another_project(unseen, picket):
     unseen.check_in(minutes(3), "ok", CONFIG, slug="many", name="e0", project=other)
     unseen.rows("UPDATE monitor_environments SET config_no = 0 WHERE project_id = %s AND name = 'e0'", other)
     unseen.rows("UPDATE monitors SET config = config || '{\"value\": \"many\"}' WHERE project_id = %s AND slug = 'b'", unseen.project.id)
-    stale = "SELECT count(*) FROM monitor_environments e JOIN monitors m ON m.project_id = e.project_id AND m.id = e.monitor_id WHERE e.project_id = %s AND e.config_no < m.config_no"
+    stale = ("SELECT count(*) FROM monitor_environments e JOIN monitors m ON m.project_id = e.project_id AND m.id = e.monitor_id "
+             "WHERE e.project_id = %s AND e.config_no < m.config_no")
     left = []
     for _ in range(3):
         unseen.rows("SELECT monitor_expect_anew(%s, 20)", START)
@@ -408,3 +410,27 @@ def test_resolving_beside_one_that_fails(unseen):
         unseen.rows("SELECT monitor_resolve_issues(%s, 10)", minutes(3))
     assert unseen.rows("SELECT title LIKE '%%sound%%', is_resolved FROM issues WHERE project_id = %s ORDER BY 1", unseen.project.id) == [(False, False), (True, True)]
     assert unseen.state("resolve_at, resolve_look_at", slug="many", name="e1") == (minutes(1), minutes(63)) and len(unseen.warnings) == 1
+
+
+def test_resolving_in_the_order_of_locks(unseen, picket):
+    """Beside a batch that has the one issue and comes to its project's row of states: a look that had this row already would wait for that issue."""
+    events = [wire.error_event("E", f"{word} issue") for word in ("one", "other")]
+    unseen.project.send(*events)
+    details = [unseen.project.find(event["event_id"]) for event in events]
+    issues = {title: issue for issue, title in picket.sql("SELECT id, title FROM issues WHERE project_id = %s", unseen.project.id)}
+    (taken,) = (issue for title, issue in issues.items() if "other" in title)
+    unseen.many(2)
+    for n, detail in enumerate(details):
+        unseen.rows("UPDATE monitor_environments SET resolve_at = %s, resolve_look_at = %s, event_row = %s WHERE project_id = %s AND name = %s",
+                    minutes(1), minutes(n), detail["id"], unseen.project.id, f"e{n}")
+    pid, waits = unseen.connection.info.backend_pid, "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
+    with psycopg.connect(picket.conninfo()) as batch, ThreadPoolExecutor(1) as elsewhere:
+        batch.execute("SELECT FROM issues WHERE project_id = %s AND id = %s FOR NO KEY UPDATE", (unseen.project.id, taken))
+        look = elsewhere.submit(unseen.rows, "SELECT monitor_resolve_issues(%s, 10)", minutes(3))
+        until(lambda: picket.sql(waits, pid) == [(1,)], "nobody waits")
+        batch.execute("UPDATE issues SET is_muted = true WHERE project_id = %s AND id = %s", (unseen.project.id, taken))
+        batch.commit()
+        look.result()
+    assert unseen.rows("SELECT is_resolved FROM issues WHERE project_id = %s", unseen.project.id) == [(True,)] * 2
+    assert unseen.rows("SELECT resolved, muted FROM issue_states WHERE project_id = %s", unseen.project.id) == [(2, 0)]
+    assert unseen.rows("SELECT count(resolve_at) FROM monitor_environments WHERE project_id = %s", unseen.project.id) == [(0,)]
