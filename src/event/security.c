@@ -82,6 +82,12 @@ static void put_text(struct json_writer *w, struct str name, struct str value)
         json_field_str(w, name, value);
 }
 
+/* The first code points of what a sender can make as long as it likes. In bytes, too: what continues no character belongs to the code point before it. */
+static struct str cut(struct str s, size_t max_code_points)
+{
+    return str_take_code_points(str_take(s, 4 * max_code_points), max_code_points);
+}
+
 static void put_tag(struct json_writer *w, struct str name, struct str value)
 {
     put_text(w, name, str_take_code_points(value, TAG_MAX));
@@ -111,7 +117,7 @@ static void put_header(struct json_writer *w, struct str name, struct str value)
         return;
     json_begin_array(w);
     json_put_str(w, name);
-    json_put_str(w, str_take_code_points(value, HEADER_MAX)); /* which mends what is no UTF-8 */
+    json_put_str(w, cut(value, HEADER_MAX)); /* which mends what is no UTF-8 */
     json_end_array(w);
 }
 
@@ -150,8 +156,8 @@ static void put_event(struct json_writer *w, const struct wrapped *in, const str
     json_field_str(w, STR("logger"), report_name(r->kind));
     if (in->age_ms > 0)
         json_field_time(w, STR("timestamp"), origin->received_us - in->age_ms * 1000);
-    put_text(w, STR("release"), origin->release);
-    put_text(w, STR("environment"), origin->environment);
+    put_text(w, STR("release"), cut(origin->release, EVENT_MAX_RELEASE));
+    put_text(w, STR("environment"), cut(origin->environment, EVENT_MAX_ENVIRONMENT));
     json_key(w, STR("logentry"));
     json_begin_object(w);
     json_field_str(w, STR("formatted"), message);
@@ -189,8 +195,10 @@ int security_open(struct str body, struct security_reader *ret)
             return -ERR_BAD_REPORT;
         }
         r.rest = json_iter(root);
+        r.n_left = json_count(root);
     } else {
         r.one = root;
+        r.n_left = 1;
         r.is_event = bears_report(root);
     }
     *ret = r;
@@ -228,6 +236,7 @@ int security_next(struct security_reader *r, const struct security_origin *origi
         v = r->rest.value;
     if (!v)
         return 0;
+    r->n_left--;
     arena_init(&a);
     int result = make_event(v, origin, &a, out);
     arena_done(&a);

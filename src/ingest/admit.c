@@ -231,6 +231,8 @@ static int take_report(struct admit *a, const struct envelope *e, const struct b
 {
     if (event->n > a->limits.event_max_bytes)
         return -ERR_ITEM_TOO_LARGE;
+    if (!admit_has_room(a, event->n + e->header.json.n)) /* before it is copied */
+        return -ERR_TOO_MANY_ITEMS;
     return add_event(a, e, arena_str(&a->arena, buf_str(event)), event_id(a, e, (struct id128){0}));
 }
 
@@ -238,16 +240,35 @@ static int take_report(struct admit *a, const struct envelope *e, const struct b
 static void read_report_header(struct admit *a, const struct envelope_item *item, struct security_origin *ret)
 {
     AUTO_JSON struct json_doc *doc = NULL;
-    struct str release = STR(""), environment = STR("");
+    struct str release, environment;
     if (item->header.n == 0 || json_parse(item->header, &doc, NULL) < 0)
         return;
-    if (json_str(json_get(json_root(doc), STR("sentry_release")), &a->arena, &release))
-        ret->release = arena_str(&a->arena, release);
-    if (json_str(json_get(json_root(doc), STR("sentry_environment")), &a->arena, &environment))
-        ret->environment = arena_str(&a->arena, environment);
+    if (json_str_raw(json_get(json_root(doc), STR("sentry_release")), &release))
+        ret->release = arena_str(&a->arena, str_take(release, (size_t)4 * EVENT_MAX_RELEASE));
+    if (json_str_raw(json_get(json_root(doc), STR("sentry_environment")), &environment))
+        ret->environment = arena_str(&a->arena, str_take(environment, (size_t)4 * EVENT_MAX_ENVIRONMENT));
 }
 
-/* One body may hold several reports: each is an item by itself. 1: one is taken; <0: none is, and why not the last that is told. */
+/* The next report. 1: taken; 0: there are no more; <0: it is left out. What is read beyond the bound is one report of an item. */
+static int take_next_report(struct admit *a, const struct envelope *e, struct security_reader *reader, const struct security_origin *origin)
+{
+    int r = security_next(reader, origin, &a->scratch);
+    if (r == 0)
+        return 0;
+    if (a->n_reports == ADMIT_MAX_REPORTS)
+        return -ERR_TOO_MANY_ITEMS;
+    a->n_reports++;
+    return r == 1 ? take_report(a, e, &a->scratch) : r;
+}
+
+static void leave_reports(struct admit *a, const struct item_kind *kind, int reason, size_t n)
+{
+    if (n > 0)
+        admit_leave(a, &(struct admit_left){.kind = kind, .reason = reason, .n = (unsigned)n, .quantity = n});
+}
+
+/* One body may hold several reports: each is an item by itself. 1: one is taken; <0: none is, and why not the last that is told. Once there is no room for one,
+ * the others are counted and no event is made of them. */
 static int take_reports(struct admit *a, const struct envelope *e, const struct envelope_item *item)
 {
     struct security_origin origin = a->reported;
@@ -259,22 +280,24 @@ static int take_reports(struct admit *a, const struct envelope *e, const struct 
         security_done(&reader);
         return take_event(a, e, item);
     }
+    if (!a->blobs && a->n_reports + reader.n_left > ADMIT_INLINE_REPORTS) {
+        security_done(&reader);
+        a->elsewhere = true;
+        return 0;
+    }
     origin.received_us = a->received_us;
     read_report_header(a, item, &origin);
-    while ((r = security_next(&reader, &origin, &a->scratch)) != 0) {
-        if (r == 1)
-            r = take_report(a, e, &a->scratch);
+    while (told != -ERR_TOO_MANY_ITEMS && (r = take_next_report(a, e, &reader, &origin)) != 0) {
         if (r == 1) {
             taken++;
             continue;
         }
-        if (told < 0)
-            admit_leave_item(a, item->kind, told, 0);
+        leave_reports(a, item->kind, told, told < 0);
         told = r;
     }
+    leave_reports(a, item->kind, told, reader.n_left);
     security_done(&reader);
-    if (taken > 0 && told < 0)
-        admit_leave_item(a, item->kind, told, 0);
+    leave_reports(a, item->kind, told, taken > 0 && told < 0);
     return taken > 0 ? 1 : told;
 }
 
@@ -617,6 +640,8 @@ static int read_item(struct admit *a, struct str body)
     struct envelope e = {.arena = &a->arena, .header.json = STR("{}")};
     struct envelope_item item = {.kind = admit_kind(a->form), .payload = body};
     int r = take(a, &e, &item);
+    if (a->elsewhere)
+        return 1;
     a->is_read = true;
     if (r < 0)
         admit_leave_item(a, item.kind, r, body.n);
@@ -645,8 +670,8 @@ static int read_network_errors(struct admit *a, struct str body)
         return r;
     a->is_read = true;
     size_t n = json_type(json_root(doc)) == JSON_ARRAY ? json_count(json_root(doc)) : 1;
-    for (size_t i = 0; i < n; i++)
-        admit_leave_item(a, admit_kind(a->form), 0, body.n / n);
+    if (n > 0)
+        admit_leave(a, &(struct admit_left){.kind = admit_kind(a->form), .n = (unsigned)n, .bytes = body.n / n * n, .quantity = n});
     return 0;
 }
 

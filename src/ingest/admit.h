@@ -13,8 +13,8 @@
 #include "picket/spool/spool.h"
 
 /* Of one envelope. Records: more than the limits of all kinds together (protocol §2.5) and an event. Bytes: of records with the envelope's header, attachments
- * apart; the first is always taken. */
-enum { ADMIT_MAX_RECORDS = 256, ADMIT_MAX_BYTES = 12 << 20, ADMIT_MAX_LEFT = 32 };
+ * apart; the first is always taken. Reports (§3.9): of those that were left out no more are looked into; so many may be read where nothing may take long. */
+enum { ADMIT_MAX_RECORDS = 256, ADMIT_MAX_BYTES = 12 << 20, ADMIT_MAX_LEFT = 32, ADMIT_MAX_REPORTS = 1000, ADMIT_INLINE_REPORTS = 50 };
 
 struct admit_limits {
     size_t envelope_max_bytes, event_max_bytes, check_in_max_bytes;
@@ -98,9 +98,10 @@ struct admit {
     const char *quota_reason;     /* of the last -ERR_RATE_LIMITED; static */
     size_t record_bytes;          /* of `records` */
     struct admit_share n_sessions, n_client_reports;
+    unsigned n_reports; /* that were looked into */
     unsigned n_attachments;
     size_t attachment_bytes;
-    bool elsewhere;             /* it must be run where it may block */
+    bool elsewhere;             /* it must be run where it may block, or take its time */
     bool of_transaction;        /* attachments, if there are any; known where `blobs` are */
     bool has_crash;             /* something was noted in `crash` that makes an event */
     struct native_report crash; /* the parts of a crash report so far; of what comes in, unreal_user is set before */
@@ -125,7 +126,7 @@ void admit_leave(struct admit *a, const struct admit_left *one);
 void admit_leave_item(struct admit *a, const struct item_kind *kind, int reason, size_t bytes);
 void admit_leave_joined(struct admit *a, int reason); /* all of them, with the event that they were part of */
 /* Fills the out fields. 1: not decided: with max_decoded below the envelope limit a body inflates beyond it, or there are attachments and no
- * `blobs`. Begin again with another admit. */
+ * `blobs`, or more than ADMIT_INLINE_REPORTS reports. Begin again with another admit. */
 MUST_CHECK int admit_run(struct admit *a, size_t max_decoded);
 
 /* ---- attach.c */

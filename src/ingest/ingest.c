@@ -5,7 +5,7 @@
  *
  * The key comes before the work: who has none costs a look-up and, where the key can only be inside, the decoding of one header. The
  * share that its project may bring is asked for before the work, too (spool/door.c): a flood costs little more than its bytes.
- * Small bodies are decoded and read on the loop; a body that is large, inflates beyond INLINE_DECODED_BYTES or has attachments goes to a worker thread
+ * Small bodies are decoded and read on the loop; a body that is large, inflates beyond INLINE_DECODED_BYTES, has attachments or many reports goes to a worker thread
  * with a copy of its bytes, because nothing of a request may be seen by another thread (style M3). What is large is not copied but mapped from the file
  * that it lies in, and is decoded into another file: however many such requests there are, hardly any of it is anonymous memory. Whatever is under way when the
  * client goes away is cancelled by the request's dispose callback; a job that runs on is orphaned: it frees itself when it comes home.

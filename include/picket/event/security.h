@@ -11,15 +11,16 @@
 #include "picket/base/buf.h"
 #include "picket/event/event.h"
 
-/* What the request says about its reports; each may be "". */
+/* What the request says about its reports; each may be "". What is longer than an event may have it is cut. */
 struct security_origin {
     int64_t received_us;
     struct str release, environment; /* sentry_release, sentry_environment */
     struct str user_agent, origin;   /* the request's headers */
 };
 
-struct security_reader { /* private but for is_event */
+struct security_reader { /* private but for the first two */
     bool is_event;       /* no report but an event that bears one already (items of type "security", §3.9): for who takes events */
+    size_t n_left;       /* reports that are still to come */
     struct json_doc *doc;
     const struct json *one; /* the only report */
     struct json_iter rest;  /* those of an array */

@@ -1,0 +1,91 @@
+"""What is small on the wire stays small in memory, whatever it says (issue "What was acknowledged …": memory is bounded by configuration, not by clients)."""
+import contextlib
+import threading
+import time
+import zlib
+
+import pytest
+
+import wire
+from server import SANITIZED
+from test_outcomes import totals, wait_totals
+from waiting import TIME_FACTOR, until
+
+MiB = 1 << 20
+LIMIT = 64 * MiB
+SLOW_S = 0.25 * TIME_FACTOR  # for somebody else's request
+REPORT = b'{"csp-report":{"effective-directive":"a"}}'
+
+pytestmark = [pytest.mark.alone, pytest.mark.skipif(SANITIZED, reason="a sanitizer has its own idea of memory")]
+
+
+class Peak:
+    def __init__(self):
+        self.bytes, self.slowest = 0, 0.0
+
+    def __str__(self):
+        return f"RssAnon at most {self.bytes / MiB:.1f} MiB, the slowest of other requests {self.slowest * 1000:.0f} ms"
+
+
+@contextlib.contextmanager
+def watched(picket, neighbour):
+    """Looks at the memory, and sends small requests of another project, all the while."""
+    peak, over = Peak(), threading.Event()
+
+    def watch():
+        while not over.wait(0.002):
+            peak.bytes = max(peak.bytes, picket.memory())
+
+    def ask():
+        while not over.wait(0.002):
+            began = time.perf_counter()
+            assert neighbour.post(wire.envelope({}, wire.item("client_report", {}))).status_code == 200
+            peak.slowest = max(peak.slowest, time.perf_counter() - began)
+    threads = [threading.Thread(target=watch), threading.Thread(target=ask)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield peak
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+        print(peak)
+
+
+def gzipped(*parts):
+    """The compressed body of many like parts."""
+    compressor = zlib.compressobj(1, zlib.DEFLATED, 31)
+    return b"".join([*map(compressor.compress, parts), compressor.flush()])
+
+
+def reports(size):
+    n = size // (len(REPORT) + 1)
+    return n, b"[" + b",".join([REPORT] * n) + b"]"
+
+
+def one_envelope(project):
+    n, body = reports(MiB - 2)
+    packed = gzipped(wire.envelope({}, wire.item("raw_security", body, sentry_release="r" * 250_000)))
+    return n, lambda: project.post(packed, {"Content-Encoding": "gzip"})
+
+
+def small_bodies(project):
+    """As large as one may be that is read on the loop."""
+    n, body = reports(128 << 10)
+    query = f"?sentry_key={project.key}&sentry_release={'r' * 60_000}"
+    return n, lambda: project.post(body, {"Content-Type": "application/reports+json", "User-Agent": "u\x80" + "\x80" * 3000}, query, False, f"/api/{project.id}/security/")
+
+
+@pytest.mark.parametrize("kind", [one_envelope, small_bodies])
+def test_reports(make_picket, kind):
+    """Many reports in one body, and what is said of them all is long: each event is as long as its text, and there is room for so many."""
+    picket = make_picket(HTTP_THREADS=1).start()
+    project, neighbour = picket.new_project(), picket.new_project()
+    n, send = kind(project)
+    with watched(picket, neighbour) as peak:
+        statuses = [send().status_code for _ in range(4)]
+        until(lambda: sum(totals(project).values()) == 4 * n, lambda: f"{totals(project)}, {n} reports each", 30)
+    assert statuses == [200] * 4
+    wait_totals(project, {("security", "accepted", ""): 4 * 256, ("security", "invalid", "too_many_items"): 4 * (n - 256)})
+    assert peak.bytes < LIMIT and peak.slowest < SLOW_S, peak
