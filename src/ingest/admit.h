@@ -106,6 +106,7 @@ struct admit {
     bool has_crash;             /* something was noted in `crash` that makes an event */
     struct native_report crash; /* the parts of a crash report so far; of what comes in, unreal_user is set before */
     struct native_field *crash_fields;
+    size_t crash_copied; /* bytes of the fields that lie in the arena */
     struct buf decoded, unwrapped, scratch;
     struct arena arena;
 };
@@ -153,7 +154,8 @@ void admit_crash_note(struct admit *a, struct str type, struct str bytes);
  * -ERR_BAD_MSGPACK, -ERR_ITEM_TOO_LARGE, -ERR_SURPLUS_EVENT. */
 bool admit_crash_joins(struct str type);
 MUST_CHECK int admit_crash_join(struct admit *a, struct str type, struct str bytes);
-/* The same for a form's fields, [[name, value], …]. 1; <0 when one cannot be read, also if the others were noted: -ERR_BAD_JSON, -ERR_TOO_MANY_PARTS. */
+/* The same for a form's fields, [[name, value], …]. 1; <0 when one cannot be read, also if the others were noted: -ERR_BAD_JSON, -ERR_TOO_MANY_PARTS,
+ * -ERR_ITEM_TOO_LARGE (all of them together). */
 MUST_CHECK int admit_crash_form(struct admit *a, const struct json *pairs);
 /* Makes the event of what was noted, or adds it to the envelope's event. 0: there is nothing of the kind; 1: done; <0: the event cannot be taken. */
 MUST_CHECK int admit_crash_settle(struct admit *a, const struct envelope *e);

@@ -61,10 +61,10 @@ int admit_attach(struct admit *a, const struct envelope *e, const struct attachm
     return 1;
 }
 
-static struct str member(struct admit *a, const struct json *header, const char *name)
+static struct str member(const struct json *header, const char *name, struct arena *arena)
 {
     struct str s;
-    return json_str(json_get(header, str_from(name)), &a->arena, &s) ? s : STR("");
+    return json_str(json_get(header, str_from(name)), arena, &s) ? s : STR("");
 }
 
 /* What was read into the event is scrubbed with it; the bytes themselves are not kept, for nobody would look for secrets in them. */
@@ -102,15 +102,16 @@ static int take_form(struct admit *a, const struct envelope_item *item)
 int admit_attach_item(struct admit *a, const struct envelope *e, const struct envelope_item *item)
 {
     AUTO_JSON struct json_doc *doc = NULL;
+    AUTO_ARENA struct arena arena = {0}; /* what is kept of these texts is short */
     if (item->kind->use == ITEM_USE_FORM_DATA)
         return take_form(a, item);
     int r = json_parse(item->header, &doc, NULL);
     if (r < 0)
         return r;
     const struct json *header = json_root(doc);
-    const struct attachment what = {.name = member(a, header, "filename"),
-                                    .content_type = member(a, header, "content_type"),
-                                    .type = member(a, header, "attachment_type")};
+    const struct attachment what = {.name = member(header, "filename", &arena),
+                                    .content_type = member(header, "content_type", &arena),
+                                    .type = member(header, "attachment_type", &arena)};
     if (has_type(what.content_type, STR("application/vnd.sentry.attachment-ref")))
         return -ERR_ATTACHMENT_REF;
     if (has_type(what.content_type, STR("application/vnd.sentry.trace-attachment")) ||
@@ -133,9 +134,10 @@ int admit_attach_item(struct admit *a, const struct envelope *e, const struct en
 /* All of it must be sound before anything is stored. */
 static int check_form(struct admit *a, struct str body)
 {
+    AUTO_ARENA struct arena arena = {0};
     struct multipart m;
     struct multipart_part part;
-    int r = multipart_open(a->content_type, body, &a->arena, &m);
+    int r = multipart_open(a->content_type, body, &arena, &m);
     while (r == 0 || r == 1) {
         r = multipart_next(&m, &part);
         if (r <= 0)

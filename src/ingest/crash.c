@@ -418,15 +418,26 @@ int admit_crash_join(struct admit *a, struct str type, struct str bytes)
     return note_of_event(a, str_eq(type, STR("event.payload")) ? PART_EVENT : PART_CRUMBS_1, bytes);
 }
 
+static int note_pair(struct admit *a, const struct json *pair)
+{
+    AUTO_ARENA struct arena arena = {0};
+    struct str name, value;
+    if (a->crash.n_fields == MULTIPART_MAX_PARTS)
+        return -ERR_TOO_MANY_PARTS;
+    if (!json_str(json_at(pair, 0), &arena, &name) || !json_text(json_at(pair, 1), &arena, &value))
+        return -ERR_BAD_JSON;
+    if (name.n + value.n > 2 * a->limits.event_max_bytes - a->crash_copied) /* more is not read */
+        return -ERR_ITEM_TOO_LARGE;
+    a->crash_copied += name.n + value.n;
+    return note_field(a, arena_str(&a->arena, name), arena_str(&a->arena, value)) ? 0 : -ERR_TOO_MANY_PARTS;
+}
+
 int admit_crash_form(struct admit *a, const struct json *pairs)
 {
-    struct str name, value;
     int r = 1;
     for (struct json_iter it = json_iter(pairs); json_next(&it);) {
-        if (!json_str(json_at(it.value, 0), &a->arena, &name) || !json_text(json_at(it.value, 1), &a->arena, &value))
-            r = -ERR_BAD_JSON;
-        else if (!note_field(a, arena_str(&a->arena, name), arena_str(&a->arena, value)))
-            r = -ERR_TOO_MANY_PARTS;
+        int noted = note_pair(a, it.value);
+        r = noted < 0 ? noted : r;
     }
     return r;
 }

@@ -2,7 +2,7 @@
  *
  * The body is never copied: headers and payloads are slices of it. A header is found by asking the JSON layer for the first value of
  * what is left, so it may have blanks before it and span lines (rule 2); what it must not be is longer than ENVELOPE_MAX_HEADER, which
- * bounds what parsing it costs. Only the few strings that outlive a header's document are copied to the caller's arena.
+ * bounds what parsing it costs. Only the few strings of the envelope's header that outlive its document are copied to the caller's arena.
  *
  * Once framing is lost nothing behind that point can be trusted, so every failure ends the parse. */
 #include "picket/protocol/envelope.h"
@@ -119,6 +119,7 @@ int envelope_next(struct envelope *e, struct envelope_item *ret)
 {
     AUTO_JSON struct json_doc *doc = NULL;
     struct envelope_item item = {0};
+    struct str type;
     skip_blank(e); /* rule 6 */
     e->at = offset(e);
     if (e->rest.n == 0)
@@ -132,8 +133,7 @@ int envelope_next(struct envelope *e, struct envelope_item *ret)
     r = read_payload(e, json_root(doc), &item.payload);
     if (r < 0)
         return r;
-    item.type_name = copied_string(json_get(json_root(doc), STR("type")), e->arena);
-    item.kind = item_kind_of(item.type_name);
+    item.kind = item_kind_of(json_str_raw(json_get(json_root(doc), STR("type")), &type) ? type : STR(""));
     e->n_items++;
     *ret = item;
     return 1;

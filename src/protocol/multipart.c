@@ -103,9 +103,9 @@ static struct str unquote(const struct param *param, struct arena *a)
     struct str s = param->value;
     if (!param->is_quoted || (str_find(s, '\\') == s.n && str_find(s, '%') == s.n))
         return s;
-    char *dst = arena_alloc(a, s.n);
+    char *dst = arena_alloc(a, s.n < MULTIPART_MAX_NAME ? s.n : MULTIPART_MAX_NAME);
     size_t n = 0;
-    while (s.n)
+    while (s.n && n < MULTIPART_MAX_NAME)
         s = str_drop(s, unescape_one(s, &dst[n++]));
     return str_of(dst, n);
 }
@@ -120,13 +120,15 @@ static bool decode_extended(struct str s, struct arena *a, struct str *ret)
     (void)str_cut(&s, '\''); /* the language */
     if (!s.p)
         return false;
-    char *dst = arena_alloc(a, 2 * s.n + 1);
+    char *dst = arena_alloc(a, 2 * s.n < MULTIPART_MAX_NAME ? 2 * s.n + 1 : MULTIPART_MAX_NAME);
     size_t n = 0;
     while (s.n) {
         uint8_t byte = (uint8_t)s.p[0];
-        if (byte == '%' && !hex_pair(s, &byte))
+        if ((byte == '%' && !hex_pair(s, &byte)) || byte == '\0')
             return false;
         s = str_drop(s, s.p[0] == '%' ? 3 : 1);
+        if (n + 2 > MULTIPART_MAX_NAME)
+            continue; /* not kept, but sound */
         if (is_latin1 && byte >= 0x80) {
             dst[n++] = (char)(0xC0 | byte >> 6);
             byte = 0x80 | (byte & 0x3F);
@@ -134,7 +136,7 @@ static bool decode_extended(struct str s, struct arena *a, struct str *ret)
         dst[n++] = (char)byte;
     }
     *ret = str_of(dst, n);
-    return str_find(*ret, '\0') == n;
+    return true;
 }
 
 /* ---- Content-Disposition */

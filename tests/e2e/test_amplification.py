@@ -23,7 +23,7 @@ class Peak:
     def __init__(self):
         self.bytes, self.slowest = 0, 0.0
 
-    def __str__(self):
+    def __repr__(self):
         return f"RssAnon at most {self.bytes / MiB:.1f} MiB, the slowest of other requests {self.slowest * 1000:.0f} ms"
 
 
@@ -89,3 +89,41 @@ def test_reports(make_picket, kind):
     assert statuses == [200] * 4
     wait_totals(project, {("security", "accepted", ""): 4 * 256, ("security", "invalid", "too_many_items"): 4 * (n - 256)})
     assert peak.bytes < LIMIT and peak.slowest < SLOW_S, peak
+
+
+LONG, NULS = b"x" * 200_000, b"\\u0000" * 40_000  # what must be mended is copied
+ITEMS = {
+    "types": (800, b'{"type":"' + LONG + b'","length":2}\n{}\n'),
+    "file names": (800, b'{"type":"attachment","length":0,"filename":"' + NULS + b'"}\n\n'),
+    "releases": (800, b'{"type":"raw_security","length":2,"sentry_release":"' + NULS + b'"}\n{}\n'),
+    "fields": (190, b'{"type":"form_data","length":1000012}\n[["a","' + b"v" * 1_000_000 + b'"],1]\n'),
+}
+
+
+@pytest.mark.parametrize("kind", ITEMS)
+def test_long_texts_of_items(make_picket, kind):
+    """What an item says of itself is read item by item: what all of them say is nowhere at once."""
+    picket = make_picket(HTTP_THREADS=1).start()
+    project, neighbour = picket.new_project(), picket.new_project()
+    n, one = ITEMS[kind]
+    packed = gzipped(b'{"event_id":"%032x"}\n{"type":"event","length":2}\n{}\n{"type":"attachment","length":1}\na\n' % 7, *[one] * n)
+    with watched(picket, neighbour) as peak:
+        assert project.post(packed, {"Content-Encoding": "gzip"}).status_code == 200
+    project.wait_count(1)
+    assert peak.bytes < LIMIT and peak.slowest < SLOW_S, peak
+
+
+def test_long_names_of_parts(make_picket):
+    """The same of a form's parts: each byte of their names becomes two."""
+    picket = make_picket(HTTP_THREADS=1).start()
+    project, neighbour = picket.new_project(), picket.new_project()
+    event_id, = project.send(wire.error_event())
+    project.wait_count(1)
+    head = b"".join(b"; %s*=ISO-8859-1''%s" % (name, b"\xe9" * 8000) for name in (b"name", b"filename"))
+    part = b"--b\r\nContent-Disposition: form-data" + head + b"\r\n\r\nx\r\n"
+    packed = gzipped(*[part] * 990, b"--b--\r\n")
+    with watched(picket, neighbour) as peak:
+        answer = project.post(packed, {"Content-Encoding": "gzip", "Content-Type": "multipart/form-data; boundary=b"},
+                              path=f"/api/{project.id}/events/{event_id}/attachments/")
+    assert answer.status_code == 201, answer.text
+    assert peak.bytes < LIMIT / 2 and peak.slowest < SLOW_S, peak

@@ -20,5 +20,6 @@ void *arena_zalloc(struct arena *a, size_t n);       /* zeroed */
 struct str arena_str(struct arena *a, struct str s); /* a copy, NUL-terminated behind its end */
 char *arena_cstr(struct arena *a, struct str s);     /* a NUL-terminated copy */
 struct str arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
+#define AUTO_ARENA __attribute__((cleanup(arena_done)))
 #define arena_new(a, type) ((type *)arena_zalloc((a), sizeof(type)))
 #define arena_array(a, type, count) ((type *)arena_zalloc((a), sizeof(type) * (count)))

@@ -17,7 +17,6 @@ struct envelope_header {
 
 struct envelope_item {
     const struct item_kind *kind; /* never NULL */
-    struct str type_name;         /* as sent, unescaped by the JSON reader into e->arena; "" when missing */
     struct str header;            /* JSON text */
     struct str payload;
     size_t at; /* offset of the payload in the body */
@@ -26,7 +25,7 @@ struct envelope_item {
 struct envelope {
     struct str body;     /* all of it */
     struct str rest;     /* what is not read yet */
-    struct arena *arena; /* for the few unescaped strings of headers */
+    struct arena *arena; /* for the few unescaped strings of the envelope's header; nothing of its items, which are many */
     struct envelope_header header;
     unsigned n_items;
     size_t at; /* offset of the failure, for the answer's `causes` */

@@ -12,6 +12,7 @@ enum {
     MULTIPART_MAX_PARTS = 1000,
     MULTIPART_MAX_HEADER = 16 << 10, /* bytes of all headers of one part */
     MULTIPART_MAX_BOUNDARY = 200,    /* RFC 2046 says 70; some senders have longer ones */
+    MULTIPART_MAX_NAME = 1024,       /* bytes of a name that had to be decoded: the rest is not kept */
 };
 
 struct multipart_part {
