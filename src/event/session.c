@@ -62,10 +62,8 @@ static void put_user(struct json_writer *w, const struct json *did, const struct
     uint8_t sum[SHA256_DIGEST_LENGTH];
     struct id128 id;
     char text[ID_DASHED + 1];
-    if (!json_text(did, a, &s) || s.n == 0) {
-        json_field_null(w, STR("user"));
+    if (!json_text(did, a, &s) || s.n == 0)
         return;
-    }
     struct str key = arena_printf(a, "%llu:%.*s", (unsigned long long)origin->project_id, STR_ARG(s));
     if (!SHA256((const unsigned char *)key.p, key.n, sum)) /* OpenSSL 3 fetches it, which may fail for want of memory */
         abort();
@@ -74,17 +72,28 @@ static void put_user(struct json_writer *w, const struct json *did, const struct
     json_field_str(w, STR("user"), str_of(text, ID_DASHED));
 }
 
-static void put_session(struct json_writer *w, const struct attributes *at, int64_t started_s, const struct session_counts *n)
+/* Once for all sessions of an item: there may be a thousand, of some bytes each. */
+static void put_attributes(struct json_writer *w, const struct attributes *at)
 {
     json_field_str(w, STR("release"), at->release);
     json_field_str(w, STR("environment"), at->environment);
+}
+
+static void put_count(struct json_writer *w, struct str name, int64_t n)
+{
+    if (n > 0)
+        json_field_i64(w, name, n);
+}
+
+static void put_session(struct json_writer *w, int64_t started_s, const struct session_counts *n)
+{
     json_field_i64(w, STR("at"), started_s);
-    json_field_i64(w, STR("total"), n->total);
-    json_field_i64(w, STR("exited"), n->exited);
-    json_field_i64(w, STR("errored"), n->errored);
-    json_field_i64(w, STR("abnormal"), n->abnormal);
-    json_field_i64(w, STR("unhandled"), n->unhandled);
-    json_field_i64(w, STR("crashed"), n->crashed);
+    put_count(w, STR("total"), n->total);
+    put_count(w, STR("exited"), n->exited);
+    put_count(w, STR("errored"), n->errored);
+    put_count(w, STR("abnormal"), n->abnormal);
+    put_count(w, STR("unhandled"), n->unhandled);
+    put_count(w, STR("crashed"), n->crashed);
 }
 
 /* What does not count, and why. */
@@ -127,13 +136,13 @@ static struct session_counts counts_of_update(const struct json *root, struct ar
     return n;
 }
 
-static void put_update(struct json_writer *w, const struct json *root, const struct item_origin *origin, struct arena *a, const char **why)
+static void put_update(struct json_writer *w, const struct json *root, const struct attributes *at, const struct item_origin *origin,
+                       struct arena *a, const char **why)
 {
-    struct attributes at = read_attributes(root, a);
     struct str text;
     struct id128 sid;
     int64_t started = 0, seq = 0;
-    *why = at.release.n ? read_start(json_get(root, STR("started")), origin, a, &started) : "no_release";
+    *why = at->release.n ? read_start(json_get(root, STR("started")), origin, a, &started) : "no_release";
     if (*why)
         return;
     if (!json_str(json_get(root, STR("sid")), a, &text) || !id_parse(text, &sid) || id_is_nil(&sid))
@@ -147,7 +156,7 @@ static void put_update(struct json_writer *w, const struct json *root, const str
     json_field_str(w, STR("sid"), str_of(hyphenated, ID_DASHED));
     json_field_i64(w, STR("seq"), seq);
     put_user(w, json_get(root, STR("did")), origin, a);
-    put_session(w, &at, started, &n);
+    put_session(w, started, &n);
     json_end_object(w);
 }
 
@@ -159,8 +168,7 @@ static int64_t count(const struct json *v, struct str key)
     return json_i64(json_get(v, key), &n) && n > 0 ? n < COUNT_MAX ? n : COUNT_MAX : 0;
 }
 
-static bool put_aggregate(struct json_writer *w, const struct json *v, const struct attributes *at, const struct item_origin *origin,
-                          struct arena *a)
+static bool put_aggregate(struct json_writer *w, const struct json *v, const struct item_origin *origin, struct arena *a)
 {
     int64_t started;
     if (json_type(v) != JSON_OBJECT || read_start(json_get(v, STR("started")), origin, a, &started))
@@ -174,7 +182,7 @@ static bool put_aggregate(struct json_writer *w, const struct json *v, const str
     n.errored += n.abnormal + n.unhandled + n.crashed; /* rule 4 */
     json_begin_object(w);
     put_user(w, json_get(v, STR("did")), origin, a);
-    put_session(w, at, started, &n);
+    put_session(w, started, &n);
     json_end_object(w);
     return true;
 }
@@ -183,12 +191,13 @@ static void put_aggregates(struct json_writer *w, const struct json *root, const
 {
     struct attributes at = read_attributes(root, a);
     int64_t n_taken = 0, n_left = 0, n_surplus = 0;
+    put_attributes(w, &at);
     json_key(w, STR("sessions"));
     json_begin_array(w);
     for (struct json_iter it = json_iter(json_get(root, STR("aggregates"))); json_next(&it);) {
         if (at.release.n && n_taken == ITEMS_MAX_ENTRIES)
             n_surplus++;
-        else if (at.release.n && put_aggregate(w, it.value, &at, origin, a))
+        else if (at.release.n && put_aggregate(w, it.value, origin, a))
             n_taken++;
         else
             n_left++;
@@ -217,10 +226,12 @@ int session_read(struct str payload, const struct item_origin *origin, struct bu
         return r;
     arena_init(&a);
     json_writer_init(&w, out);
+    struct attributes at = read_attributes(json_root(doc), &a);
     json_begin_object(&w);
+    put_attributes(&w, &at);
     json_key(&w, STR("sessions"));
     json_begin_array(&w);
-    put_update(&w, json_root(doc), origin, &a, &why);
+    put_update(&w, json_root(doc), &at, origin, &a, &why);
     json_end_array(&w);
     put_account(&w, origin, why == NULL, &(struct left){1, why}, why != NULL);
     json_end_object(&w);

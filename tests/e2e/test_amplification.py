@@ -127,3 +127,25 @@ def test_long_names_of_parts(make_picket):
                               path=f"/api/{project.id}/events/{event_id}/attachments/")
     assert answer.status_code == 201, answer.text
     assert peak.bytes < LIMIT / 2 and peak.slowest < SLOW_S, peak
+
+
+FACES = "\U0001f600"
+
+
+def test_sessions(make_picket):
+    """As many valid sessions as two envelopes may bring, of a release and an environment as long as there may be: what the digest makes of them is about what came."""
+    picket = make_picket(DIGEST_WORKERS=1).start()
+    project, neighbour = picket.new_project(), picket.new_project()
+    attributes = {"release": 250 * FACES, "environment": 64 * FACES}
+    now = int(time.time())
+    aggregates = wire.item("sessions", {"attrs": attributes, "aggregates": [{"started": now, "exited": 1}] * 1000})
+    body = wire.envelope({}, *[aggregates] * 100)
+    with watched(picket, neighbour) as peak:
+        assert [project.post(body).status_code for _ in range(2)] == [200, 200]
+        until(lambda: sum(totals(project).values()), "nothing is stored", 120)
+        project.drain()
+    wait_totals(project, {("session", "accepted", ""): 200_000})
+    item, = project.api.read(project.path + "/sessions")["items"]
+    assert (item["release"], item["environment"]) == tuple(attributes.values())
+    assert (item["sessions"]["total"], item["sessions"]["exited"]) == (200_000, 200_000)
+    assert peak.bytes < LIMIT and peak.slowest < SLOW_S, peak

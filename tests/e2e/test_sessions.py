@@ -1,5 +1,6 @@
 """Release health (protocol §7.1, §10.4 test_session): updates in any order, aggregates, what is dropped, distinct users, crash-free rates."""
 import itertools
+import json
 import time
 import uuid
 
@@ -182,3 +183,14 @@ def test_many_at_once(make_picket):
     until(lambda: counts(project) == {"total": 40, "crashed": 40}, lambda: counts(project), 30)
     item, = health(project)["items"]
     assert item["users"] == {"total": 40, "crashed": 40} and item["crash_free_sessions"] == 0
+
+
+def test_reports_of_the_release_before(picket, project):
+    """Each session says its release and environment, and each count also where it is none."""
+    session = {"release": "old@1", "environment": "test", "at": int(time.time()), "user": str(uuid.uuid4()), "total": 3, "exited": 2, "errored": 1, "abnormal": 0,
+               "unhandled": 0, "crashed": 1}
+    update_of_it = {**session, "sid": new_sid(), "seq": 1, "user": None, "total": 1, "exited": 0}
+    picket.sql("SELECT digest_store_sessions(ARRAY[%s::int, NULL], ARRAY[%s::jsonb, %s::jsonb])", project.id, json.dumps({"sessions": [session, update_of_it]}),
+               json.dumps({"sessions": [session]}))
+    assert counts(project, "old@1") == {"total": 4, "exited": 2, "crashed": 2, "healthy": 2}
+    assert health(project)["items"][0]["environment"] == "test" and health(project)["items"][0]["users"]["total"] == 1

@@ -105,6 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(r == 0 && out.n < 200 * size + 65536);
     check_list(json_get(json_root(doc), STR("outcomes")));
     check_list(json_get(json_root(doc), STR("sessions")));
+    assert(json_count(json_get(json_root(doc), STR("sessions"))) == 0 || out.n < 8 * size + 4096);
     check_values(json_get(json_root(doc), STR("feedback")));
     check_circumstances(json_get(json_get(json_root(doc), STR("feedback")), STR("data")));
     check_attachment(json_get(json_root(doc), STR("attachment")));

@@ -36,9 +36,10 @@ struct item_origin {
 /* Client reports (§4.7): {"outcomes": [{"h": epoch seconds, "c": category, "o": outcome, "r": reason, "n": quantity}, …]} */
 MUST_CHECK int client_report_read(struct str payload, const struct item_origin *origin, struct buf *out);
 
-/* Sessions (§7.1): {"sessions": […], "outcomes": […]}. One that is too old or has no release is left out and counted as invalid.
- * An update has "sid"; of aggregates one entry is a minute of a release and environment. Both: "release", "environment", "at" (epoch seconds of the
- * start), "user" (a UUID made of project and did; null), and total, exited, errored, abnormal, unhandled, crashed. `errored` holds the others, too. */
+/* Sessions (§7.1): {"release", "environment", "sessions": […], "outcomes": […]}. One that is too old or has no release is left out and counted as invalid.
+ * An update has "sid" and "seq"; of aggregates one entry is a minute. Both: "at" (epoch seconds of the start), "user" (a UUID made of project and did) and total,
+ * exited, errored, abnormal, unhandled, crashed, each absent for none. `errored` holds the others, too. An entry is hardly longer than what it was read from:
+ * a batch of many is bounded by that. */
 MUST_CHECK int session_read(struct str payload, const struct item_origin *origin, struct buf *out);
 MUST_CHECK int sessions_read(struct str payload, const struct item_origin *origin, struct buf *out);
 
