@@ -2,7 +2,8 @@
  *
  * C1  The document is walked once, in document order, without recursion. Places change near the root only: what lies deeper than
  *     SCRUB_MAX_PATH levels is in the place of its ancestor at that level.
- * C2  An event from which nothing has to go costs a parse, the walk and one look at each text, and allocates only what the parse does.
+ * C2  An event from which nothing has to go costs a parse, the walk and one look at each text (two at a message that has parameters), and
+ *     allocates only what the parse does.
  * C3  What is replaced is cut out of the text as it came; everything else is copied byte by byte.
  * C4  What has gone by its name is not looked into. */
 #include "scrub_places.h"
@@ -30,6 +31,7 @@ struct job {
     struct arena arena;
     struct scrub_notes notes;
     bool has_meta;
+    enum scrub_place params; /* where they are; PLACE_PARAMS: not known yet */
     struct level levels[SCRUB_MAX_PATH + 1];
 };
 
@@ -174,6 +176,8 @@ static bool is_digits(struct str s)
 static void look_at_scalar(struct job *k, enum scrub_place place)
 {
     unsigned looks = scrub_places[place].looks & k->looks;
+    if (place == PLACE_SECRET && is_worth(k->walk.value, k->walk.type))
+        replace_whole(k, k->walk.value, NULL, SCRUB_NAME);
     if (place == PLACE_GONE || (place == PLACE_ADDRESS && k->rules->drops_ip)) {
         if (k->walk.type > JSON_NULL)
             remove_value(k);
@@ -183,6 +187,49 @@ static void look_at_scalar(struct job *k, enum scrub_place place)
     } else if (k->walk.type == JSON_NUMBER && looks & LOOK_PATTERNS && !scrub_places[place].texts_only) {
         look_at_number(k);
     }
+}
+
+/* ---- parameters of a message */
+
+/* Something that is a secret for what stands around it: by itself nobody knows it again. */
+static bool has_secret(struct job *k, const struct json *v)
+{
+    enum { BY_CONTEXT = 1 << SCRUB_NAME | 1 << SCRUB_KEY | 1 << SCRUB_URL | 1 << SCRUB_BEARER };
+    unsigned looks = scrub_places[PLACE_PROSE].looks & k->looks;
+    struct scrub_remarks remarks;
+    struct str text;
+    k->text.n = 0;
+    return looks && json_str_raw(v, &text) && scrub_look(text, looks, k->rules, &k->text, &remarks) && remarks.reasons & BY_CONTEXT;
+}
+
+static bool leads_to(const struct job *k, enum scrub_place from, const struct json *key, enum scrub_place to)
+{
+    enum scrub_place place;
+    struct str name;
+    return json_str_raw(key, &name) && !read_name(k, from, name, &place) && place == to;
+}
+
+/* Parameters stand without the names that the message gives them, and may stand before it or, in old events, beside it. Which of them are meant
+ * is not asked. */
+static bool params_go(struct job *k)
+{
+    for (struct json_iter it = json_iter(json_root(k->doc)); json_next(&it);) {
+        if (!leads_to(k, PLACE_EVENT, it.key, PLACE_LOGENTRY))
+            continue;
+        if (has_secret(k, it.value))
+            return true;
+        for (struct json_iter in = json_iter(it.value); json_next(&in);)
+            if (leads_to(k, PLACE_LOGENTRY, in.key, PLACE_PROSE) && has_secret(k, in.value))
+                return true;
+    }
+    return false;
+}
+
+static enum scrub_place place_of_params(struct job *k)
+{
+    if (k->params == PLACE_PARAMS)
+        k->params = params_go(k) ? PLACE_SECRET : PLACE_DATA;
+    return k->params;
 }
 
 /* ---- the walk */
@@ -210,6 +257,8 @@ static void look_at(struct job *k)
         replace_whole(k, k->walk.value, NULL, SCRUB_NAME);
         goes = true;
     }
+    if (place == PLACE_PARAMS)
+        place = place_of_params(k);
     k->has_meta |= place == PLACE_META && k->walk.depth == 1;
     if (!is_container) {
         if (!goes)
@@ -297,7 +346,12 @@ int scrub_event(struct str payload, const struct scrub_rules *rules, struct buf 
     int r = json_parse(payload, &doc, NULL);
     if (r < 0)
         return r;
-    struct job k = {.rules = rules, .payload = payload, .doc = doc, .out = out, .looks = rules->enabled ? ~(unsigned)LOOK_IPS : 0};
+    struct job k = {.rules = rules,
+                    .payload = payload,
+                    .doc = doc,
+                    .out = out,
+                    .looks = rules->enabled ? ~(unsigned)LOOK_IPS : 0,
+                    .params = PLACE_PARAMS};
     if (rules->drops_ip)
         k.looks |= LOOK_IPS;
     arena_init(&k.arena);

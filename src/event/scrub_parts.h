@@ -68,6 +68,7 @@ enum { SCRUB_MAX_REMARKS = 16 };                               /* of one text; w
 struct scrub_remarks {
     struct scrub_remark at[SCRUB_MAX_REMARKS];
     size_t n;
+    unsigned reasons; /* of all, also beyond the limit: a bit each */
 };
 
 /* Appends to `out` what remains of the text and returns true, or false when nothing had to go. `looks`: of enum scrub_look. */

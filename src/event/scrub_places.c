@@ -63,7 +63,7 @@ static const struct scrub_turn event_turns[] = {{STR("event_id"), PLACE_IDENTITY
                                                 {STR("sentry.interfaces.Template"), PLACE_FRAME}};
 static const struct scrub_turn logentry_turns[] = {{STR("message"), PLACE_PROSE},
                                                    {STR("formatted"), PLACE_PROSE},
-                                                   {STR("params"), PLACE_DATA}};
+                                                   {STR("params"), PLACE_PARAMS}};
 static const struct scrub_turn exception_turns[] = {{STR("values"), PLACE_EXCEPTION}, {STR("type"), PLACE_LABEL},
                                                     {STR("value"), PLACE_VALUE},      {STR("module"), PLACE_QUIET},
                                                     {STR("stacktrace"), PLACE_STACK}, {STR("raw_stacktrace"), PLACE_STACK},
@@ -155,6 +155,8 @@ const struct scrub_place_rules scrub_places[] = {
     [PLACE_KNOWN] = {.rest = PLACE_KNOWN, .looks = LOOK_NAME | LOOK_IPS, .names = WHERE_KEY, .texts_only = true, TURNS(known_turns)},
     [PLACE_VERSION] = {.rest = PLACE_KNOWN, .looks = LOOK_NAME, .names = WHERE_KEY, .texts_only = true},
     [PLACE_LOGENTRY] = {.rest = PLACE_DATA, .looks = LOOK_TEXT | LOOK_PROSE | LOOK_IPS, .names = WHERE_KEY, TURNS(logentry_turns)},
+    [PLACE_PARAMS] = {.rest = PLACE_DATA}, /* nothing stays there: scrub.c */
+    [PLACE_SECRET] = {.rest = PLACE_SECRET},
     [PLACE_EXCEPTION] = {.rest = PLACE_DATA, .looks = LOOK_PATTERNS, .names = WHERE_KEY, TURNS(exception_turns)},
     [PLACE_STACK] = {.rest = PLACE_DATA, .names = WHERE_KEY, TURNS(stack_turns)},
     [PLACE_FRAME] = {.rest = PLACE_DATA, .names = WHERE_KEY, TURNS(frame_turns)},

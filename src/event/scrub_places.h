@@ -17,6 +17,8 @@ enum scrub_place {
     PLACE_KNOWN,       /* contexts whose members the protocol knows */
     PLACE_VERSION,     /* versions in them */
     PLACE_LOGENTRY,
+    PLACE_PARAMS, /* of a message: PLACE_DATA, or PLACE_SECRET if the message tells one */
+    PLACE_SECRET, /* every value goes */
     PLACE_EXCEPTION,
     PLACE_STACK,
     PLACE_FRAME,

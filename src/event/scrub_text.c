@@ -126,6 +126,7 @@ static void replace(struct scan *k, size_t from, size_t to, struct str with, enu
     put(k, str_take(k->s, from));
     size_t start = k->points;
     put(k, with);
+    k->remarks->reasons |= 1U << reason;
     if (k->remarks->n < SCRUB_MAX_REMARKS)
         k->remarks->at[k->remarks->n++] =
             (struct scrub_remark){.reason = reason, .prose = (k->looks & LOOK_PROSE) != 0, .from = start, .to = k->points};
@@ -563,6 +564,7 @@ bool scrub_look(struct str text, unsigned looks, const struct scrub_rules *rules
         return false; /* most texts */
     struct scan k = {.s = text, .looks = looks, .rules = rules, .at = at, .out = out, .remarks = remarks};
     remarks->n = 0;
+    remarks->reasons = 0;
     for (; k.at < k.s.n; k.at = next_trigger(k.s, k.at, (uint8_t)looks))
         look(&k);
     if (k.changed)
