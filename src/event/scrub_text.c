@@ -1,7 +1,8 @@
 /* scrub_text.c: what goes out of one text.
  *
  * T1  One pass from left to right. A table says at which bytes something that is looked for could be recognised: '=' and ':' between name
- *     and value, "//" before credentials, '-' before a private key, digits of numbers, the 'B' of Bearer and Basic, '@' in an address.
+ *     and value, '<' and '>' around the name of an element, "//" before credentials, '-' before a private key, digits of numbers, the 'B' of
+ *     Bearer and Basic, '@' in an address.
  *     All other bytes are stepped over.
  * T2  Linear: from such a byte a bounded number of bytes is looked at, or bytes that the pass will not look at again, or bytes of a kind
  *     that ends at the next such byte.
@@ -10,12 +11,17 @@
  * T4  Placeholders offer nothing to a second pass.
  *
  * Pairs are recognised without knowing the language that they are written in: forms, queries, cookies, JSON (also JSON inside a string of JSON,
- * where quotes have backslashes before them), and what Python, Ruby, PHP, Go and others print of their objects. */
+ * where quotes have backslashes before them), and what Python, Ruby, PHP, Go and others print of their objects. Elements of XML and parts of multipart
+ * forms are pairs, too. Between their name and their value stands what has to be looked at as everything else (attributes, headers), so that the
+ * pass goes on and remembers that there is a value to come. */
 #include "scrub_parts.h"
 
 struct scan {
-    struct str s; /* what is not in `out` yet */
-    size_t at;    /* in it: the next byte to look at */
+    struct str s;                       /* what is not in `out` yet */
+    size_t at;                          /* in it: the next byte to look at */
+    enum { NO_TAG, TAG, TAG_BARE } tag; /* whose name means a secret and whose '>' is to come; TAG_BARE: at once */
+    bool is_markup;                     /* the text begins with a tag */
+    size_t part_left;                   /* bytes of `s` from the value of a form's part on, whose name means a secret; 0: of none */
     unsigned looks;
     const struct scrub_rules *rules;
     bool changed;
@@ -324,12 +330,164 @@ static void replace_value(struct scan *k, const struct pair *pair)
         replace(k, open + 1, to, SCRUB_FILTERED, SCRUB_NAME);
 }
 
+/* ---- parts of multipart forms: name="…" in a header, an empty line, the value, a line that begins with "--" */
+
+static bool is_secret(const struct scan *k, struct str name)
+{
+    return scrub_is_sensitive(name, WHERE_KEY, k->rules) && !scrub_is_safe(name, k->rules);
+}
+
+/* Offset behind the character at `i`, which may be spelled: `letter` behind backslashes. `i`: there is another. */
+static size_t behind(struct str s, size_t i, char c, char letter)
+{
+    size_t at = i;
+    if (char_at(s, i) == c)
+        return i + 1;
+    while (at < s.n && at - i < SLASHES_MAX && s.p[at] == '\\')
+        at++;
+    return at > i && char_at(s, at) == letter ? at + 1 : i;
+}
+
+/* Offset behind the line break at `i`; `i`: there is none. */
+static size_t break_end(struct str s, size_t i)
+{
+    size_t at = behind(s, i, '\r', 'r'), end = behind(s, at, '\n', 'n');
+    return end > at ? end : i;
+}
+
+static bool is_delimiter(struct str s, size_t i)
+{
+    return char_at(s, i) == '-' && char_at(s, i + 1) == '-';
+}
+
+/* Where the value begins, or 0. */
+static size_t headers_end(struct str s, size_t i)
+{
+    enum { HEADERS_MAX = 512 };
+    for (size_t limit = i + HEADERS_MAX; i < s.n && i < limit;) {
+        size_t line = break_end(s, i), next = break_end(s, line);
+        if (line > i && next > line)
+            return next;
+        if (line > i && is_delimiter(s, line))
+            return 0;
+        i = line > i ? line : i + 1;
+    }
+    return 0;
+}
+
+static size_t part_end(struct str s, size_t i)
+{
+    for (; i < s.n; i++) {
+        size_t line = break_end(s, i);
+        if (line > i && is_delimiter(s, line))
+            break;
+    }
+    return i;
+}
+
+static void read_part(struct scan *k, const struct pair *pair)
+{
+    enum { DISPOSITION_MAX = 256 };
+    struct str s = k->s, before = str_take(s, pair->separator);
+    size_t from = pair->separator + 1;
+    if (k->looks & LOOK_LITERALS || s.p[pair->separator] != '=' || !str_eq_nocase(pair->name, STR("name")))
+        return;
+    before = str_drop(before, before.n > DISPOSITION_MAX ? before.n - DISPOSITION_MAX : 0);
+    if (!memmem(before.p, before.n, "form-data", 9))
+        return;
+    while (from < s.n && from - pair->separator <= SLASHES_MAX && s.p[from] == '\\')
+        from++;
+    if (from < s.n && is_quote(s.p[from]))
+        from++;
+    size_t to = from;
+    while (to < s.n && to - from < NAME_MAX_BYTES && (uint8_t)s.p[to] >= ' ' && !is_quote(s.p[to]) && s.p[to] != '\\' && s.p[to] != ';')
+        to++;
+    size_t value = is_secret(k, without_brackets(str_of(s.p + from, to - from))) ? headers_end(s, to) : 0;
+    k->part_left = value ? s.n - value : 0;
+}
+
+static void replace_part(struct scan *k)
+{
+    size_t left = k->part_left;
+    k->part_left = 0;
+    if (left > k->s.n) /* something else took it along */
+        return;
+    size_t from = k->s.n - left;
+    if (str_starts(str_drop(k->s, from), SCRUB_FILTERED))
+        return;
+    size_t to = part_end(k->s, from);
+    if (!says_nothing(k->s, from, to))
+        replace(k, from, to, SCRUB_FILTERED, SCRUB_NAME);
+}
+
 static void look_at_separator(struct scan *k)
 {
     struct pair pair;
     size_t i = k->at++;
-    if (k->looks & LOOK_PAIRS && separates(k->s, i) && read_name(k, i, &pair) && names_secret(k, &pair))
+    if (!(k->looks & LOOK_PAIRS) || !separates(k->s, i) || !read_name(k, i, &pair))
+        return;
+    read_part(k, &pair);
+    if (names_secret(k, &pair))
         replace_value(k, &pair);
+}
+
+/* ---- elements of XML: <name …>value</ */
+
+static void look_at_tag(struct scan *k)
+{
+    struct str s = k->s;
+    size_t from = ++k->at, to = from, local = from;
+    for (; to < s.n && to - from <= NAME_MAX_BYTES && (is(s.p[to], NAME) || s.p[to] == ':'); to++)
+        local = s.p[to] == ':' ? to + 1 : local;
+    char after = char_at(s, to);
+    k->tag = NO_TAG;
+    if (after && strchr(" \t\r\n>/\\", after) && !(k->looks & LOOK_LITERALS) && is_secret(k, str_of(s.p + local, to - local)))
+        k->tag = after == '>' ? TAG_BARE : TAG;
+}
+
+/* Where the value from `from` on ends. That a tag follows which closes something tells an element from List<Token>, from <password> in a manual
+ * and from what Python prints of objects; but what is nothing but XML may have been cut, or leave out closing tags. */
+static bool element_end(const struct scan *k, size_t from, bool is_tag, size_t *ret)
+{
+    struct str s = k->s;
+    const char *found = memchr(s.p + from, '<', s.n - from);
+    size_t to = found ? (size_t)(found - s.p) : s.n, next = to + 1;
+    while (next < s.n && next - to <= SLASHES_MAX && s.p[next] == '\\')
+        next++;
+    *ret = to;
+    return char_at(s, next) == '/' || (is_tag && k->is_markup && k->looks & LOOK_LOOSE);
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static void look_at_tag_end(struct scan *k)
+{
+    const struct str cdata = STR("<![CDATA["), cdata_end = STR("]]>");
+    struct str s = k->s;
+    size_t i = k->at++, from = i + 1, to = s.n;
+    char before = char_at(s, i - 1);
+    bool is_open = k->tag != NO_TAG && before != '/', is_tag = k->tag == TAG_BARE || is_quote(before);
+    k->tag = NO_TAG;
+    if (!is_open)
+        return;
+    while (from < s.n && is_space(s.p[from]))
+        from++;
+    if (str_starts(str_drop(s, from), cdata)) {
+        from += cdata.n;
+        if (str_starts(str_drop(s, from), SCRUB_FILTERED))
+            return;
+        const char *found = memmem(s.p + from, s.n - from, cdata_end.p, cdata_end.n);
+        to = found ? (size_t)(found - s.p) : s.n;
+    } else if (!element_end(k, from, is_tag, &to)) {
+        return;
+    }
+    while (to > from && is_space(s.p[to - 1]))
+        to--;
+    if (!says_nothing(s, from, to))
+        replace(k, from, to, SCRUB_FILTERED, SCRUB_NAME);
 }
 
 /* ---- what shows by itself */
@@ -508,13 +666,9 @@ static void look_at_address(struct scan *k)
 
 /* T1: which looks a byte can matter to. */
 static const uint8_t triggers[256] = {
-    ['='] = LOOK_PAIRS,
-    [':'] = LOOK_PAIRS | LOOK_IPS,
-    ['/'] = LOOK_PATTERNS,
-    ['-'] = LOOK_PATTERNS,
-    ['b'] = LOOK_PATTERNS,
-    ['B'] = LOOK_PATTERNS,
-    ['0' ... '9'] = LOOK_PATTERNS | LOOK_IPS,
+    ['='] = LOOK_PAIRS,    [':'] = LOOK_PAIRS | LOOK_IPS, ['<'] = LOOK_PAIRS,
+    ['>'] = LOOK_PAIRS,    ['/'] = LOOK_PATTERNS,         ['-'] = LOOK_PATTERNS,
+    ['b'] = LOOK_PATTERNS, ['B'] = LOOK_PATTERNS,         ['0' ... '9'] = LOOK_PATTERNS | LOOK_IPS,
     ['@'] = LOOK_PROSE,
 };
 
@@ -526,6 +680,12 @@ static void look(struct scan *k)
         break;
     case ':':
         look_at_colon(k);
+        break;
+    case '<':
+        look_at_tag(k);
+        break;
+    case '>':
+        look_at_tag_end(k);
         break;
     case '/':
         look_at_slash(k);
@@ -557,16 +717,30 @@ static inline size_t next_trigger(struct str s, size_t i, uint8_t looks)
     return i;
 }
 
+/* Also where it is a literal. */
+static bool begins_with_tag(struct str s)
+{
+    size_t i = str_starts(s, STR("\xEF\xBB\xBF")) ? 3 : 0;
+    while (i < s.n && s.p[i] && strchr(" \t\r\nbBuUrR\\\"'", s.p[i]))
+        i++;
+    return char_at(s, i) == '<';
+}
+
 bool scrub_look(struct str text, unsigned looks, const struct scrub_rules *rules, struct buf *out, struct scrub_remarks *remarks)
 {
     size_t at = next_trigger(text, 0, (uint8_t)looks);
     if (at == text.n)
         return false; /* most texts */
-    struct scan k = {.s = text, .looks = looks, .rules = rules, .at = at, .out = out, .remarks = remarks};
+    struct scan k = {
+        .s = text, .at = at, .is_markup = begins_with_tag(text), .looks = looks, .rules = rules, .out = out, .remarks = remarks};
     remarks->n = 0;
     remarks->reasons = 0;
-    for (; k.at < k.s.n; k.at = next_trigger(k.s, k.at, (uint8_t)looks))
-        look(&k);
+    for (; k.at < k.s.n || k.part_left; k.at = next_trigger(k.s, k.at, (uint8_t)looks)) {
+        if (k.part_left && k.s.n - k.at <= k.part_left)
+            replace_part(&k);
+        else
+            look(&k);
+    }
     if (k.changed)
         put(&k, k.s);
     return k.changed;

@@ -117,51 +117,63 @@ static void many_changes_are_made(void **state)
     assert_int_equal(json_count(json_get(json_get(json_root(doc), STR("_meta")), STR("extra"))), 100);
 }
 
+static const char *const slow_pieces[] = {"=",
+                                          ":",
+                                          "/",
+                                          "//",
+                                          "-",
+                                          "-----BEGIN ",
+                                          "4111 ",
+                                          "1-",
+                                          "@",
+                                          "a@",
+                                          "token=",
+                                          "token='",
+                                          "token={",
+                                          "\\\\",
+                                          "\"password\\\\\"",
+                                          "bearer ",
+                                          "basic:",
+                                          "AA11",
+                                          "a.",
+                                          "::",
+                                          "[",
+                                          "{'",
+                                          "a@b.",
+                                          "password:   ",
+                                          "1.2.3.",
+                                          "fe80:",
+                                          "%5D",
+                                          "]",
+                                          "--",
+                                          "token=[",
+                                          "Cookie: ",
+                                          "-----BEGIN PRIVATE KEY-----",
+                                          "GB29 NWBK",
+                                          "<",
+                                          "<token>",
+                                          "<token a=",
+                                          "<token> ",
+                                          "<token>a",
+                                          "<token><![CDATA[",
+                                          "<token><![CDATA[[Filtered]",
+                                          "form-data;name=token;",
+                                          "form-data;name=token\n\n",
+                                          "form-data;name=token\n\n[Filtered]",
+                                          "form-data;name=token\\\\\\\\\\\\\\"};
+
 /* Texts on which a careless search takes time by the square of their length. The bound is far above what a megabyte takes even under a
  * sanitizer, and far below what a square costs. */
 static void time_is_linear(void **state)
 {
     (void)state;
     enum { LENGTH = 1 << 20, BOUND_US = 5000000 };
-    static const char *const pieces[] = {"=",
-                                         ":",
-                                         "/",
-                                         "//",
-                                         "-",
-                                         "-----BEGIN ",
-                                         "4111 ",
-                                         "1-",
-                                         "@",
-                                         "a@",
-                                         "token=",
-                                         "token='",
-                                         "token={",
-                                         "\\\\",
-                                         "\"password\\\\\"",
-                                         "bearer ",
-                                         "basic:",
-                                         "AA11",
-                                         "a.",
-                                         "::",
-                                         "[",
-                                         "{'",
-                                         "a@b.",
-                                         "password:   ",
-                                         "1.2.3.",
-                                         "fe80:",
-                                         "%5D",
-                                         "]",
-                                         "--",
-                                         "token=[",
-                                         "Cookie: ",
-                                         "-----BEGIN PRIVATE KEY-----",
-                                         "GB29 NWBK"};
     struct scrub_rules rules = {.enabled = true, .drops_ip = true};
-    for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(slow_pieces); i++) {
         AUTO_BUF struct buf text = {0}, payload = {0}, out = {0};
         struct json_writer w;
         while (text.n < LENGTH)
-            buf_append_str(&text, str_from(pieces[i]));
+            buf_append_str(&text, str_from(slow_pieces[i]));
         json_writer_init(&w, &payload);
         json_begin_object(&w);
         json_field_str(&w, STR("message"), buf_str(&text));
@@ -171,7 +183,7 @@ static void time_is_linear(void **state)
         assert_true(scrub_event(buf_str(&payload), &rules, &out) >= 0);
         int64_t took = clock_mono_us() - start;
         if (took > BOUND_US)
-            fail_msg("a megabyte of <%s> takes %lld us", pieces[i], (long long)took);
+            fail_msg("a megabyte of <%s> takes %lld us", slow_pieces[i], (long long)took);
     }
 }
 

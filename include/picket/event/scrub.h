@@ -2,7 +2,8 @@
  * nothing recurses; time is linear in the text, and an event from which nothing has to go is only read.
  *
  * By name: the value of a member, header, cookie, tag, form field, query parameter or frame variable whose name means a secret becomes
- * "[Filtered]", whatever its type; also in texts that hold such pairs (JSON in a string, forms, URLs, representations of objects).
+ * "[Filtered]", whatever its type; also in texts that hold such pairs (JSON in a string, forms, also multipart, URLs, XML, representations
+ * of objects).
  * Where a message tells a secret by what stands around it (a name, "Bearer", a URL), all of its parameters go.
  * By pattern: card numbers (issuer, length, check digit), bodies of private keys, user:password in URLs, bearer and basic credentials,
  * US social security numbers, IBANs (country, length, check digits). Messages get [creditcard], [iban], [usssn], [email] instead, so that
