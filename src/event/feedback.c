@@ -41,6 +41,16 @@ static struct str written(const struct json *object, struct str key, size_t max,
     return str_take_code_points(s, max);
 }
 
+/* Who wrote it, looked at as contexts.feedback is, where that is called `name`. */
+static struct str writer(const struct json *object, struct str key, struct str name, const struct item_origin *origin, struct arena *a)
+{
+    AUTO_BUF struct buf scrubbed = {0};
+    struct str s = text(object, key, SIZE_MAX, a);
+    if (scrub_member(name, s, rules_of(origin), &scrubbed))
+        s = arena_str(a, buf_str(&scrubbed));
+    return str_take_code_points(s, ITEMS_MAX_NAME);
+}
+
 static struct id128 id_of(const struct json *v, struct arena *a)
 {
     struct str s;
@@ -170,8 +180,8 @@ int user_report_read(struct str payload, const struct item_origin *origin, struc
     arena_init(&a);
     struct feedback f = {
         .event_id = id_of(json_get(root, STR("event_id")), &a),
-        .name = text(root, STR("name"), ITEMS_MAX_NAME, &a),
-        .email = text(root, STR("email"), ITEMS_MAX_NAME, &a),
+        .name = writer(root, STR("name"), STR("name"), origin, &a),
+        .email = writer(root, STR("email"), STR("contact_email"), origin, &a),
         .message = written(root, STR("comments"), ITEMS_MAX_MESSAGE, origin, &a),
         .url = STR(""),
         .source = STR("user_report"),

@@ -746,6 +746,20 @@ bool scrub_look(struct str text, unsigned looks, const struct scrub_rules *rules
     return k.changed;
 }
 
+bool scrub_member(struct str name, struct str text, const struct scrub_rules *rules, struct buf *out)
+{
+    struct scrub_remarks ignored;
+    unsigned looks = (rules->enabled ? LOOK_PATTERNS | LOOK_PAIRS : 0u) | (rules->drops_ip ? LOOK_IPS : 0u);
+    if (scrub_is_safe(name, rules))
+        return false;
+    if (!rules->enabled || !scrub_is_sensitive(name, WHERE_KEY, rules))
+        return looks && scrub_look(text, looks, rules, out, &ignored);
+    if (text.n == 0 || str_eq(text, SCRUB_FILTERED))
+        return false;
+    buf_append_str(out, SCRUB_FILTERED);
+    return true;
+}
+
 bool scrub_text(struct str text, const struct scrub_rules *rules, struct buf *out)
 {
     struct scrub_remarks ignored;

@@ -8,9 +8,11 @@ import pytest
 
 import live
 import wire
+from client import accepted
 from test_cors import PAGE
 from test_feedback import wait_feedback
 from test_outcomes import totals, wait_totals
+from test_scrubbing import scrub
 from waiting import until
 
 FORM = {"name": "Ada", "email": "ada@example.com", "comments": "It broke"}
@@ -101,6 +103,16 @@ def test_dialog_form(project):
     item, = wait_feedback(project)
     assert (item["name"], item["email"], item["message"], item["issue_id"]) == ("Ada", "ada@example.com", 'It "broke" é', found["issue_id"])
     assert totals(project)[("feedback", "accepted", "")] == 1
+
+
+def test_who_wrote_it_is_scrubbed(project):
+    """§5.15: as in a feedback item, whichever way a report comes."""
+    scrub(project, sensitive_fields=["email"])
+    who = {"name": "Ada 4111 1111 1111 1111", "email": "ada@example.com"}
+    assert dialog(project, "post", data={**FORM, **who}).status_code == 200
+    assert post_report(project, report(**who)).status_code == 200
+    accepted(project.post(wire.envelope({}, wire.item("user_report", report(**who)))))
+    assert {(item["name"], item["email"]) for item in wait_feedback(project, 3)} == {("Ada [Filtered]", "[Filtered]")}
 
 
 def test_dialog_form_with_faults(project):

@@ -40,3 +40,5 @@ bool scrub_drops_address(const struct scrub_rules *rules);
 
 /* The same for a text that a person wrote: a message, feedback, a file's name. True when `out` was appended to. */
 bool scrub_text(struct str text, const struct scrub_rules *rules, struct buf *out);
+/* The same for a text that is the member `name` of what somebody sent. Where the name means a secret all of it goes. */
+bool scrub_member(struct str name, struct str text, const struct scrub_rules *rules, struct buf *out);
