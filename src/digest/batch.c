@@ -163,6 +163,7 @@ static void read_surroundings(struct batch *b, struct batch_item *item, struct i
 static void read_report(struct batch *b, struct batch_item *item, const struct spool_record *record)
 {
     struct item_origin origin = {.received_us = record->received_us,
+                                 .sent_at_us = record->sent_at_us,
                                  .project_id = record->project_id,
                                  .event_id = record->event_id,
                                  .rules = item->rules};

@@ -1,6 +1,6 @@
 /* client_report.c: what SDKs threw away before they sent it (protocol §4.7). Numbers and names are the client's, so they are bounded: known
- * reasons and categories, quantities up to QUANTITY_MAX, times from a month ago to some minutes from now. A report of another time is dropped
- * as a whole, which is no fault of the envelope. */
+ * reasons and categories, quantities up to QUANTITY_MAX, times from a month ago to some minutes from now, by our clock. A report of another time is
+ * dropped as a whole, which is no fault of the envelope, and told as one item that is invalid. */
 #include "picket/event/items.h"
 
 #include "account.h"
@@ -74,6 +74,22 @@ static void put_lists(struct json_writer *w, const struct json *root, int64_t at
     }
 }
 
+/* When it was, in microseconds of our clock; of one that does not say, its receipt. False: a time that cannot be, or too long ago. */
+static bool read_time(const struct json *v, const struct item_origin *origin, struct arena *a, int64_t *ret_us)
+{
+    double now = (double)origin->received_us / CLOCK_US_PER_S, at;
+    *ret_us = origin->received_us;
+    if (json_type(v) <= JSON_NULL)
+        return true;
+    if (!event_seconds(v, a, &at))
+        return false;
+    at += (double)event_drift_us(origin->received_us, origin->sent_at_us) / CLOCK_US_PER_S;
+    if (at >= now + FUTURE_MAX_S || at <= now - ITEMS_MAX_REPORT_DAYS * 86400.0)
+        return false;
+    *ret_us = event_us(at);
+    return true;
+}
+
 int client_report_read(struct str payload, const struct item_origin *origin, struct buf *out)
 {
     AUTO_JSON struct json_doc *doc = NULL;
@@ -81,20 +97,21 @@ int client_report_read(struct str payload, const struct item_origin *origin, str
     int r = json_parse(payload, &doc, NULL);
     if (r < 0)
         return r;
-    const struct json *root = json_root(doc), *timestamp = json_get(root, STR("timestamp"));
+    const struct json *root = json_root(doc);
     if (json_type(root) != JSON_OBJECT)
         return -ERR_NOT_AN_OBJECT;
     struct arena a;
     arena_init(&a);
-    double now = (double)origin->received_us / CLOCK_US_PER_S, at = now;
-    bool is_dated = json_type(timestamp) <= JSON_NULL || event_seconds(timestamp, &a, &at);
-    bool counts = is_dated && at < now + FUTURE_MAX_S && at > now - ITEMS_MAX_REPORT_DAYS * 86400.0;
+    int64_t at_us;
+    bool counts = read_time(json_get(root, STR("timestamp")), origin, &a, &at_us);
     json_writer_init(&w, out);
     json_begin_object(&w);
     json_key(&w, STR("outcomes"));
     json_begin_array(&w);
     if (counts)
-        put_lists(&w, root, (int64_t)(at * CLOCK_US_PER_S), &a);
+        put_lists(&w, root, at_us, &a);
+    else
+        account_put(&w, &(struct account_line){at_us, CATEGORY_DEFAULT, OUTCOME_ID_INVALID, STR("timestamp"), 1});
     json_end_array(&w);
     json_end_object(&w);
     arena_done(&a);

@@ -45,11 +45,11 @@ static enum moment read_moment(const struct json *v, struct arena *a, int64_t *r
     return event_number(s, ret_number) ? MOMENT_NUMBER : MOMENT_NONE;
 }
 
-static int64_t drift(const struct event_origin *origin)
+int64_t event_drift_us(int64_t received_us, int64_t sent_at_us)
 {
-    if (origin->sent_at_us == 0)
+    if (sent_at_us == 0)
         return 0;
-    int64_t difference = origin->received_us - origin->sent_at_us;
+    int64_t difference = received_us - sent_at_us;
     return llabs(difference) >= DRIFT_MIN_US ? difference : 0;
 }
 
@@ -70,7 +70,7 @@ static int64_t time_of_number(double number, double shift_us, const struct event
 
 int64_t event_time(const struct json *v, const struct event_origin *origin, struct arena *a)
 {
-    int64_t us = 0, shift = drift(origin);
+    int64_t us = 0, shift = event_drift_us(origin->received_us, origin->sent_at_us);
     double number = 0;
     switch (read_moment(v, a, &us, &number)) {
     case MOMENT_NUMBER:

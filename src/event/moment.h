@@ -3,6 +3,8 @@
 
 #include "picket/event/event.h"
 
+/* What has to be added to what a sender's clock says; 0: it is right, or nobody knows (`sent_at_us` is 0). */
+int64_t event_drift_us(int64_t received_us, int64_t sent_at_us);
 /* The event's time, corrected by the envelope's sent_at; the receipt time when there is none or none that can be. */
 int64_t event_time(const struct json *v, const struct event_origin *origin, struct arena *a);
 

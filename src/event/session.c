@@ -45,11 +45,14 @@ static struct attributes read_attributes(const struct json *root, struct arena *
     return ret;
 }
 
-/* When it began, in epoch seconds. 0: it came in time; else the reason why it does not count. */
+/* When it began, in epoch seconds of our clock. NULL: it came in time; else the reason why it does not count. */
 static const char *read_start(const struct json *v, const struct item_origin *origin, struct arena *a, int64_t *ret_s)
 {
     double now = (double)origin->received_us / CLOCK_US_PER_S, at;
-    if (!event_seconds(v, a, &at) || at > now + FUTURE_MAX_S || at < now - ITEMS_MAX_AGE_DAYS * 86400.0)
+    if (!event_seconds(v, a, &at))
+        return "timestamp";
+    at += (double)event_drift_us(origin->received_us, origin->sent_at_us) / CLOCK_US_PER_S;
+    if (at > now + FUTURE_MAX_S || at < now - ITEMS_MAX_AGE_DAYS * 86400.0)
         return "timestamp";
     *ret_s = (int64_t)at;
     return NULL;

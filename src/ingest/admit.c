@@ -331,7 +331,7 @@ static int take_item(struct admit *a, const struct envelope *e, const struct env
         [ITEM_USE_USER_REPORT] = {SPOOL_USER_REPORT, user_report_read},
         [ITEM_USE_CHECK_IN] = {SPOOL_CHECK_IN, check_in_read},
     };
-    struct item_origin origin = {.received_us = a->received_us, .project_id = a->project_id};
+    struct item_origin origin = {.received_us = a->received_us, .sent_at_us = e->header.sent_at_us, .project_id = a->project_id};
     if (e->header.has_event_id)
         origin.event_id = e->header.event_id;
     read_fn *read = uses[item->kind->use].read;

@@ -10,6 +10,7 @@ import pytest
 
 import wire
 from client import Api, accepted
+from test_normalisation import iso, seconds
 from waiting import until
 
 
@@ -104,7 +105,18 @@ def test_client_report_of_another_time(project, timestamp):
         timestamp += time.time()
     accepted_without_id(project.post(wire.envelope({}, report(("queue_overflow", "error", 3), timestamp=timestamp))))
     accepted_without_id(project.post(wire.envelope({}, report(("before_send", "error", 1), timestamp=None))))
-    wait_totals(project, {("error", "client_discard", "before_send"): 1})
+    wait_totals(project, {("error", "client_discard", "before_send"): 1, ("default", "invalid", "timestamp"): 1})
+
+
+@pytest.mark.parametrize("ahead, corrected", [(7200, True), (-3600, True), (-3240, False)], ids=["two hours fast", "an hour slow", "54 minutes slow"])
+def test_client_report_of_another_clock(project, ahead, corrected):
+    """§5.4 holds for reports: by `sent_at` they count when they were written, however wrong the sender's clock is."""
+    now = time.time()
+    hour = now - now % 3600 - 3600
+    accepted_without_id(project.post(wire.envelope({"sent_at": iso(now + ahead)}, report(("queue_overflow", "error", 3), timestamp=hour + 1800 + ahead))))
+    wait_totals(project, {("error", "client_discard", "queue_overflow"): 3})
+    point, = project.api.read(project.path + "/outcomes", params={"hours": 24, "interval": "hour"})["series"]
+    assert (seconds(point["time"]), point["quantity"]) == (hour if corrected else hour - 3600, 3)
 
 
 @pytest.mark.parametrize("payload", [b"no JSON", b"[]", b"3"])

@@ -7,6 +7,7 @@ import uuid
 import pytest
 
 import wire
+from test_normalisation import iso, seconds
 from test_outcomes import totals, wait_totals
 from waiting import until
 
@@ -140,6 +141,21 @@ def test_users_by_time(project):
         return [(point["users"]["total"], point["users"]["crashed"], point["crash_free_users"]) for point in health(project, hours=24, interval="hour", **query)["series"]]
     assert users() == [(2, 1, 0.5), (1, 0, 1)] and users(release="a@2") == [(1, 0, 1)]
     assert {item["release"]: item["users"]["total"] for item in health(project)["items"]} == {"a@1": 2, "a@2": 1}
+
+
+@pytest.mark.parametrize("ahead, corrected", [(7200, True), (-3600, True), (-3240, False)], ids=["two hours fast", "an hour slow", "54 minutes slow"])
+def test_another_clock(project, ahead, corrected):
+    """§5.4 holds for sessions: by `sent_at` each counts in the hour in which it began, however wrong the sender's clock is."""
+    now = time.time()
+    hour = now - now % 3600 - 3600
+    began = hour + 1800 + ahead
+    aggregates = {"aggregates": [{"started": began, "exited": 3}], "attrs": {"release": "app@1.0", "environment": "production"}}
+    answer = project.post(wire.envelope({"sent_at": iso(now + ahead)}, update(new_sid(), "exited", init=True, started=began), wire.item("sessions", aggregates)))
+    assert answer.status_code == 200, answer.text
+    wait_totals(project, {("session", "accepted", ""): 2})
+    wait_counts(project, total=4, healthy=4, exited=4)
+    point, = [point for point in health(project, hours=24, interval="hour")["series"] if point["sessions"]["total"]]
+    assert seconds(point["time"]) == (hour if corrected else hour - 3600)
 
 
 @pytest.mark.parametrize("fields, reason", [({"started": -6 * 86400}, "timestamp"), ({"started": "soon"}, "timestamp"), ({"started": None}, "timestamp"),

@@ -26,6 +26,7 @@ enum {
 
 struct item_origin {
     int64_t received_us;
+    int64_t sent_at_us; /* the envelope header's, 0 when absent: times of sessions and client reports are corrected as an event's */
     uint64_t project_id;
     struct id128 event_id;           /* the envelope header's, or nil */
     const struct scrub_rules *rules; /* the project's, for what people write; NULL: SCRUB_DEFAULTS */
@@ -33,7 +34,8 @@ struct item_origin {
     struct str sdk_name, sdk_version;
 };
 
-/* Client reports (§4.7): {"outcomes": [{"h": epoch seconds, "c": category, "o": outcome, "r": reason, "n": quantity}, …]} */
+/* Client reports (§4.7): {"outcomes": [{"h": epoch seconds, "c": category, "o": outcome, "r": reason, "n": quantity}, …]}
+ * One of a time that cannot be, or is too long ago, is left out as a whole and counted as invalid. */
 MUST_CHECK int client_report_read(struct str payload, const struct item_origin *origin, struct buf *out);
 
 /* Sessions (§7.1): {"release", "environment", "sessions": […], "outcomes": […]}. One that is too old or has no release is left out and counted as invalid.
