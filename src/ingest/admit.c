@@ -412,9 +412,9 @@ static int take(struct admit *a, const struct envelope *e, const struct envelope
         return take_check_in(a, e, item);
     case ITEM_USE_ATTACHMENT:
     case ITEM_USE_FORM_DATA:
-        return admit_attach_item(a, e, item);
+        return admit_attach_item(a, item);
     case ITEM_USE_UNREAL:
-        return admit_unreal_item(a, e, item);
+        return admit_unreal_item(a, item);
     case ITEM_USE_NONE:
         break;
     }
@@ -455,11 +455,12 @@ static int read_items(struct admit *a, struct envelope *e)
     while ((r = envelope_next(e, &item)) == 1) {
         needs_id = needs_id || item.kind->needs_event_id;
         a->unwanted = a->unwanted || item.kind->fate == ITEM_UNWANTED;
+        unsigned n_files = a->n_files;
         int taken = take(a, e, &item);
         if (a->elsewhere)
             return 1;
-        any_sound = any_sound || taken >= 0 || err_status(taken) == 200; /* 200: the sender has done nothing wrong */
-        a->over_quota = a->over_quota || taken == -ERR_BLOB_QUOTA;
+        any_sound =
+            any_sound || (taken >= 0 && a->n_files == n_files) || err_status(taken) == 200; /* 200: the sender has done nothing wrong */
         if (taken < 0 && first_reason == 0) {
             first_reason = taken;
             a->at = item.at;
@@ -479,10 +480,12 @@ static int read_items(struct admit *a, struct envelope *e)
     const struct spool_record *first = admit_first_event(a);
     a->has_id = e->header.has_event_id;
     a->id = first ? first->event_id : a->has_id ? e->header.event_id : id_random();
-    if (first_reason < 0 && !any_sound && r <= 0)
+    int files = admit_attach_settle(a, e);
+    if (files < 0 && first_reason == 0)
+        first_reason = files;
+    if (first_reason < 0 && !any_sound && files <= 0 && r <= 0)
         return first_reason;
     a->has_id = a->has_id || needs_id;
-    admit_attach_settle(a);
     return 0;
 }
 

@@ -44,7 +44,13 @@ struct admit_joined {
 struct admit_taken {
     const struct item_kind *kind;
     uint64_t bytes, quantity;
-    bool is_counted; /* by the quotas (limit.c) */
+    bool is_counted;     /* by the quotas (limit.c) */
+    const char *refusal; /* by which of them, once it was; static. They are asked once */
+};
+/* An attachment whose bytes are not written yet. */
+struct admit_file {
+    struct attachment what; /* in the arena */
+    struct str bytes;       /* borrows what the records borrow */
 };
 
 enum admit_form {
@@ -101,6 +107,8 @@ struct admit {
     unsigned n_reports; /* that were looked into */
     unsigned n_attachments;
     size_t attachment_bytes;
+    unsigned n_files, files_cap;
+    struct admit_file *files;   /* in the arena */
     bool elsewhere;             /* it must be run where it may block, or take its time */
     bool of_transaction;        /* attachments, if there are any; known where `blobs` are */
     bool has_crash;             /* something was noted in `crash` that makes an event */
@@ -130,16 +138,18 @@ void admit_leave_joined(struct admit *a, int reason); /* all of them, with the e
  * `blobs`, or more than ADMIT_INLINE_REPORTS reports. Begin again with another admit. */
 MUST_CHECK int admit_run(struct admit *a, size_t max_decoded);
 
-/* ---- attach.c */
-/* One attachment, of an envelope's item or of a part of a form: its bytes are made durable and a record is added that names them. It belongs to
- * the event whose id the request has, which may be known only when all of it is read: admit_attach_settle gives it to the records. 1, or what the
- * limits say: -ERR_ITEM_TOO_LARGE, -ERR_TOO_MANY_ATTACHMENTS, -ERR_TOO_MANY_ITEMS, -ERR_RATE_LIMITED; or what blob_put says. Blocks. Without `blobs`: 0, and `elsewhere` is set. */
-MUST_CHECK int admit_attach(struct admit *a, const struct envelope *e, const struct attachment *attachment, struct str bytes);
+/* ---- attach.c
+ * One attachment, of an envelope's item or of a part of a form, waits for admit_attach_settle. 1, or what the limits say: -ERR_ITEM_TOO_LARGE,
+ * -ERR_TOO_MANY_ATTACHMENTS. Without `blobs`: 0, and `elsewhere` is set. */
+MUST_CHECK int admit_attach(struct admit *a, const struct attachment *attachment, struct str bytes);
 /* The same for items of an envelope: attachment, form_data. */
-MUST_CHECK int admit_attach_item(struct admit *a, const struct envelope *e, const struct envelope_item *item);
+MUST_CHECK int admit_attach_item(struct admit *a, const struct envelope_item *item);
 /* A body of ADMIT_FILES. -ERR_BAD_BOUNDARY, -ERR_BAD_MULTIPART, -ERR_TOO_MANY_PARTS; or why not one of its files was taken. */
 MUST_CHECK int admit_files(struct admit *a, struct str body);
-void admit_attach_settle(struct admit *a); /* when a->id is known */
+/* When all is read and a->id known: asks the quotas for the event that the files belong to, if it is there, then makes their bytes durable and adds records
+ * that name them. What cannot be stored is left out. Blocks. 1: something was stored; 0: nothing waited; <0: why the first was not, and none was:
+ * -ERR_TOO_MANY_ITEMS, -ERR_RATE_LIMITED, or what blob_put says. */
+int admit_attach_settle(struct admit *a, const struct envelope *e);
 
 /* ---- crash.c */
 /* Whole bodies: of ADMIT_MINIDUMP and ADMIT_UNREAL. Block. -ERR_BAD_BOUNDARY, -ERR_BAD_MULTIPART, -ERR_TOO_MANY_PARTS, -ERR_NO_MINIDUMP,
@@ -147,7 +157,7 @@ void admit_attach_settle(struct admit *a); /* when a->id is known */
 MUST_CHECK int admit_minidump(struct admit *a, struct str body);
 MUST_CHECK int admit_unreal(struct admit *a, struct str body);
 /* An item unreal_report: as admit_attach_item. */
-MUST_CHECK int admit_unreal_item(struct admit *a, const struct envelope *e, const struct envelope_item *item);
+MUST_CHECK int admit_unreal_item(struct admit *a, const struct envelope_item *item);
 /* An attachment of that type may belong to a crash report. */
 void admit_crash_note(struct admit *a, struct str type, struct str bytes);
 /* An attachment of that type describes the event: it becomes part of it, and there is nothing to keep. 1: noted; <0: all of it, or its end, cannot be read:

@@ -208,14 +208,12 @@ int admit_crash_settle(struct admit *a, const struct envelope *e)
 }
 
 /* The event counts more than its files: one that cannot be kept is left out and told. */
-static void attach_files(struct admit *a, const struct envelope *e, const struct crash_files *files)
+static void attach_files(struct admit *a, const struct crash_files *files)
 {
-    const struct item_kind *attachment = item_kind_of(STR("attachment"));
     for (size_t i = 0; i < files->n; i++) {
-        int r = admit_attach(a, e, &files->at[i].what, files->at[i].bytes);
+        int r = admit_attach(a, &files->at[i].what, files->at[i].bytes);
         if (r < 0)
-            admit_leave_item(a, attachment, r, files->at[i].bytes.n);
-        a->over_quota = a->over_quota || r == -ERR_BLOB_QUOTA;
+            admit_leave_item(a, item_kind_of(STR("attachment")), r, files->at[i].bytes.n);
     }
 }
 
@@ -225,13 +223,13 @@ static int take_report(struct admit *a, const struct envelope *e, const struct c
     int r = admit_crash_settle(a, e);
     if (r < 0)
         return r;
-    attach_files(a, e, first_files);
-    attach_files(a, e, files);
+    attach_files(a, first_files);
+    attach_files(a, files);
     a->is_read = true;
     const struct spool_record *first = admit_first_event(a);
     a->has_id = true;
     a->id = first ? first->event_id : a->records[0].event_id; /* what the sender calls feedback is no event */
-    admit_attach_settle(a);
+    (void)admit_attach_settle(a, e);                          /* what is not kept it tells itself */
     return 0;
 }
 
@@ -381,7 +379,7 @@ int admit_unreal(struct admit *a, struct str body)
     return r < 0 ? r : take_report(a, &e, &files, &(struct crash_files){0});
 }
 
-int admit_unreal_item(struct admit *a, const struct envelope *e, const struct envelope_item *item)
+int admit_unreal_item(struct admit *a, const struct envelope_item *item)
 {
     struct crash_files files = {0};
     if (!a->blobs) {
@@ -392,7 +390,7 @@ int admit_unreal_item(struct admit *a, const struct envelope *e, const struct en
         return -ERR_SURPLUS_EVENT; /* what is unpacked of the first one is still in use */
     int r = unpack(a, item->payload, &files);
     if (r == 0)
-        attach_files(a, e, &files);
+        attach_files(a, &files);
     return r < 0 ? r : 1;
 }
 

@@ -1,5 +1,6 @@
 /* limit.c: quotas come after the reading of items (protocol §4.8), so that what is broken or not stored uses none; and before the spool, so that a 200
- * means what it says. Client reports are never limited: they tell what the limits cost. An attachment is asked for before its bytes are written.
+ * means what it says. Client reports are never limited: they tell what the limits cost. An attachment is asked for before its bytes are written,
+ * and before that the event that it belongs to: what one answer said of a record holds.
  *
  * An answer names only the limits that it met, with the time that is really left: SDKs renew a limit with every answer that has it
  * (sdk-observed), and would stay silent for good if every answer had. */
@@ -39,13 +40,15 @@ bool limit_take(struct admit *a, struct admit_taken *taken, const char **ret_rea
 {
     struct quota_item item = item_of(a, taken);
     struct quota_refusal refusal;
-    *ret_reason = NULL;
+    *ret_reason = taken->refusal;
+    if (taken->refusal)
+        return false;
     if (taken->is_counted || taken->kind->use == ITEM_USE_CLIENT_REPORT || !a->quota)
         return true;
     taken->is_counted = quota_take(a->quota, &item, clock_mono_us(), &refusal);
     if (!taken->is_counted) {
         meet(&a->limited, item.category, &refusal);
-        *ret_reason = quota_reason(&refusal);
+        *ret_reason = taken->refusal = quota_reason(&refusal);
     }
     return taken->is_counted;
 }

@@ -249,6 +249,44 @@ def test_beyond_a_quota_nothing_is_written(picket, project):
     until(lambda: wanted.items() <= totals(project).items(), lambda: totals(project))
 
 
+@pytest.mark.parametrize("kind, category", [("event", "error"), ("feedback", "feedback"), ("minidump", "error")])
+def test_the_files_of_what_is_refused(picket, project, kind, category):
+    """An event that its quota does not leave takes its files along, wherever they stand: none is written, and none uses the attachments' quota. Files that come
+    by themselves are asked for by themselves."""
+    set_quotas(project, error={"hour": 1}, attachment={"hour": 1000})  # and one piece of feedback
+    if category == "error":
+        project.send(wire.error_event())
+    event_id, attached = uuid.uuid4().hex, [wire.item("attachment", os.urandom(n), filename=f"{n}.bin") for n in (300, 600)]
+    owner = {"event": lambda: wire.item("event", wire.error_event(event_id=event_id)),
+             "feedback": lambda: wire.item("feedback", {"event_id": event_id, "contexts": {"feedback": {"message": "hm"}}}),
+             "minidump": lambda: wire.item("attachment", dumps.linux(), filename="x.dmp", attachment_type="event.minidump")}[kind]()
+    header, size = {"event_id": event_id}, 900 + (len(dumps.linux()) if kind == "minidump" else 0)
+    answer = project.post(wire.envelope(header, attached[0], owner, attached[1]))
+    assert answer.status_code == 429 and "attachment" not in answer.headers["X-Sentry-Rate-Limits"], answer.headers
+    assert files(picket, project) == {}
+    for n in (600, 400):
+        accepted(project.post(wire.envelope(header, wire.item("attachment", os.urandom(n)))))
+    assert sorted(row["size"] for row in wait_attachments(project, 2, event_id)) == [400, 600]
+    assert sorted(files(picket, project).values()) == [400, 600]
+    wanted = {("attachment", "rate_limited", "project_hour_quota"): size, ("attachment_item", "rate_limited", "project_hour_quota"): 3 if kind == "minidump" else 2,
+              ("attachment", "accepted", ""): 1000, ("attachment_item", "accepted", ""): 2}
+    until(lambda: wanted.items() <= totals(project).items(), lambda: totals(project))
+    assert totals(project)[(category, "rate_limited", "project_hour_quota")] >= 1
+    assert {case["event_id"] and uuid.UUID(case["event_id"]).hex for case in project.api.read(project.path + "/delivery")["items"]
+            if case["category"] == "attachment_item"} == {event_id}
+
+
+def test_the_files_of_a_first_event(project):
+    """They are the first event's: what becomes of a second one is its own."""
+    set_quotas(project, error={"hour": 1})
+    first, second = wire.error_event(), wire.error_event()
+    answer = project.post(wire.envelope({}, wire.item("event", first), wire.item("attachment", b"x"), wire.item("event", second)))
+    assert accepted(answer) == first["event_id"] and "error" in answer.headers["X-Sentry-Rate-Limits"]
+    wait_attachments(project, 1, first["event_id"])
+    wanted = {("error", "accepted", ""): 1, ("error", "rate_limited", "project_hour_quota"): 1, ("attachment_item", "accepted", ""): 1}
+    until(lambda: wanted.items() <= totals(project).items(), lambda: totals(project))
+
+
 @pytest.mark.parametrize("packed, size", [(False, 24 << 20), (True, 104 << 20)])
 def test_large_ones(project, packed, size):
     """§2.5: up to 200 MiB, by default, as they are sent and as they come out; these are more than the 20 and 100 that older servers take."""

@@ -14,7 +14,7 @@ import zstandard
 import dumps
 import wire
 from client import accepted
-from test_attachments import attachments, download, wait_attachments
+from test_attachments import attachments, download, files, wait_attachments
 from test_outcomes import totals, wait_totals
 from waiting import until
 
@@ -174,17 +174,22 @@ def test_refused(project):
 
 
 def test_never_429(make_picket):
-    """§10.4 test_minidump: over a quota the answer is 200 with the header, and nothing is stored; crash reporters send again what was refused."""
+    """§10.4 test_minidump: over a quota the answer is 200 with the header, and nothing is stored, no file either; crash reporters send again what was refused."""
     picket = make_picket(MAX_EVENTS_PER_PROJECT_PER_MINUTE="1").start()
     project = picket.new_project()
     event_id = send(project, dump())
     assert project.find(event_id)
-    for answer in (post(project, *form(dump())), post(project, dumps.compressed(dumps.unreal([("a.dmp", DUMP)])), "", unreal_path(project), auth=False)):
+    first, = wait_attachments(project, 1)
+    more = [DUMP + b"2", DUMP + b"3", DUMP + b"4"]
+    for answer in (post(project, *form(dump(more[0]), ("log", "game.log", b"line\n"))),
+                   post(project, dumps.compressed(dumps.unreal([("a.dmp", more[1])])), "", unreal_path(project), auth=False), post(project, more[2], "application/x-dmp")):
         sent(answer)
         assert "error" in answer.headers["X-Sentry-Rate-Limits"]
     assert project.post(wire.event_envelope(wire.error_event())).status_code == 429
-    until(lambda: sum(n for (category, outcome, _), n in totals(project).items() if (category, outcome) == ("error", "rate_limited")) == 3, lambda: totals(project))
-    assert project.count() == 1
+    wait_totals(project, {("error", "accepted", ""): 1, ("attachment_item", "accepted", ""): 1, ("attachment", "accepted", ""): len(DUMP),
+                          ("error", "rate_limited", "project_minute_quota"): 4, ("attachment_item", "rate_limited", "project_minute_quota"): 4,
+                          ("attachment", "rate_limited", "project_minute_quota"): sum(map(len, more)) + 5})
+    assert project.count() == 1 and attachments(project) == [first] and sorted(files(picket, project).values()) == [len(DUMP)]
 
 
 def test_keys_and_origins(project, picket):
