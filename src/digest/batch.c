@@ -175,6 +175,8 @@ static void read_report(struct batch *b, struct batch_item *item, const struct s
     }
     if (record->kind == SPOOL_FEEDBACK)
         read_surroundings(b, item, &origin);
+    else
+        event_header_sdk(record->meta, &b->arena, &origin.sdk_name, &origin.sdk_version);
     buf_clear(&b->scratch);
     int r = reader ? reader(record->payload, &origin, &b->scratch) : -ERR_BAD_KIND;
     item->report = arena_str(&b->arena, buf_str(&b->scratch));

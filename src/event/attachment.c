@@ -93,6 +93,7 @@ int attachment_read(struct str payload, const struct item_origin *origin, struct
         json_field_str(&w, key, json_str(json_get(root, key), &a, &text) ? str_take_code_points(text, ITEMS_MAX_FILE_NAME) : STR(""));
     }
     json_end_object(&w);
+    account_put_client(&w, origin);
     put_accepted(&w, origin->received_us, bytes);
     json_end_object(&w);
     arena_done(&a);

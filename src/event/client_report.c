@@ -8,7 +8,7 @@
 #include "picket/base/clock.h"
 #include "picket/base/error.h"
 
-enum { FUTURE_MAX_S = 300 };
+enum { FUTURE_MAX_S = 300, CLIENT_MAX = 64 }; /* the latter as the door tells it */
 #define QUANTITY_MAX INT64_C(1000000000)
 
 void account_put(struct json_writer *w, const struct account_line *line)
@@ -28,6 +28,24 @@ void account_put_accepted(struct json_writer *w, int64_t at_us, enum category ca
     json_begin_array(w);
     account_put(w, &(struct account_line){at_us, category, OUTCOME_ID_ACCEPTED, STR(""), quantity});
     json_end_array(w);
+}
+
+void account_put_client(struct json_writer *w, const struct item_origin *origin)
+{
+    AUTO_BUF struct buf client = {0};
+    buf_append_str(&client, origin->sdk_name);
+    if (client.n && origin->sdk_version.n) {
+        buf_append_char(&client, '/');
+        buf_append_str(&client, origin->sdk_version);
+    }
+    if (client.n)
+        json_field_str(w, STR("client"), str_take_code_points(buf_str(&client), CLIENT_MAX));
+}
+
+void account_put_sender(struct json_writer *w, const struct item_origin *origin, size_t bytes)
+{
+    json_field_i64(w, STR("bytes"), (int64_t)bytes);
+    account_put_client(w, origin);
 }
 
 static bool read_line(const struct json *v, struct arena *a, struct account_line *ret)

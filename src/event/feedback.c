@@ -71,7 +71,7 @@ static void put_id(struct json_writer *w, struct str key, const struct id128 *id
     json_field_str(w, key, str_of(dashed, ID_DASHED));
 }
 
-static int put(const struct feedback *f, const struct item_origin *origin, struct buf *out)
+static int put(const struct feedback *f, const struct item_origin *origin, size_t bytes, struct buf *out)
 {
     struct json_writer w;
     if (f->message.n == 0)
@@ -95,6 +95,7 @@ static int put(const struct feedback *f, const struct item_origin *origin, struc
         block_circumstances(f->circumstances);
     }
     json_end_object(&w);
+    account_put_sender(&w, origin, bytes);
     account_put_accepted(&w, origin->received_us, CATEGORY_FEEDBACK, 1);
     json_end_object(&w);
     return 0;
@@ -125,7 +126,7 @@ static int check_event(struct str payload, struct arena *a)
     return text(said_in(&view), STR("message"), ITEMS_MAX_MESSAGE, a).n > 0 ? 0 : -ERR_NO_MESSAGE;
 }
 
-static int read_event(const struct json *root, const struct item_origin *origin, struct arena *a, struct buf *out)
+static int read_event(const struct json *root, const struct item_origin *origin, size_t bytes, struct arena *a, struct buf *out)
 {
     struct event_view view;
     int r = event_view_read(root, &view);
@@ -149,7 +150,7 @@ static int read_event(const struct json *root, const struct item_origin *origin,
     if (f.message.n == 0)
         f.message = STR("[Filtered]");
     notes_init(&b.notes, a);
-    return put(&f, origin, out);
+    return put(&f, origin, bytes, out);
 }
 
 int feedback_read(struct str payload, const struct item_origin *origin, struct buf *out)
@@ -164,7 +165,7 @@ int feedback_read(struct str payload, const struct item_origin *origin, struct b
     if (r >= 0)
         r = json_parse(r > 0 ? buf_str(&scrubbed) : payload, &doc, NULL);
     if (r == 0)
-        r = read_event(json_root(doc), origin, &a, out);
+        r = read_event(json_root(doc), origin, payload.n, &a, out);
     arena_done(&a);
     return r;
 }
@@ -190,7 +191,7 @@ int user_report_read(struct str payload, const struct item_origin *origin, struc
     };
     if (id_is_nil(&f.event_id))
         f.event_id = origin->event_id;
-    r = put(&f, origin, out);
+    r = put(&f, origin, payload.n, out);
     arena_done(&a);
     return r;
 }

@@ -82,6 +82,16 @@ static void read_sdk(const struct event_view *view, const struct event_origin *o
     f->hides_address = inference == INFER_NEVER;
 }
 
+void event_header_sdk(struct str header, struct arena *a, struct str *ret_name, struct str *ret_version)
+{
+    AUTO_JSON struct json_doc *doc = NULL;
+    struct event_fields f = {.sdk_name = STR(""), .sdk_version = STR("")};
+    if (header.n > 2 && json_parse(header, &doc, NULL) == 0) /* 2: nothing in it */
+        read_sdk_object(json_get(json_root(doc), STR("sdk")), a, &f);
+    *ret_name = f.sdk_name;
+    *ret_version = f.sdk_version;
+}
+
 /* Contract §3.5: the last frame of the program itself, else the last frame. Frames may be null (protocol §5.11). */
 static const struct json *main_frame(const struct json *exception)
 {

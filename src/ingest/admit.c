@@ -5,7 +5,7 @@
  *
  * SDKs put one event into an envelope (§2.6); several are all taken. The first one's id, which is also the answer's, is the envelope header's, else its
  * own, else one that is made here. A further one's is its own; without one it follows from the first one's and its place, so that an envelope that is
- * sent again is stored once. An id that the envelope has had already is a second copy. Attachments (attach.c) belong to the first one's id. */
+ * sent again is stored once; feedback has its ids the same way. An id that the envelope has had already is a second copy. Attachments (attach.c) belong to the first one's id. */
 #include "admit.h"
 
 #include "picket/base/error.h"
@@ -186,10 +186,31 @@ static int add_event(struct admit *a, const struct envelope *e, struct str paylo
     return 1;
 }
 
-/* Feedback that was sent as an event (protocol §7.3). */
+static bool is_feedback(const struct admit *a, const struct id128 *id)
+{
+    for (unsigned i = 0; i < a->n_records && !id_is_nil(id); i++)
+        if (a->records[i].kind == SPOOL_FEEDBACK && id_eq(&a->records[i].event_id, id))
+            return true;
+    return false;
+}
+
+/* As events have theirs: where the first piece of feedback has taken the id, its own, else one that follows from it. */
+static struct id128 feedback_id(const struct admit *a, struct id128 id, struct id128 own)
+{
+    if (!is_feedback(a, &id))
+        return id;
+    if (!id_is_nil(&own))
+        return own;
+    id.b[sizeof id.b - 1] ^= (uint8_t)a->n_records;
+    return id;
+}
+
+/* As an item or as an event (protocol §7.3). */
 static int add_feedback(struct admit *a, const struct envelope *e, struct str payload, struct id128 id)
 {
     struct item_origin origin = {.received_us = a->received_us, .project_id = a->project_id, .event_id = id};
+    if (is_feedback(a, &id))
+        return -ERR_SURPLUS_EVENT;
     buf_clear(&a->scratch);
     int r = feedback_read(payload, &origin, &a->scratch);
     if (r < 0)
@@ -214,7 +235,7 @@ static int take_event(struct admit *a, const struct envelope *e, const struct en
         return 0;
     }
     struct id128 id = event_id(a, e, own);
-    return class == EVENT_FEEDBACK ? add_feedback(a, e, item->payload, id) : add_event(a, e, item->payload, id);
+    return class == EVENT_FEEDBACK ? add_feedback(a, e, item->payload, feedback_id(a, id, own)) : add_event(a, e, item->payload, id);
 }
 
 int admit_take_event(struct admit *a, const struct envelope *e, struct str payload)
@@ -327,7 +348,6 @@ static int take_item(struct admit *a, const struct envelope *e, const struct env
         [ITEM_USE_CLIENT_REPORT] = {SPOOL_CLIENT_REPORT, client_report_read},
         [ITEM_USE_SESSION] = {SPOOL_SESSION, session_read},
         [ITEM_USE_SESSIONS] = {SPOOL_SESSIONS, sessions_read},
-        [ITEM_USE_FEEDBACK] = {SPOOL_FEEDBACK, feedback_read},
         [ITEM_USE_USER_REPORT] = {SPOOL_USER_REPORT, user_report_read},
         [ITEM_USE_CHECK_IN] = {SPOOL_CHECK_IN, check_in_read},
     };
@@ -346,6 +366,15 @@ static int take_item(struct admit *a, const struct envelope *e, const struct env
     if (item->kind->use == ITEM_USE_SESSIONS)
         a->taken[a->n_records - 1].quantity = quantity_of(buf_str(&a->scratch));
     return 1;
+}
+
+static int take_feedback(struct admit *a, const struct envelope *e, const struct envelope_item *item)
+{
+    struct id128 own;
+    enum event_class class;
+    if (event_peek(item->payload, &own, &class) < 0)
+        own = (struct id128){{0}};
+    return add_feedback(a, e, item->payload, feedback_id(a, e->header.has_event_id ? e->header.event_id : own, own));
 }
 
 static bool has_check_in(const struct admit *a)
@@ -405,9 +434,10 @@ static int take(struct admit *a, const struct envelope *e, const struct envelope
     case ITEM_USE_CLIENT_REPORT:
     case ITEM_USE_SESSION:
     case ITEM_USE_SESSIONS:
-    case ITEM_USE_FEEDBACK:
     case ITEM_USE_USER_REPORT:
         return take_item(a, e, item);
+    case ITEM_USE_FEEDBACK:
+        return take_feedback(a, e, item);
     case ITEM_USE_CHECK_IN:
         return take_check_in(a, e, item);
     case ITEM_USE_ATTACHMENT:

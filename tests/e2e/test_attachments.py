@@ -74,14 +74,15 @@ def test_with_before_and_after_its_event(project, order):
 
 
 def test_several_of_one_name(project, picket):
-    """§10.4 test_attachments: several files with the same name are kept; equal contents lie on the disk once."""
+    """§10.4 test_attachments: several files with the same name are kept, if they differ; equal contents lie on the disk once."""
     event_id = uuid.uuid4().hex
-    contents = [b"one", b"two", b"two", b""]
-    accepted(project.post(wire.envelope({"event_id": event_id}, *(wire.item("attachment", c, filename="same.txt") for c in contents))))
+    items = [wire.item("attachment", c, filename=name) for c, name in ((b"one", "same"), (b"two", "same"), (b"two", "same"), (b"two", "other"), (b"", "same"))]
+    accepted(project.post(wire.envelope({"event_id": event_id}, *items)))
     rows = wait_attachments(project, 4, event_id)
-    assert sorted(download(project, row).content for row in rows) == sorted(contents) and {row["name"] for row in rows} == {"same.txt"}
+    assert sorted((row["name"], download(project, row).content) for row in rows) == [("other", b"two"), ("same", b""), ("same", b"one"), ("same", b"two")]
     assert sorted(files(picket, project).values()) == [0, 3, 3]
-    wait_totals(project, {("attachment_item", "accepted", ""): 4, ("attachment", "accepted", ""): 9})
+    wait_totals(project, {("attachment_item", "accepted", ""): 4, ("attachment", "accepted", ""): 9, ("attachment_item", "invalid", "duplicate"): 1,
+                          ("attachment", "invalid", "duplicate"): 3})
 
 
 @pytest.mark.parametrize("header, name, content_type, kind", [

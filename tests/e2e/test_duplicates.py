@@ -133,7 +133,7 @@ def test_copies_of_many_events_leave_room_for_the_rest(one, project):
     """Whoever sends all again: 50 of the project's 200 lines, the newest."""
     one.sql("INSERT INTO outcome_cases (project_id, at, category, outcome, reason, key_id, quantity, bytes, client, event_id) "
             "SELECT %s, now() - n * interval '1 second', c, 3, r, 0, 1, 1, '', NULL "
-            "  FROM generate_series(1, 100) n, (VALUES (0, 'old'), (14, 'duplicate')) v(c, r) ORDER BY n DESC", project.id)  # 14: check-ins have copies, too
+            "  FROM generate_series(1, 100) n, (VALUES (0, 'old'), (10, 'duplicate')) v(c, r) ORDER BY n DESC", project.id)  # 10: check-ins have copies, too
     events = [wire.error_event() for _ in range(120)]
     store(project, *events)
     for n in range(0, 120, 10):

@@ -53,6 +53,9 @@ struct event_fields {
 /* Reads the columns of an event payload. -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT. */
 MUST_CHECK int event_read(struct str payload, const struct event_origin *origin, struct arena *arena, struct event_fields *ret);
 
+/* Which SDK an envelope's header names (protocol §2.2), in the arena; "" where it names none, or is no JSON. */
+void event_header_sdk(struct str header, struct arena *arena, struct str *ret_name, struct str *ret_version);
+
 /* The payload's own event_id and class, for the door (ingest), which needs no more: parses once. *ret_id is nil when absent or not an id. */
 MUST_CHECK int event_peek(struct str payload, struct id128 *ret_id, enum event_class *ret_class);
 

@@ -3,6 +3,9 @@
  * it: what is sound at the door is sound in the digest, because both ask the same function of the same bytes. Pure; any thread; nothing
  * recurses. Over-long texts are cut, never refused.
  *
+ * Where an item may turn out to be a copy, the object also has "bytes", the length of the payload, and "client", name/version of the SDK, if it is known: what
+ * is told then.
+ *
  * Attachments are the exception: their bytes are not looked at, and what is read is what the door wrote about them.
  *
  * Errors: -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT; feedback and user reports without a text: -ERR_NO_MESSAGE; check-ins: -ERR_BAD_CHECK_IN. */
@@ -28,10 +31,10 @@ struct item_origin {
     int64_t received_us;
     int64_t sent_at_us; /* the envelope header's, 0 when absent: times of sessions and client reports are corrected as an event's */
     uint64_t project_id;
-    struct id128 event_id;           /* the envelope header's, or nil */
-    const struct scrub_rules *rules; /* the project's, for what people write; NULL: SCRUB_DEFAULTS */
-    struct str client_address;       /* of feedback, this and the next: as in struct event_row */
-    struct str sdk_name, sdk_version;
+    struct id128 event_id;            /* the envelope header's, or nil */
+    const struct scrub_rules *rules;  /* the project's, for what people write; NULL: SCRUB_DEFAULTS */
+    struct str client_address;        /* of feedback: as in struct event_row */
+    struct str sdk_name, sdk_version; /* who sent it, by the envelope's header; "": not known */
 };
 
 /* Client reports (§4.7): {"outcomes": [{"h": epoch seconds, "c": category, "o": outcome, "r": reason, "n": quantity}, …]}

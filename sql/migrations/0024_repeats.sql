@@ -1,0 +1,168 @@
+-- SDKs send an envelope again when they heard no answer, and it is taken (protocol §4.1): its event was stored once before, its files and what people wrote
+-- were stored again, and copies of feedback counted as accepted though none of them was stored. Now a file is stored once for an event, name, type and content, a
+-- user report once for an event and what it says, feedback once for its id. What is not stored for that reason counts as invalid (duplicate) and is told as
+-- copies of events are (0022). Records that are delivered again after a crash are kept out by their ids (report_ids) before any of this.
+--
+-- Statements of one project wait for each other (digest_reports), so what is asked for is there for all that come later. It is found by the event's id, on the indexes
+-- attachments_event and feedback_event: an empty file may belong to a million events, and is not looked for by its content.
+
+-- What 0022 tells of copies, for these, too: one line for an event's copies, one for those of its files, one for those of feedback; all of them within
+-- the same bounds.
+CREATE OR REPLACE FUNCTION duplicate_cases(
+    x_project int[], x_key bigint[], x_event_id uuid[], x_received timestamptz[], x_category smallint[], x_bytes bigint[], x_sdk_name text[],
+    x_sdk_version text[]
+) RETURNS void LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    COPIES_OF_BATCH CONSTANT int := 20;
+    COPIES_KEPT     CONSTANT int := 50;
+    CASES_KEPT      CONSTANT int := 200; -- as in digest_store_cases (0007)
+BEGIN
+    WITH copies AS (
+        SELECT x.project_id, x.event_id, x.kind, count(*) AS quantity, (array_agg(x.n ORDER BY x.received_at DESC, x.n DESC))[1] AS newest,
+               row_number() OVER (PARTITION BY x.project_id ORDER BY max(x.received_at) DESC, x.event_id, x.kind) AS place
+          FROM (SELECT u.project_id, u.event_id, u.received_at, CASE u.category WHEN 3 THEN 1 ELSE u.category END AS kind, u.n
+                  FROM unnest(x_project, x_event_id, x_received, x_category) WITH ORDINALITY u(project_id, event_id, received_at, category, n)) x
+         GROUP BY x.project_id, x.event_id, x.kind),
+    told AS MATERIALIZED (SELECT * FROM copies WHERE place <= COPIES_OF_BATCH),
+    before AS MATERIALIZED (
+        SELECT c.project_id, c.id, c.event_id, CASE c.category WHEN 3 THEN 1 ELSE c.category END AS kind, c.quantity
+          FROM (SELECT project_id, array_agg(event_id) AS events FROM told GROUP BY project_id) t
+          JOIN outcome_cases c ON c.project_id = t.project_id AND c.event_id = ANY (t.events)
+         WHERE c.reason = 'duplicate' AND c.category IN (1, 3, 14, 22)
+           AND EXISTS (SELECT FROM told o WHERE o.project_id = c.project_id AND o.event_id = c.event_id
+                          AND o.kind = CASE c.category WHEN 3 THEN 1 ELSE c.category END)
+           FOR UPDATE OF c SKIP LOCKED),
+    taken_up AS (DELETE FROM outcome_cases c USING before b WHERE c.project_id = b.project_id AND c.id = b.id)
+    INSERT INTO outcome_cases (project_id, at, category, outcome, reason, key_id, quantity, bytes, client, event_id)
+    SELECT t.project_id, x_received[t.newest], x_category[t.newest], 3, 'duplicate', x_key[t.newest],
+           t.quantity + coalesce((SELECT sum(b.quantity) FROM before b
+                                   WHERE b.project_id = t.project_id AND b.event_id = t.event_id AND b.kind = t.kind), 0),
+           x_bytes[t.newest], left(concat_ws('/', nullif(x_sdk_name[t.newest], ''), nullif(x_sdk_version[t.newest], '')), 64), t.event_id
+      FROM told t ORDER BY t.project_id, t.place DESC;
+
+    WITH lines AS (
+        SELECT c.project_id, c.id, c.reason = 'duplicate' AND c.category IN (1, 3, 14, 22) AS is_copy
+          FROM (SELECT DISTINCT u.project_id FROM unnest(x_project) u(project_id)) p JOIN outcome_cases c USING (project_id)),
+    kinds AS (
+        SELECT l.project_id, l.id, l.is_copy AND row_number() OVER (PARTITION BY l.project_id, l.is_copy ORDER BY l.id DESC) > COPIES_KEPT AS is_beyond
+          FROM lines l),
+    places AS (
+        SELECT k.*, count(*) FILTER (WHERE NOT k.is_beyond) OVER (PARTITION BY k.project_id ORDER BY k.id DESC) AS place FROM kinds k),
+    old AS MATERIALIZED (
+        SELECT c.project_id, c.id FROM places p JOIN outcome_cases c ON c.project_id = p.project_id AND c.id = p.id
+         WHERE p.is_beyond OR p.place > CASES_KEPT
+           FOR UPDATE OF c SKIP LOCKED)
+    DELETE FROM outcome_cases c USING old o WHERE c.project_id = o.project_id AND c.id = o.id;
+END $$;
+
+-- The report of an item that is there already: what it had accepted is a duplicate, of category p_category when it is told. Reports say who sent them as
+-- "client" and how long they came as "bytes" (src/event/account.h); those of the release before do not.
+CREATE FUNCTION report_as_copy(p_report jsonb, p_category int, p_bytes bigint, p_event_id uuid) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    SELECT p_report || jsonb_build_object(
+        'outcomes', (SELECT jsonb_agg(e.v || '{"o": 3, "r": "duplicate"}' ORDER BY e.n) FROM jsonb_array_elements(p_report->'outcomes') WITH ORDINALITY e(v, n)),
+        'copy', jsonb_build_object('c', p_category, 'bytes', coalesce(p_bytes, 0), 'name', p_report->>'client', 'event_id', p_event_id))
+$$;
+
+DROP FUNCTION digest_store_attachments(int[], uuid[], uuid[], timestamptz[], jsonb[]);
+CREATE FUNCTION digest_store_attachments(v_project int[], x_id uuid[], x_event_id uuid[], x_received timestamptz[], v_report jsonb[]) RETURNS jsonb[]
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    x record;
+BEGIN
+    IF NOT EXISTS (SELECT FROM unnest(v_report) r(v) WHERE r.v ? 'attachment') THEN
+        RETURN v_report;
+    END IF;
+    INSERT INTO attachments (project_id, id, event_id, received_at, sha256, size, name, content_type, attachment_type)
+    SELECT f.project_id, f.id, f.event_id, f.received_at, f.sha256, f.size, f.name, f.content_type, f.attachment_type
+      FROM (SELECT r.*, row_number() OVER (PARTITION BY r.project_id, r.event_id, r.name, r.attachment_type, r.sha256 ORDER BY r.id) AS turn
+              FROM (SELECT i.project_id, i.id, i.event_id, i.received_at, decode(i.report #>> '{attachment,sha256}', 'hex') AS sha256,
+                           (i.report #>> '{attachment,size}')::bigint AS size, i.report #>> '{attachment,name}' AS name,
+                           i.report #>> '{attachment,content_type}' AS content_type, i.report #>> '{attachment,attachment_type}' AS attachment_type
+                      FROM unnest(v_report, v_project, x_id, x_event_id, x_received) i(report, project_id, id, event_id, received_at)
+                     WHERE i.project_id IS NOT NULL AND i.report ? 'attachment') r) f
+     WHERE f.turn = 1
+       AND NOT EXISTS (SELECT FROM (SELECT o.sha256, o.name, o.attachment_type FROM attachments o
+                                     WHERE o.project_id = f.project_id AND o.event_id = f.event_id OFFSET 0) o -- by the event, whatever the plan
+                        WHERE o.sha256 = f.sha256 AND o.name = f.name AND o.attachment_type = f.attachment_type)
+     ORDER BY f.project_id, f.id
+        ON CONFLICT DO NOTHING;
+    FOR x IN SELECT i.n, i.report, i.event_id FROM unnest(v_report, v_project, x_id, x_event_id) WITH ORDINALITY i(report, project_id, id, event_id, n)
+              WHERE i.project_id IS NOT NULL AND i.report ? 'attachment'
+                AND NOT EXISTS (SELECT FROM attachments a WHERE a.project_id = i.project_id AND a.id = i.id) LOOP
+        v_report[x.n] := report_as_copy(x.report, 22, (x.report #>> '{attachment,size}')::bigint, x.event_id);
+    END LOOP;
+    RETURN v_report;
+END $$;
+
+-- A user report has no id of its own, and no data (0020).
+DROP FUNCTION digest_store_feedback(int[], uuid[], timestamptz[], jsonb[]);
+CREATE FUNCTION digest_store_feedback(v_project int[], x_id uuid[], x_received timestamptz[], v_report jsonb[]) RETURNS jsonb[]
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    x record;
+BEGIN
+    IF NOT EXISTS (SELECT FROM unnest(v_report) r(v) WHERE r.v ? 'feedback') THEN
+        RETURN v_report;
+    END IF;
+    INSERT INTO feedback (project_id, id, feedback_id, event_id, received_at, name, email, message, url, source, release, environment, data)
+    SELECT f.project_id, f.id, (f.v->>'id')::uuid, f.event_id, f.received_at, f.v->>'name', f.v->>'email', f.v->>'message',
+           f.v->>'url', f.v->>'source', f.v->>'release', f.v->>'environment', f.v->'data'
+      FROM (SELECT r.*, row_number() OVER (PARTITION BY r.is_report, r.project_id, r.event_id, r.v->>'name', r.v->>'email', r.v->>'message'
+                                           ORDER BY r.id) AS turn
+              FROM (SELECT i.project_id, i.id, i.received_at, i.report->'feedback' AS v, (i.report #>> '{feedback,event_id}')::uuid AS event_id,
+                           i.report #>> '{feedback,source}' = 'user_report' AND NOT i.report->'feedback' ? 'data'
+                           AND i.report #>> '{feedback,event_id}' IS NOT NULL AS is_report
+                      FROM unnest(v_report, v_project, x_id, x_received) i(report, project_id, id, received_at)
+                     WHERE i.project_id IS NOT NULL AND i.report ? 'feedback') r) f
+     WHERE NOT f.is_report
+        OR (f.turn = 1 AND NOT EXISTS (SELECT FROM feedback o
+                                        WHERE o.project_id = f.project_id AND o.event_id = f.event_id AND o.source = 'user_report' AND o.data IS NULL
+                                          AND o.name = f.v->>'name' AND o.email = f.v->>'email' AND o.message = f.v->>'message'))
+     ORDER BY f.project_id, f.id
+        ON CONFLICT DO NOTHING;
+    FOR x IN SELECT i.n, i.report, i.report->'feedback' AS v FROM unnest(v_report, v_project, x_id) WITH ORDINALITY i(report, project_id, id, n)
+              WHERE i.project_id IS NOT NULL AND i.report ? 'feedback'
+                AND NOT EXISTS (SELECT FROM feedback f WHERE f.project_id = i.project_id AND f.id = i.id) LOOP
+        v_report[x.n] := report_as_copy(x.report, 14, (x.report->>'bytes')::bigint, coalesce(x.v->>'id', x.v->>'event_id')::uuid);
+    END LOOP;
+    RETURN v_report;
+END $$;
+
+-- As in 0022, but that a copy may say whose it is.
+CREATE OR REPLACE FUNCTION digest_store_copies(v_project int[], x_key bigint[], x_event_id uuid[], x_received timestamptz[], v_report jsonb[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_category smallint[];
+    v_bytes    bigint[];
+    v_name     text[];
+    v_version  text[];
+BEGIN
+    SELECT array_agg(x.project_id), array_agg(x.key_id), array_agg(CASE WHEN c.v ? 'event_id' THEN (c.v->>'event_id')::uuid ELSE x.event_id END),
+           array_agg(x.received_at), array_agg((c.v->>'c')::smallint), array_agg((c.v->>'bytes')::bigint), array_agg(c.v->>'name'), array_agg(c.v->>'version')
+      INTO v_project, x_key, x_event_id, x_received, v_category, v_bytes, v_name, v_version
+      FROM unnest(v_project, x_key, x_event_id, x_received, v_report) x(project_id, key_id, event_id, received_at, report)
+     CROSS JOIN LATERAL (SELECT x.report->'copy' AS v) c
+     WHERE x.project_id IS NOT NULL AND c.v IS NOT NULL;
+    IF v_project IS NOT NULL THEN
+        PERFORM duplicate_cases(v_project, x_key, x_event_id, x_received, v_category, v_bytes, v_name, v_version);
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION digest_reports_store(
+    x_kind smallint[], x_project int[], x_key bigint[], x_id uuid[], x_event_id uuid[], x_received timestamptz[], x_addr inet[], x_report text[]
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_report  jsonb[];
+    v_project int[];
+BEGIN
+    SELECT array_agg(x.report::jsonb ORDER BY x.n), array_agg(p.id ORDER BY x.n)
+      INTO v_report, v_project
+      FROM unnest(x_report, x_project) WITH ORDINALITY x(report, project_id, n) LEFT JOIN projects p ON p.id = x.project_id;
+    PERFORM digest_store_sessions(v_project, v_report);
+    v_report := digest_store_feedback(v_project, x_id, x_received, v_report); -- what it and the next two put into reports is for cases, copies and outcomes
+    v_report := digest_store_attachments(v_project, x_id, x_event_id, x_received, v_report);
+    v_report := digest_store_check_ins(v_project, x_id, x_key, x_received, v_report);
+    PERFORM digest_store_cases(v_report);
+    PERFORM digest_store_copies(v_project, x_key, x_event_id, x_received, v_report); -- behind what may wait for lines
+    PERFORM digest_store_outcomes(v_project, x_key, v_report); -- last: its rows are everybody's
+END $$;
