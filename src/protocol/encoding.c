@@ -22,7 +22,7 @@ enum {
     FIRST_ROOM = 4096,
     ZSTD_WINDOW_LOG_MAX = 23, /* 8 MiB, what RFC 8878 §3.1.1.1.2 asks every decoder to take; `zstd -19` uses no more */
     ZSTD_LEVEL = 1,
-    XZ_MEMORY_MAX = 72 << 20, /* for a dictionary of 64 MiB, that of `xz -9` */
+    XZ_MEMORY_MAX = 34 << 20, /* for a dictionary of 32 MiB, that of `xz -8`: anonymous memory, and once for each worker */
 };
 
 enum step { STEP_MORE, STEP_END, STEP_CORRUPT, STEP_TOO_LARGE };

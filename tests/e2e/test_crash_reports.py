@@ -117,6 +117,17 @@ def test_compressed_dumps(project, suffix):
     assert post(project, compress(b"no dump"), "application/x-dmp").status_code == 400
 
 
+@pytest.mark.parametrize("preset, status", [(6, 200), (8, 200), (9, 413)])
+def test_dictionaries_of_xz(project, preset, status):
+    """What a decoder may keep in memory is bounded: there may be several at once."""
+    packed = lzma.compress(DUMP, preset=preset)
+    answer = post(project, *form(dump(packed, "crash.dmp.xz")))
+    assert answer.status_code == status and post(project, packed, "application/x-dmp").status_code == status
+    if status == 413:
+        assert "size limit" in answer.json()["detail"]
+        wait_totals(project, {("error", "invalid", "too_large"): 2})
+
+
 def test_bombs_and_limits(make_picket):
     """§10.1 test_zipbomb_content_encoding: 413 in every encoding, by what comes out; a file that is too large costs itself, not the crash; a path prefix."""
     picket = make_picket(MAX_ATTACHMENT_BYTES="100000", MAX_ATTACHMENTS_BYTES="150000", PUBLIC_URL="http://127.0.0.1/errors").start()

@@ -290,6 +290,36 @@ static void a_huge_zstd_window_is_refused(void **state)
     }
 }
 
+/* As `xz -6`, `-8` and `-9` wrote it, but for the text: dictionaries of 8, 32 and 64 MiB. */
+static void a_huge_xz_dictionary_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *hex;
+        int wanted;
+    } cases[] = {
+        {"fd377a585a000004e6d6b4460200210116000000742fe5a30100177b226d657373616765223a2266726f6d20787a202d36227d0062d6da021b469e02000130188"
+         "e1bacec1fb6f37d01"
+         "0000000004595a",
+         0},
+        {"fd377a585a000004e6d6b446020021011a000000cc9033e90100177b226d657373616765223a2266726f6d20787a202d38227d0005cafa41dba421ea000130188"
+         "e1bacec1fb6f37d01"
+         "0000000004595a",
+         0},
+        {"fd377a585a000004e6d6b446020021011c00000010cf58cc0100177b226d657373616765223a2266726f6d20787a202d39227d00cea790d091452ad5000130188"
+         "e1bacec1fb6f37d01"
+         "0000000004595a",
+         -ERR_TOO_LARGE},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        uint8_t file[80];
+        AUTO_BUF struct buf out = {0};
+        assert_true(str_hex_decode(str_from(cases[i].hex), file, sizeof file));
+        assert_int_equal(encoding_decode(ENCODING_XZ, str_of((const char *)file, sizeof file), LIMIT, &out), cases[i].wanted);
+        assert_int_equal(out.n, cases[i].wanted ? 0 : strlen("{\"message\":\"from xz -6\"}"));
+    }
+}
+
 /* A frame that claims 1 GiB and holds two bytes: nothing is allocated for the claim. */
 static void claimed_sizes_are_not_believed(void **state)
 {
@@ -337,6 +367,7 @@ int main(void)
         cmocka_unit_test(a_wrong_checksum_is_damage),
         cmocka_unit_test(bombs_cost_no_more_than_the_limit),
         cmocka_unit_test(a_huge_zstd_window_is_refused),
+        cmocka_unit_test(a_huge_xz_dictionary_is_refused),
         cmocka_unit_test(claimed_sizes_are_not_believed),
         cmocka_unit_test(stored_payloads_come_back),
     };

@@ -21,7 +21,7 @@ MUST_CHECK int encoding_parse(struct str header, enum content_encoding *ret);
 enum content_encoding encoding_of_file(struct str bytes);
 
 /* Decodes into `out` (appended). At most max_bytes come out: beyond that -ERR_TOO_LARGE, checked while inflating, so a bomb costs no
- * more than max_bytes. -ERR_CORRUPT_BODY: damaged, cut short, or trailing garbage. ENCODING_DEFLATE accepts zlib framing and raw
+ * more than max_bytes; nor is a window or dictionary taken above 8 MiB (zstd) and 32 MiB (xz). -ERR_CORRUPT_BODY: damaged, cut short, or trailing garbage. ENCODING_DEFLATE accepts zlib framing and raw
  * deflate. ENCODING_IDENTITY is the caller's: there is nothing to do. */
 MUST_CHECK int encoding_decode(enum content_encoding enc, struct str in, size_t max_bytes, struct buf *out);
 
