@@ -148,6 +148,59 @@ BEGIN
     END IF;
 END $$;
 
+-- ---- what an item leaves out
+
+-- Sessions and client reports are read by the digest, and what of them does not count was counted only. It is told, too: {"left": [case, …]} of their reports.
+-- One line for a key, reason and SDK, with the number of what was left out and the newest one's time and size; more take it up into a new one at the end. An
+-- SDK that sends all of its sessions without a release hides nothing else. At most LEFT_OF_BATCH lines for a statement and project, as many as the door tells.
+-- What somebody else has in hand is left alone, as in duplicate_cases.
+CREATE FUNCTION digest_store_left(v_report jsonb[]) RETURNS void LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    LEFT_OF_BATCH CONSTANT int := 20;
+    CASES_KEPT    CONSTANT int := 200;
+    v_projects    int[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM unnest(v_report) r(v) WHERE r.v ? 'left') THEN
+        RETURN;
+    END IF;
+    WITH read AS (
+        SELECT p.id AS project_id, (c.v->>'k')::bigint AS key_id, (c.v->>'c')::smallint AS category, (c.v->>'o')::smallint AS outcome, c.v->>'r' AS reason,
+               (c.v->>'n')::bigint AS n, (c.v->>'at')::timestamptz AS at, (c.v->>'bytes')::bigint AS bytes, coalesce(c.v->>'client', '') AS client
+          FROM unnest(v_report) x(report) CROSS JOIN LATERAL jsonb_array_elements(x.report->'left') c(v)
+          JOIN projects p ON p.id = (c.v->>'p')::bigint),
+    fresh AS MATERIALIZED (
+        SELECT * FROM (SELECT r.project_id, r.key_id, r.category, r.outcome, r.reason, r.client, sum(r.n) AS quantity, max(r.at) AS at,
+                              (array_agg(r.bytes ORDER BY r.at DESC))[1] AS bytes,
+                              row_number() OVER (PARTITION BY r.project_id ORDER BY max(r.at) DESC, r.key_id, r.reason, r.client) AS place
+                         FROM read r GROUP BY r.project_id, r.key_id, r.category, r.outcome, r.reason, r.client) f
+         WHERE f.place <= LEFT_OF_BATCH),
+    before AS MATERIALIZED (
+        SELECT c.* FROM outcome_cases c
+         WHERE c.project_id IN (SELECT f.project_id FROM fresh f) AND c.event_id IS NULL
+           AND EXISTS (SELECT FROM fresh f WHERE f.project_id = c.project_id AND f.key_id = c.key_id AND f.category = c.category AND f.outcome = c.outcome
+                          AND f.reason = c.reason AND f.client = c.client)
+           FOR UPDATE OF c SKIP LOCKED),
+    taken_up AS (DELETE FROM outcome_cases c USING before b WHERE c.project_id = b.project_id AND c.id = b.id),
+    told AS (
+        INSERT INTO outcome_cases (project_id, at, category, outcome, reason, key_id, quantity, bytes, client)
+        SELECT f.project_id, f.at, f.category, f.outcome, f.reason, f.key_id,
+               f.quantity + coalesce((SELECT sum(b.quantity) FROM before b
+                                       WHERE b.project_id = f.project_id AND b.key_id = f.key_id AND b.category = f.category AND b.outcome = f.outcome
+                                         AND b.reason = f.reason AND b.client = f.client), 0),
+               f.bytes, f.client
+          FROM fresh f ORDER BY f.project_id, f.place DESC
+        RETURNING project_id)
+    SELECT array_agg(DISTINCT project_id) INTO v_projects FROM told;
+    DELETE FROM outcome_cases c
+     USING (SELECT o.project_id, o.id FROM outcome_cases o
+             WHERE (o.project_id, o.id) IN (SELECT t.project_id, t.id
+                                              FROM unnest(v_projects) p(id)
+                                             CROSS JOIN LATERAL (SELECT n.project_id, n.id FROM outcome_cases n WHERE n.project_id = p.id
+                                                                  ORDER BY n.id DESC OFFSET CASES_KEPT) t)
+               FOR UPDATE SKIP LOCKED) old
+     WHERE c.project_id = old.project_id AND c.id = old.id;
+END $$;
+
 CREATE OR REPLACE FUNCTION digest_reports_store(
     x_kind smallint[], x_project int[], x_key bigint[], x_id uuid[], x_event_id uuid[], x_received timestamptz[], x_addr inet[], x_report text[]
 ) RETURNS void LANGUAGE plpgsql AS $$
@@ -163,6 +216,60 @@ BEGIN
     v_report := digest_store_attachments(v_project, x_id, x_event_id, x_received, v_report);
     v_report := digest_store_check_ins(v_project, x_id, x_key, x_received, v_report);
     PERFORM digest_store_cases(v_report);
+    PERFORM digest_store_left(v_report);
     PERFORM digest_store_copies(v_project, x_key, x_event_id, x_received, v_report); -- behind what may wait for lines
     PERFORM digest_store_outcomes(v_project, x_key, v_report); -- last: its rows are everybody's
 END $$;
+
+-- ---- whose it was
+
+-- As in 0012, and with the SDK that the check-in's envelope names, as src/event/check_in.c notes it; one that came by its URL has none.
+CREATE OR REPLACE FUNCTION check_in_account(p_project int, p_key bigint, p_at timestamptz, c jsonb, p_reason text) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_outcome int := CASE p_reason WHEN '' THEN 0 WHEN 'monitor_rate' THEN 2 ELSE 3 END;
+    v_line    jsonb := jsonb_build_object('p', p_project, 'k', p_key, 'c', 10, 'o', v_outcome, 'r', p_reason, 'n', 1);
+    v_account jsonb := jsonb_build_object('outcomes', jsonb_build_array(v_line || jsonb_build_object('h', floor(extract(epoch FROM p_at)))));
+BEGIN
+    IF v_outcome > 0 THEN
+        v_account := v_account || jsonb_build_object('cases', jsonb_build_array(
+            v_line || jsonb_build_object('at', p_at, 'bytes', octet_length((c - 'client')::text), 'client', coalesce(c->>'client', ''))));
+    END IF;
+    RETURN v_account;
+END $$;
+
+-- As in 0018, with the SDK.
+CREATE FUNCTION dead_letters_account(
+    x_project bigint[], x_event uuid[], x_received timestamptz[], x_key bigint[], x_category smallint[], x_bytes bigint[], x_client text[]
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_report jsonb;
+BEGIN
+    SELECT jsonb_build_object(
+               'cases', jsonb_agg(jsonb_build_object('p', p.id, 'at', x.received_at, 'c', x.category, 'o', 3, 'r', 'dead_letter', 'k', coalesce(x.key_id, 0),
+                                                     'n', 1, 'bytes', x.bytes, 'client', left(coalesce(x.client, ''), 64),
+                                                     'event_id', nullif(x.event_id, '00000000-0000-0000-0000-000000000000'))),
+               'outcomes', jsonb_agg(jsonb_build_object('p', p.id, 'h', floor(extract(epoch FROM x.received_at))::bigint, 'c', x.category, 'o', 3,
+                                                        'r', 'dead_letter', 'k', coalesce(x.key_id, 0), 'n', 1)))
+      INTO v_report
+      FROM unnest(x_project, x_event, x_received, x_key, x_category, x_bytes, x_client) x(project_id, event_id, received_at, key_id, category, bytes, client)
+      JOIN projects p ON p.id = x.project_id
+     WHERE x.category IS NOT NULL
+    HAVING count(*) > 0;
+    IF v_report IS NULL THEN
+        RETURN;
+    END IF;
+    PERFORM digest_store_cases(ARRAY[v_report]);
+    PERFORM digest_store_outcomes(ARRAY[NULL]::int[], ARRAY[0]::bigint[], ARRAY[v_report]); -- last: its rows are everybody's
+EXCEPTION WHEN OTHERS THEN
+    IF monitor_fault_is_common(SQLSTATE) THEN
+        RAISE;
+    END IF;
+    RAISE WARNING 'dead letters are kept and could not be accounted for: %', SQLERRM; -- perhaps it is accounts that are refused
+END $$;
+
+-- For the release before, which does not say it.
+CREATE OR REPLACE FUNCTION dead_letters_account(
+    x_project bigint[], x_event uuid[], x_received timestamptz[], x_key bigint[], x_category smallint[], x_bytes bigint[]
+) RETURNS void LANGUAGE sql AS $$
+    SELECT dead_letters_account(x_project, x_event, x_received, x_key, x_category, x_bytes, NULL::text[])
+$$;

@@ -165,6 +165,7 @@ static void read_report(struct batch *b, struct batch_item *item, const struct s
     struct item_origin origin = {.received_us = record->received_us,
                                  .sent_at_us = record->sent_at_us,
                                  .project_id = record->project_id,
+                                 .key_id = record->key_id,
                                  .event_id = record->event_id,
                                  .rules = item->rules};
     int (*reader)(struct str, const struct item_origin *, struct buf *) = reader_of(record->kind);
@@ -540,8 +541,18 @@ enum dead_column {
     D_KEY,
     D_CATEGORY, /* of an event */
     D_BYTES,    /* of the payload as it came */
+    D_CLIENT,
     D_COUNT
 };
+
+/* Who sent it, as far as the record says: one that came without an envelope has no SDK but in its event. */
+static struct str client_of(struct batch *b, const struct batch_item *item)
+{
+    struct str name = item->fields.sdk_name, version = item->fields.sdk_version;
+    if (name.n == 0)
+        event_header_sdk(item->record->meta, &b->arena, &name, &version);
+    return name.n && version.n ? arena_printf(&b->arena, "%.*s/%.*s", STR_ARG(name), STR_ARG(version)) : name;
+}
 
 static void put_dead(struct batch *b, const struct batch_item *item)
 {
@@ -577,14 +588,16 @@ static void put_dead(struct batch *b, const struct batch_item *item)
         db_array_null(&a[D_KEY]);
     db_array_i16(&a[D_CATEGORY], (int16_t)category_of_item(item));
     db_array_i64(&a[D_BYTES], (int64_t)r->payload.n);
+    db_array_text(&a[D_CLIENT], client_of(b, item));
 }
 
 unsigned batch_bind_dead(struct batch *b, struct db_query *q)
 {
-    static const enum db_type types[D_COUNT] = {[D_RECORD] = DB_ID,     [D_PROJECT] = DB_I64, [D_EVENT] = DB_ID,     [D_RECEIVED] = DB_TIME,
-                                                [D_SENT] = DB_TIME,     [D_KIND] = DB_I16,    [D_ADDR] = DB_INET,    [D_REASON] = DB_TEXT,
-                                                [D_SQLSTATE] = DB_TEXT, [D_DETAIL] = DB_TEXT, [D_POSITION] = DB_I64, [D_META] = DB_BYTES,
-                                                [D_PAYLOAD] = DB_BYTES, [D_KEY] = DB_I64,     [D_CATEGORY] = DB_I16, [D_BYTES] = DB_I64};
+    static const enum db_type types[D_COUNT] = {
+        [D_RECORD] = DB_ID,    [D_PROJECT] = DB_I64, [D_EVENT] = DB_ID,      [D_RECEIVED] = DB_TIME, [D_SENT] = DB_TIME,
+        [D_KIND] = DB_I16,     [D_ADDR] = DB_INET,   [D_REASON] = DB_TEXT,   [D_SQLSTATE] = DB_TEXT, [D_DETAIL] = DB_TEXT,
+        [D_POSITION] = DB_I64, [D_META] = DB_BYTES,  [D_PAYLOAD] = DB_BYTES, [D_KEY] = DB_I64,       [D_CATEGORY] = DB_I16,
+        [D_BYTES] = DB_I64,    [D_CLIENT] = DB_TEXT};
     for (unsigned i = 0; i < D_COUNT; i++)
         db_array_start(&b->arrays[i], types[i]);
     for (unsigned i = 0; i < b->n_items; i++)

@@ -16,6 +16,8 @@ struct account_line {
 void account_put(struct json_writer *w, const struct account_line *line);
 /* Writes the whole member for an item that is one of its category. */
 void account_put_accepted(struct json_writer *w, int64_t at_us, enum category category, int64_t quantity);
+/* Writes one element of "left": what of an item of so many bytes is told to be left out. */
+void account_put_left(struct json_writer *w, const struct item_origin *origin, const struct account_line *line, size_t bytes);
 /* "client": name/version of the SDK; nothing when it is not known. */
 void account_put_client(struct json_writer *w, const struct item_origin *origin);
 /* That, and "bytes": what is told of an item which is not stored in the end. */

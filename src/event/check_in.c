@@ -6,6 +6,7 @@
  * so that the check-in still counts for a monitor that exists. */
 #include "picket/event/items.h"
 
+#include "account.h"
 #include "moment.h"
 #include "picket/base/error.h"
 #include "picket/event/crontab.h"
@@ -274,7 +275,8 @@ static void put_check_in(struct json_writer *w, const struct check_in *c)
     put_id(w, STR("trace_id"), &c->trace);
 }
 
-static void put(const struct check_in *c, const struct json *monitor_config, struct arena *a, struct buf *out)
+static void put(const struct check_in *c, const struct json *monitor_config, const struct item_origin *origin, struct arena *a,
+                struct buf *out)
 {
     struct json_writer w;
     struct config config;
@@ -283,6 +285,7 @@ static void put(const struct check_in *c, const struct json *monitor_config, str
     json_key(&w, STR("check_in"));
     json_begin_object(&w);
     put_check_in(&w, c);
+    account_put_client(&w, origin);
     if (json_type(monitor_config) > JSON_NULL) {
         json_key(&w, STR("config"));
         if (read_config(monitor_config, a, &config))
@@ -296,7 +299,6 @@ static void put(const struct check_in *c, const struct json *monitor_config, str
 
 int check_in_read(struct str payload, const struct item_origin *origin, struct buf *out)
 {
-    (void)origin; /* when it came is a column of its record */
     AUTO_JSON struct json_doc *doc = NULL;
     struct check_in c;
     struct arena a;
@@ -308,7 +310,7 @@ int check_in_read(struct str payload, const struct item_origin *origin, struct b
     arena_init(&a);
     r = read_check_in(json_root(doc), &a, &c);
     if (r == 0)
-        put(&c, json_get(json_root(doc), STR("monitor_config")), &a, out);
+        put(&c, json_get(json_root(doc), STR("monitor_config")), origin, &a, out);
     arena_done(&a);
     return r;
 }

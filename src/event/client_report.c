@@ -1,6 +1,6 @@
 /* client_report.c: what SDKs threw away before they sent it (protocol §4.7). Numbers and names are the client's, so they are bounded: known
  * reasons and categories, quantities up to QUANTITY_MAX, times from a month ago to some minutes from now, by our clock. A report of another time is
- * dropped as a whole, which is no fault of the envelope, and told as one item that is invalid. */
+ * dropped as a whole, which is no fault of the envelope: it is told, and counts as one that is invalid, as those do that cannot be read. */
 #include "picket/event/items.h"
 
 #include "account.h"
@@ -46,6 +46,20 @@ void account_put_sender(struct json_writer *w, const struct item_origin *origin,
 {
     json_field_i64(w, STR("bytes"), (int64_t)bytes);
     account_put_client(w, origin);
+}
+
+void account_put_left(struct json_writer *w, const struct item_origin *origin, const struct account_line *line, size_t bytes)
+{
+    json_begin_object(w);
+    json_field_i64(w, STR("p"), (int64_t)origin->project_id);
+    json_field_i64(w, STR("k"), (int64_t)origin->key_id);
+    json_field_i64(w, STR("c"), line->category);
+    json_field_i64(w, STR("o"), line->outcome);
+    json_field_str(w, STR("r"), line->reason);
+    json_field_i64(w, STR("n"), line->quantity);
+    json_field_time(w, STR("at"), line->at_us);
+    account_put_sender(w, origin, bytes);
+    json_end_object(w);
 }
 
 static bool read_line(const struct json *v, struct arena *a, struct account_line *ret)
@@ -108,6 +122,20 @@ static bool read_time(const struct json *v, const struct item_origin *origin, st
     return true;
 }
 
+static void put_dropped(struct json_writer *w, const struct item_origin *origin, size_t bytes)
+{
+    const struct account_line line = {.at_us = origin->received_us,
+                                      .category = CATEGORY_DEFAULT,
+                                      .outcome = OUTCOME_ID_INVALID,
+                                      .reason = STR("timestamp"),
+                                      .quantity = 1};
+    account_put(w, &line);
+    json_end_array(w);
+    json_key(w, STR("left"));
+    json_begin_array(w);
+    account_put_left(w, origin, &line, bytes);
+}
+
 int client_report_read(struct str payload, const struct item_origin *origin, struct buf *out)
 {
     AUTO_JSON struct json_doc *doc = NULL;
@@ -129,7 +157,7 @@ int client_report_read(struct str payload, const struct item_origin *origin, str
     if (counts)
         put_lists(&w, root, at_us, &a);
     else
-        account_put(&w, &(struct account_line){at_us, CATEGORY_DEFAULT, OUTCOME_ID_INVALID, STR("timestamp"), 1});
+        put_dropped(&w, origin, payload.n);
     json_end_array(&w);
     json_end_object(&w);
     arena_done(&a);

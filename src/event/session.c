@@ -105,16 +105,34 @@ struct left {
     const char *reason;
 };
 
-static void put_account(struct json_writer *w, const struct item_origin *origin, int64_t n_accepted, const struct left *left, size_t n_left)
+static struct account_line line_of(const struct left *left, const struct item_origin *origin)
+{
+    return (struct account_line){origin->received_us, CATEGORY_SESSION, OUTCOME_ID_INVALID, str_from(left->reason), left->n};
+}
+
+/* bytes: of the item. */
+static void put_account(struct json_writer *w, const struct item_origin *origin, size_t bytes, int64_t n_accepted,
+                        const struct left left[2])
 {
     json_key(w, STR("outcomes"));
     json_begin_array(w);
     if (n_accepted)
         account_put(w, &(struct account_line){origin->received_us, CATEGORY_SESSION, OUTCOME_ID_ACCEPTED, STR(""), n_accepted});
-    for (size_t i = 0; i < n_left; i++)
-        if (left[i].n)
-            account_put(w, &(struct account_line){origin->received_us, CATEGORY_SESSION, OUTCOME_ID_INVALID, str_from(left[i].reason),
-                                                  left[i].n});
+    for (size_t i = 0; i < 2; i++) {
+        struct account_line line = line_of(&left[i], origin);
+        if (line.quantity)
+            account_put(w, &line);
+    }
+    json_end_array(w);
+    if (left[0].n == 0 && left[1].n == 0)
+        return;
+    json_key(w, STR("left"));
+    json_begin_array(w);
+    for (size_t i = 0; i < 2; i++) {
+        struct account_line line = line_of(&left[i], origin);
+        if (line.quantity)
+            account_put_left(w, origin, &line, bytes);
+    }
     json_end_array(w);
 }
 
@@ -190,7 +208,7 @@ static bool put_aggregate(struct json_writer *w, const struct json *v, const str
     return true;
 }
 
-static void put_aggregates(struct json_writer *w, const struct json *root, const struct item_origin *origin, struct arena *a)
+static void put_aggregates(struct json_writer *w, const struct json *root, const struct item_origin *origin, size_t bytes, struct arena *a)
 {
     struct attributes at = read_attributes(root, a);
     int64_t n_taken = 0, n_left = 0, n_surplus = 0;
@@ -207,7 +225,7 @@ static void put_aggregates(struct json_writer *w, const struct json *root, const
     }
     json_end_array(w);
     const struct left left[] = {{n_left, at.release.n ? "timestamp" : "no_release"}, {n_surplus, "too_many_items"}};
-    put_account(w, origin, n_taken, left, ARRAY_LEN(left));
+    put_account(w, origin, bytes, n_taken, left);
 }
 
 /* ---- items */
@@ -236,7 +254,7 @@ int session_read(struct str payload, const struct item_origin *origin, struct bu
     json_begin_array(&w);
     put_update(&w, json_root(doc), &at, origin, &a, &why);
     json_end_array(&w);
-    put_account(&w, origin, why == NULL, &(struct left){1, why}, why != NULL);
+    put_account(&w, origin, payload.n, why == NULL, (const struct left[2]){{why != NULL, why ? why : ""}, {0, ""}});
     json_end_object(&w);
     arena_done(&a);
     return 0;
@@ -253,7 +271,7 @@ int sessions_read(struct str payload, const struct item_origin *origin, struct b
     arena_init(&a);
     json_writer_init(&w, out);
     json_begin_object(&w);
-    put_aggregates(&w, json_root(doc), origin, &a);
+    put_aggregates(&w, json_root(doc), origin, payload.n, &a);
     json_end_object(&w);
     arena_done(&a);
     return 0;

@@ -230,13 +230,13 @@ def test_accounts(one, project):
     """§4.8: each counts once: as invalid when it is kept, as accepted instead when a retry has stored it; one that is dropped stays invalid. Who asks why an
     event did not arrive is told."""
     with refusing(one, "poison"):
-        events, numbers = poison(one, project, 3)
+        events, numbers = poison(one, project, 3, sdk={"name": "sentry.python", "version": "2.1.0"})
         wait_totals(project, {("error", "invalid", "dead_letter"): 3})
         one.run("dlq", "retry", numbers[0])  # fails again
     told = project.api.read(project.path + "/delivery")["items"]
     assert {case["event_id"] for case in told} == {str(uuid.UUID(event["event_id"])) for event in events}
     assert {(case["category"], case["outcome"], case["reason"]) for case in told} == {("error", "invalid", "dead_letter")}
-    assert {case["bytes"] for case in told} == {len(wire.dumps(event)) for event in events}
+    assert {case["bytes"] for case in told} == {len(wire.dumps(event)) for event in events} and {case["sdk"] for case in told} == {"sentry.python/2.1.0"}
     wait_totals(project, {("error", "invalid", "dead_letter"): 3})
     one.command("dlq", "retry", numbers[0])
     one.command("dlq", "drop", numbers[1])
@@ -702,6 +702,20 @@ def test_reports_are_retried_as_what_they_were(make_picket, bound, n_files):
     assert "0 of 0 dead letters stored" in picket.command("dlq", "retry", "--all")
     assert sees_reports(project) and project.count() == 0 and picket.sql("SELECT project_id, id FROM events") == events
     check_counters(picket, project.id)
+
+
+def test_letters_of_reports_say_whose_they_are(make_picket):
+    """By the header of their envelope."""
+    picket = make_picket().start()
+    project = picket.new_project()
+    with refusing_reports(picket):
+        picket.sql("ALTER TABLE outcomes DROP CONSTRAINT outcomes_refused")
+        for item in (feedback_item("poison"), wire.item("sessions", aggregates(7))):
+            assert project.post(wire.envelope({"sdk": {"name": "sentry.javascript.browser", "version": "9"}}, item)).status_code == 200
+        wait_totals(project, {("feedback", "invalid", "dead_letter"): 1, ("session", "invalid", "dead_letter"): 1})
+        told = project.api.read(project.path + "/delivery")["items"]
+        assert sorted((case["category"], case["sdk"]) for case in told) == [("feedback", "sentry.javascript.browser/9"), ("session", "sentry.javascript.browser/9")]
+        picket.sql("ALTER TABLE outcomes ADD CONSTRAINT outcomes_refused CHECK (quantity >= 0)")
 
 
 def test_spilled_reports_are_sent_as_what_they_are(make_picket):

@@ -168,14 +168,16 @@ def test_before_its_monitor(project, picket):
 
 def test_of_no_monitor(project, picket):
     """§7.2: only of a monitor that is there, or comes to be by a sound configuration. Who asks why is told."""
-    send(project, check_in("nobody", "ok"))
+    header = {"sdk": {"name": "sentry.python", "version": "2.1.0"}}
+    assert project.post(wire.envelope(header, check_in("nobody", "ok"))).status_code == 200
     until(lambda: waiting(picket, project) == 1, "it does not wait")
     no_longer(picket, project)
     for config in ({"schedule": {"type": "crontab", "value": "61 * * * *"}}, {**HOURLY, "timezone": "Mars/Olympus"}, {**HOURLY, "max_runtime": 0}):
-        send(project, check_in("new", "ok", config))
+        assert project.post(wire.envelope(header, check_in("new", "ok", config))).status_code == 200
     wait_totals(project, {("monitor", "invalid", "invalid_monitor"): 1, ("monitor", "invalid", "invalid_config"): 3})
     cases = project.api.read(project.path + "/delivery")["items"]
     assert [(case["category"], case["reason"]) for case in cases] == [("monitor", "invalid_config")] * 3 + [("monitor", "invalid_monitor")]
+    assert {case["sdk"] for case in cases} == {"sentry.python/2.1.0"}
     assert monitors(project) == []
 
 

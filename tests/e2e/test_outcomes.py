@@ -103,9 +103,12 @@ def test_client_reports_of_relays(project):
 def test_client_report_of_another_time(project, timestamp):
     if isinstance(timestamp, int):
         timestamp += time.time()
-    accepted_without_id(project.post(wire.envelope({}, report(("queue_overflow", "error", 3), timestamp=timestamp))))
+    dropped = report(("queue_overflow", "error", 3), timestamp=timestamp)
+    accepted_without_id(project.post(wire.envelope({"sdk": {"name": "sentry.go", "version": "1.0"}}, dropped)))
     accepted_without_id(project.post(wire.envelope({}, report(("before_send", "error", 1), timestamp=None))))
     wait_totals(project, {("error", "client_discard", "before_send"): 1, ("default", "invalid", "timestamp"): 1})
+    case, = project.api.read(project.path + "/delivery")["items"]
+    assert (case["category"], case["reason"], case["quantity"], case["sdk"], case["bytes"]) == ("default", "timestamp", 1, "sentry.go/1.0", len(dropped.split(b"\n")[1]))
 
 
 @pytest.mark.parametrize("ahead, corrected", [(7200, True), (-3600, True), (-3240, False)], ids=["two hours fast", "an hour slow", "54 minutes slow"])

@@ -8,7 +8,7 @@ import pytest
 
 import wire
 from test_normalisation import iso, seconds
-from test_outcomes import totals, wait_totals
+from test_outcomes import forget_cursor, totals, wait_totals
 from waiting import until
 
 
@@ -210,3 +210,69 @@ def test_reports_of_the_release_before(picket, project):
                json.dumps({"sessions": [session]}))
     assert counts(project, "old@1") == {"total": 4, "exited": 2, "crashed": 2, "healthy": 2}
     assert health(project)["items"][0]["environment"] == "test" and health(project)["items"][0]["users"]["total"] == 1
+
+
+# ---- what is left out is told
+
+def left_out(release=None, started=None, sdk="sentry.go", n=1):
+    """An envelope with an item of aggregates, and its length."""
+    item = wire.item("sessions", {"aggregates": [{"started": started or time.time(), "exited": 1}] * n, "attrs": {"release": release} if release else {}})
+    return wire.envelope({"sdk": {"name": sdk, "version": "1.0"}} if sdk else {}, item), len(item.split(b"\n")[1])
+
+
+def told(project):
+    return [(case["category"], case["outcome"], case["reason"], case["quantity"], case["sdk"]) for case in project.api.read(project.path + "/delivery")["items"]]
+
+
+def test_what_is_left_out_is_told(project, picket):
+    """Why, how many, how large, by which key and SDK; one line for each of these, the newest first."""
+    bodies = [left_out(), left_out("a@1", 1.0), left_out("a@1", n=1003), left_out(n=2)]
+    reasons = {"no_release": 0, "timestamp": 0, "too_many_items": 0}
+    for (body, _), (reason, n, taken) in zip(bodies, [("no_release", 1, 0), ("timestamp", 1, 0), ("too_many_items", 3, 1000), ("no_release", 2, 1000)]):
+        assert project.post(body).status_code == 200
+        reasons[reason] += n
+        taken_before = {("session", "accepted", ""): taken} if taken else {}
+        wait_totals(project, {**taken_before, **{("session", "invalid", reason): n for reason, n in reasons.items() if n}})
+    sdk = "sentry.go/1.0"
+    assert told(project) == [("session", "invalid", "no_release", 3, sdk), ("session", "invalid", "too_many_items", 3, sdk), ("session", "invalid", "timestamp", 1, sdk)]
+    newest = project.api.read(project.path + "/delivery")["items"][0]
+    ((key,),) = picket.sql("SELECT id FROM project_keys WHERE project_id = %s", project.id)
+    assert (newest["bytes"], newest["key_id"], newest["event_id"]) == (bodies[3][1], key, None) and newest["time"] > wire_time(time.time() - 60)
+    assert project.post(left_out(sdk=None)[0]).status_code == 200
+    until(lambda: told(project)[0] == ("session", "invalid", "no_release", 1, ""), lambda: told(project))
+    send(project, update(new_sid(), init=True, release=""))
+    until(lambda: told(project)[0] == ("session", "invalid", "no_release", 2, ""), lambda: told(project))
+    assert len(told(project)) == 4
+
+
+def wire_time(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
+def test_many_that_are_left_out_hide_nothing(project):
+    """However many batches: a refusal of before is still told, and of many SDKs there are at most the last 200 lines."""
+    assert project.post(wire.raw_event_envelope(b"{ no JSON")[1]).status_code == 400
+    until(lambda: told(project), "the refusal is not told")
+    for n in range(300):
+        assert project.post(left_out()[0]).status_code == 200
+    until(lambda: totals(project).get(("session", "invalid", "no_release")) == 300, lambda: totals(project))
+    assert told(project) == [("session", "invalid", "no_release", 300, "sentry.go/1.0"), ("error", "invalid", "invalid_json", 1, "e2e/1")]
+    for n in range(220):
+        assert project.post(left_out(sdk=f"sdk.{n}")[0]).status_code == 200
+    until(lambda: totals(project).get(("session", "invalid", "no_release")) == 520, lambda: totals(project))
+    assert len(told(project)) <= 200
+
+
+def test_left_out_and_delivered_again(make_picket):
+    """Killed before it noted how far it was: told as often as it is counted."""
+    picket = make_picket(DIGEST_WORKERS=1).start()
+    project = picket.new_project()
+    for _ in range(3):
+        assert project.post(left_out(n=2)[0]).status_code == 200
+    wait_totals(project, {("session", "invalid", "no_release"): 6})
+    picket.kill()
+    forget_cursor(picket)
+    picket.start()
+    project.settle()
+    assert totals(project) == {("session", "invalid", "no_release"): 6, ("error", "accepted", ""): 1}
+    assert told(project) == [("session", "invalid", "no_release", 6, "sentry.go/1.0")]

@@ -30,18 +30,19 @@ enum {
 struct item_origin {
     int64_t received_us;
     int64_t sent_at_us; /* the envelope header's, 0 when absent: times of sessions and client reports are corrected as an event's */
-    uint64_t project_id;
+    uint64_t project_id, key_id;      /* the latter only for what is told; 0: not known */
     struct id128 event_id;            /* the envelope header's, or nil */
     const struct scrub_rules *rules;  /* the project's, for what people write; NULL: SCRUB_DEFAULTS */
     struct str client_address;        /* of feedback: as in struct event_row */
     struct str sdk_name, sdk_version; /* who sent it, by the envelope's header; "": not known */
 };
 
-/* Client reports (§4.7): {"outcomes": [{"h": epoch seconds, "c": category, "o": outcome, "r": reason, "n": quantity}, …]}
- * One of a time that cannot be, or is too long ago, is left out as a whole and counted as invalid. */
+/* Client reports (§4.7): {"outcomes": [{"h": epoch seconds, "c": category, "o": outcome, "r": reason, "n": quantity}, …]}; with "left" when the report is of
+ * a time that cannot be, or is too long ago, and then it counts as one that is invalid. */
 MUST_CHECK int client_report_read(struct str payload, const struct item_origin *origin, struct buf *out);
 
-/* Sessions (§7.1): {"release", "environment", "sessions": […], "outcomes": […]}. One that is too old or has no release is left out and counted as invalid.
+/* Sessions (§7.1): {"release", "environment", "sessions": […], "outcomes": […], "left": […]}. One that is too old or has no release is left out and counted as
+ * invalid; "left" tells why, as the door's cases do (ingest/ledger.c).
  * An update has "sid" and "seq"; of aggregates one entry is a minute. Both: "at" (epoch seconds of the start), "user" (a UUID made of project and did) and total,
  * exited, errored, abnormal, unhandled, crashed, each absent for none. `errored` holds the others, too. An entry is hardly longer than what it was read from:
  * a batch of many is bounded by that. */
