@@ -185,10 +185,8 @@ static void answer_accepted(struct ingest_op *op)
         http_answer_empty(op->call, 201);
     else if (is_crash(op))
         reply_text(op->call, &a->id);
-    else if (is_telemetry(op) && is_protobuf(op)) /* an Export…ServiceResponse without members, in the language of the request */
-        http_answer(op->call, 200, STR("application/x-protobuf"), STR(""));
     else if (is_telemetry(op))
-        http_answer(op->call, 200, STR("application/json"), STR("{}"));
+        reply_export(op->call);
     else if (op->admit.form == ADMIT_ENVELOPE || op->admit.form == ADMIT_STORE)
         reply_id(op->call, a->has_id ? &a->id : NULL);
     else

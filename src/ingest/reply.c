@@ -25,6 +25,14 @@ void reply_id(struct http_call *call, const struct id128 *id)
     http_answer_json(call, 200, &out);
 }
 
+void reply_export(struct http_call *call)
+{
+    if (str_starts_nocase(http_header(call, "content-type"), STR("application/x-protobuf")))
+        http_answer(call, 200, STR("application/x-protobuf"), STR(""));
+    else
+        http_answer(call, 200, STR("application/json"), STR("{}"));
+}
+
 void reply_text(struct http_call *call, const struct id128 *id)
 {
     char dashed[ID_DASHED + 1];

@@ -7,3 +7,4 @@ void reply_pixel(struct http_call *call);                        /* an image of 
 void reply_id(struct http_call *call, const struct id128 *id);   /* JSON; NULL: there is none */
 void reply_script(struct http_call *call);                       /* of the crash-report dialog */
 void reply_text(struct http_call *call, const struct id128 *id); /* crash reporters get the id as a text */
+void reply_export(struct http_call *call); /* OpenTelemetry: an Export…ServiceResponse without members, in the request's language */
