@@ -53,16 +53,25 @@ static void ask(struct http_call *call, enum db_stmt stmt, struct str secret, vo
     db_submit(call->worker->db, &op->query);
 }
 
+bool http_has_token(const struct http_call *call)
+{
+    return str_starts_nocase(http_header(call, "authorization"), STR("bearer "));
+}
+
+void http_authenticate_token(struct http_call *call, http_handler_fn *next)
+{
+    struct str token;
+    call->user.by_token = true;
+    if (token_from_header(http_header(call, "authorization"), &token))
+        ask(call, STMT_AUTH_TOKEN, token, next);
+    else
+        http_answer_error(call, -ERR_UNAUTHORIZED, STR("malformed token: \"Bearer \" and 40 lower-case hexadecimal digits are expected"));
+}
+
 void authenticate(struct http_call *call, void (*next)(struct http_call *call))
 {
-    struct str authorization = http_header(call, "authorization"), token;
-    if (str_starts_nocase(authorization, STR("bearer "))) {
-        call->user.by_token = true;
-        if (token_from_header(authorization, &token))
-            ask(call, STMT_AUTH_TOKEN, token, next);
-        else
-            http_answer_error(call, -ERR_UNAUTHORIZED,
-                              STR("malformed token: \"Bearer \" and 40 lower-case hexadecimal digits are expected"));
+    if (http_has_token(call)) {
+        http_authenticate_token(call, next);
         return;
     }
     struct str session = cookie_value(http_header(call, "cookie"), STR(SESSION_COOKIE));

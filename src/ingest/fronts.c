@@ -142,6 +142,7 @@ void ingest_take(struct http_call *call, const struct ingest_request *request)
     int r = request->error;
     a->limits.envelope_max_bytes = USER_FORM_MAX_BYTES;
     op->is_dialog = request->is_dialog;
+    op->tells_report = request->tells_report;
     a->body = request->body;
     a->encoding = request->encoding;
     a->project_id = request->project_id;

@@ -189,6 +189,8 @@ static void answer_accepted(struct ingest_op *op)
         reply_export(op->call);
     else if (op->admit.form == ADMIT_ENVELOPE || op->admit.form == ADMIT_STORE)
         reply_id(op->call, a->has_id ? &a->id : NULL);
+    else if (op->tells_report)
+        reply_report(op->call, &a->records[0].id, a->received_us, op->admit.body);
     else
         http_answer_empty(op->call, 200);
 }

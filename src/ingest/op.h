@@ -21,6 +21,7 @@ struct ingest_op {
     struct admit_job *job;
     struct cold_wait key_wait;
     bool is_pixel;       /* a GET: the answer is an image */
+    bool tells_report;   /* the answer is what somebody wrote, as JSON */
     bool is_dialog;      /* the crash-report dialog: a key that is not good is a 404; a GET: the answer is its script */
     struct str path_key; /* the path's; p == NULL: the route has none */
     bool is_known;       /* its key was verified: what becomes of it counts for the project */

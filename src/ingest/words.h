@@ -12,6 +12,7 @@ struct ingest_request {
     uint64_t project_id;            /* KEY_ANY_PROJECT: the key's */
     enum content_encoding encoding; /* of `body` */
     struct credentials credentials; /* not present: those of the request's head */
+    bool tells_report;              /* the answer is the report as JSON; `body` is not encoded */
     bool is_dialog;                 /* a key that is not good is a 404; without a body, the answer is the dialog's script */
     int error;                      /* <0: it is refused */
 };

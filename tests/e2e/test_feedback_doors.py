@@ -9,6 +9,7 @@ import pytest
 import live
 import wire
 from client import accepted
+from server import ADMIN
 from test_cors import PAGE
 from test_feedback import wait_feedback
 from test_outcomes import totals, wait_totals
@@ -42,6 +43,45 @@ def test_user_feedback_endpoint(project, slash):
     assert post_report(project, report(), Authorization=None, **project.auth).status_code == 200
     wait_feedback(project, 3)
     wait_totals(project, {("error", "accepted", ""): 1, ("feedback", "accepted", ""): 3})
+
+
+def by_token(project, body, name=None, token=None, **more):
+    return project.api.post(f"/api/0/projects/sentry/{name or project.slug}/user-feedback/", json=body,
+                            headers={"Authorization": token or project.api.headers["Authorization"], **more.pop("headers", {})}, **more)
+
+
+def test_user_feedback_with_a_token(project, picket):
+    """§7.4: 200 with the report as JSON, for the project by name or by number; counted by the project's key; sent again it is stored once."""
+    event_id = uuid.uuid4().hex
+    answer = by_token(project, report(event_id))
+    assert answer.status_code == 200 and answer.headers["Content-Type"].startswith("application/json"), answer.text
+    item, = wait_feedback(project)
+    assert answer.json() == {"id": item["id"], "eventID": event_id, "name": "Ada", "email": "ada@example.com", "comments": "It broke", "dateCreated": item["received_at"]}
+    assert (uuid.UUID(item["event_id"]).hex, item["message"], item["source"]) == (event_id, "It broke", "user_report")
+    packed = gzip.compress(json.dumps(report(comments="packed")).encode())
+    answer = by_token(project, None, project.id, data=packed, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"})
+    assert answer.status_code == 200 and answer.json()["comments"] == "packed"
+    assert by_token(project, report(event_id)).status_code == 200
+    wait_totals(project, {("feedback", "accepted", ""): 2, ("feedback", "invalid", "duplicate"): 1})
+    ((key,),) = picket.sql("SELECT id FROM project_keys WHERE project_id = %s", project.id)
+    assert {line["key_id"] for line in project.api.read(project.path + "/outcomes")["totals"]} == {key}
+
+
+def test_user_feedback_with_a_token_is_refused(project, picket):
+    """No such token or project; no cookie serves here, where any page may post; a body that is none."""
+    for token in ("Bearer " + "0" * 40, "Bearer nonsense", "Bearer "):
+        assert by_token(project, report(), token=token).status_code == 401
+    for name in ("no-such-project", "99999999", "99999999999999999999", "%00", "%ff"):
+        assert by_token(project, report(), name).status_code == 404, name
+    for body in ({**FORM}, report("nonsense"), report(comments=" "), []):
+        assert by_token(project, body).status_code == 400, body
+    assert by_token(project, report(comments="x" * (64 << 10))).status_code == 413
+    other = picket.new_project()
+    picket.sql("UPDATE project_keys SET is_active = false WHERE project_id = %s", other.id)
+    assert by_token(other, report()).status_code == 403
+    cookie = project.api.post("/auth/login", json={"email": ADMIN[0], "password": ADMIN[1]}, headers=NOBODY).headers["Set-Cookie"].split(";")[0]
+    assert project.api.get("/auth/me", headers={**NOBODY, "Cookie": cookie}).status_code == 200
+    assert project.api.post(f"/api/0/projects/sentry/{project.slug}/user-feedback/", json=report(), headers={**NOBODY, "Cookie": cookie}).status_code == 401
 
 
 def test_packed_user_feedback(project):

@@ -123,6 +123,10 @@ struct http_body_map {
 bool http_body_map(const struct http_call *call, struct http_body_map *ret);
 void http_body_unmap(struct http_body_map *map);                                 /* zeroed ones too; idempotent */
 bool http_query_param(struct http_call *call, struct str name, struct str *ret); /* percent-decoded into the arena; first of several */
+/* For a route with credentials of its own (HTTP_INGEST) that takes the API's, too: whether there is a Bearer token; and whose it is, into call->user, and then
+ * next(). Answers 401 otherwise. Never by a cookie: such a route is open to pages of any origin. */
+bool http_has_token(const struct http_call *call);
+void http_authenticate_token(struct http_call *call, http_handler_fn *next);
 /* Who sent the request, as text and as 16 bytes (v4-mapped): the peer, or whom trusted proxies name (http/address.h:
  * http_address_forwarded). */
 struct str http_client_address(struct http_call *call, uint8_t ret_addr[16]);
