@@ -1,4 +1,4 @@
-"""What comes a second time (sql/migrations/0024_repeats.sql): envelopes that SDKs send again because they heard no answer. It is taken, stored once, counted as
+"""What comes a second time (sql/migrations/0026_repeats.sql): envelopes that SDKs send again because they heard no answer. It is taken, stored once, counted as
 a copy, and told."""
 import uuid
 
