@@ -231,7 +231,8 @@ static int take_event(struct admit *a, const struct envelope *e, const struct en
     if (r < 0)
         return r;
     if (class == EVENT_TRANSACTION) {
-        a->unwanted = a->unwanted || item_kind_of(STR("transaction"))->fate == ITEM_UNWANTED;
+        a->kind = item_kind_of(STR("transaction")); /* what it counts as */
+        a->unwanted = a->unwanted || a->kind->fate == ITEM_UNWANTED;
         return 0;
     }
     struct id128 id = event_id(a, e, own);
@@ -451,17 +452,19 @@ static int take(struct admit *a, const struct envelope *e, const struct envelope
     return 0;
 }
 
-/* Containers of what is not stored say how many are in them (protocol §2.3); each is some bytes long. */
+/* Containers of what is not stored say how many are in them (protocol §2.3); each is some bytes long. What is not stored may be of another kind than
+ * its header says. */
 static void leave_item(struct admit *a, const struct envelope_item *item, int reason)
 {
+    const struct item_kind *kind = reason == 0 ? a->kind : item->kind;
     AUTO_JSON struct json_doc *doc = NULL;
     int64_t n = 0;
-    if (reason == 0 && item->kind->fate == ITEM_UNWANTED && json_parse(item->header, &doc, NULL) == 0)
+    if (reason == 0 && kind->fate == ITEM_UNWANTED && json_parse(item->header, &doc, NULL) == 0)
         (void)json_i64(json_get(json_root(doc), STR("item_count")), &n);
     if (n <= 1 || (uint64_t)n > item->payload.n)
-        admit_leave_item(a, item->kind, reason, item->payload.n);
+        admit_leave_item(a, kind, reason, item->payload.n);
     else
-        admit_leave(a, &(struct admit_left){.kind = item->kind, .bytes = item->payload.n, .quantity = (uint64_t)n});
+        admit_leave(a, &(struct admit_left){.kind = kind, .bytes = item->payload.n, .quantity = (uint64_t)n});
 }
 
 /* `r`: what admit_crash_settle says. */
@@ -660,7 +663,7 @@ static int read_store(struct admit *a, struct str body, size_t max_decoded)
     a->is_read = true;
     if (r == 0) {
         a->unwanted = true;
-        admit_leave_item(a, item.kind, r, item.payload.n);
+        admit_leave_item(a, a->kind, r, item.payload.n);
     }
     a->has_id = true;
     a->id = a->n_records ? a->records[0].event_id : id_random();

@@ -79,6 +79,16 @@ def test_event_that_is_a_transaction(project):
     assert answer.status_code == 200 and "transaction" in limits(answer)
 
 
+def test_a_transaction_counts_as_one(project):
+    """Whatever it came as: an item of its own, an event's item, a body; each asks for the same. Nothing of it is an error's."""
+    transaction = {"event_id": uuid.uuid4().hex, "type": "transaction", "transaction": "/", "spans": []}
+    answers = [project.post(wire.envelope({}, wire.item(kind, transaction))) for kind in ("transaction", "event")]
+    answers.append(project.post(wire.dumps(transaction), path=f"/api/{project.id}/store/", headers={"Content-Type": "application/json"}))
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert {answer.headers[LIMITS] for answer in answers} == {answers[0].headers[LIMITS]} and "transaction" in limits(answers[0])
+    wait_totals(project, {("transaction", "filtered", "not_stored"): 3})
+
+
 def test_unwanted_beside_an_event(project):
     event = wire.error_event()
     answer = project.post(wire.envelope({"event_id": event["event_id"]}, wire.item("log", {"items": []}), wire.item("event", event)))
