@@ -95,7 +95,8 @@ static void a_rest_that_takes_too_long_is_stored_in_parts(void **state)
     assert_everything_equals_the_rows(s);
 }
 
-/* Ended between two parts, and delivered again: whole, to a database that is quick now, or in parts again. */
+/* Ended between two parts, and delivered again: in parts, or record by record to a database that is quick now: then the copy of the event claims its
+ * range by itself, and counts. */
 static void parts_of_a_rest_are_not_counted_twice(void **state)
 {
     struct stage *s = *state;
@@ -111,10 +112,10 @@ static void parts_of_a_rest_are_not_counted_twice(void **state)
             assert_int_equal(kit_run(&s->k, STMT_TEST_DIGEST_QUICK), 0);
         stage_spool_open(s);
         assert_false(is_drained(s));
-        stage_digest(s, 1, 100);
+        stage_digest(s, 1, quick ? 1 : 100);
         stage_drain(s);
         stage_digest_close(s, KIT_LIMIT_MS);
-        assert_rest(s, project, "8 stored, 8 accounted for, 1 copies, 1 claims");
+        assert_rest(s, project, quick ? "8 stored, 8 accounted for, 1 copies, 10 claims" : "8 stored, 8 accounted for, 1 copies, 1 claims");
         assert_everything_equals_the_rows(s);
     }
 }
