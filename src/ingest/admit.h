@@ -170,7 +170,14 @@ MUST_CHECK int admit_crash_form(struct admit *a, const struct json *pairs);
 /* Makes the event of what was noted, or adds it to the envelope's event. 0: there is nothing of the kind; 1: done; <0: the event cannot be taken. */
 MUST_CHECK int admit_crash_settle(struct admit *a, const struct envelope *e);
 
-/* ---- admit.c for attach.c and crash.c */
+/* ---- reports.c */
+/* The reports of an item, which the caller has opened and closes. 1: one is taken; 0: `elsewhere` is set; <0: none is, and why not the last that is told. Once
+ * there is no room for one, the others are counted and no event is made of them. */
+MUST_CHECK int admit_reports(struct admit *a, const struct envelope *e, const struct envelope_item *item, struct security_reader *reader);
+
+/* ---- admit.c for attach.c, crash.c and reports.c */
+MUST_CHECK int admit_add_event(struct admit *a, const struct envelope *e,
+                               struct str payload);                                  /* borrows; no id of its own. 1, or why not */
 struct spool_record *admit_first_event(const struct admit *a);                       /* NULL: there is none yet */
 int admit_take_event(struct admit *a, const struct envelope *e, struct str payload); /* 1, or why not */
 bool admit_has_room(const struct admit *a, size_t bytes);
