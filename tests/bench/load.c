@@ -12,13 +12,17 @@
  * whatever the server does, and the latency counts from when an event was due, so a server that stalls cannot hide it (coordinated
  * omission). A connection that is lost is made again after RECONNECT_MS, for as long as the run lasts: a server under test comes and goes.
  *
- * One thread. Latencies go to a histogram with 32 steps per power of two: 3 % exact. */
+ * What is due when the run ends and was never sent has waited until then: it counts as `overdue`, and in the latencies.
+ *
+ * What an event looks like is body.c. With --dsns requests, not connections, take the DSNs in turns: a thousand projects on 64 connections.
+ *
+ * One thread. */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include <uv.h>
 
@@ -29,27 +33,31 @@
 #include "picket/json/json.h"
 #include "picket/protocol/dsn.h"
 
+#include "body.h"
+#include "histogram.h"
+
 enum {
     TICK_MS = 10,
     RECONNECT_MS = 50,
-    TARGETS_MAX = 64,
+    TARGETS_MAX = 100000,
     CONNECTIONS_MAX = 20000,
     RECENT = 4096,
     HEAD_MAX = 16 * 1024,
     STATUS_MAX = 600,
-    FRAMES = 25
 };
-enum { STEPS = 32, BUCKETS = 40 * STEPS };
 
 struct options {
-    unsigned connections, issues, repeat_percent, bytes;
+    unsigned connections, repeat_percent;
+    struct body_options body;
     uint64_t events; /* 0: no bound */
     double seconds;  /* 0: no bound */
     double rate;     /* per second; 0: closed loop */
     double timeout_s;
     double pause_ms; /* of a connection that was refused, in a closed loop */
     const char *ids;
-    bool unknown; /* a key of its own for each request */
+    const char *dsns; /* a file of them */
+    bool unknown;     /* a key of its own for each request */
+    bool any_answer;  /* a 200 need not name the event: of a server that does not know what it got */
     bool json;
 };
 
@@ -81,78 +89,27 @@ struct load {
     uv_loop_t loop;
     uv_timer_t tick;
     uv_signal_t interrupt[2];
-    struct target targets[TARGETS_MAX];
+    struct target *targets;
     unsigned n_targets;
+    struct buf dsns; /* the file's text: targets borrow from it */
     struct conn *conns;
     struct list idle;
     FILE *ids;
-    struct buf stack; /* the frames, made once */
+    struct bodies *bodies;
+    uint64_t body_bytes; /* of all that were sent */
     struct id128 salt;
     uint64_t recent[RECENT]; /* counters of ids that were sent */
     uint64_t issued, answered, unknown, lost, repeated, without_retry_after, bad_answers;
     uint64_t statuses[STATUS_MAX];
-    uint64_t histogram[BUCKETS];
+    uint64_t overdue;
+    struct histogram latencies;
     int64_t start_us, stop_us, progress_us;
     uint64_t progress_answered;
     int64_t looked_us; /* when look_after() went over all connections */
     bool stopping;
 };
 
-/* ---- figures */
-
-static unsigned bucket_of(uint64_t us)
-{
-    if (us < STEPS)
-        return (unsigned)us;
-    unsigned power = 63 - (unsigned)__builtin_clzll(us);
-    unsigned b = (power - 4) * STEPS + (unsigned)(us >> (power - 5)) - STEPS;
-    return b < BUCKETS ? b : BUCKETS - 1;
-}
-
-static double bucket_ms(unsigned b)
-{
-    if (b < STEPS)
-        return b / 1e3;
-    unsigned power = b / STEPS + 4;
-    return ldexp(STEPS + b % STEPS, (int)power - 5) / 1e3;
-}
-
-static double percentile_ms(const struct load *l, double share)
-{
-    uint64_t total = 0, seen = 0;
-    for (unsigned b = 0; b < BUCKETS; b++)
-        total += l->histogram[b];
-    for (unsigned b = 0; b < BUCKETS; b++) {
-        seen += l->histogram[b];
-        if (seen > 0 && (double)seen >= share * (double)total)
-            return bucket_ms(b);
-    }
-    return 0;
-}
-
 /* ---- one event */
-
-static void make_stack(struct load *l)
-{
-    struct json_writer w;
-    json_writer_init(&w, &l->stack);
-    json_begin_object(&w);
-    json_key(&w, STR("frames"));
-    json_begin_array(&w);
-    for (int i = 1; i <= FRAMES; i++) {
-        char text[64];
-        json_begin_object(&w);
-        json_field_str(&w, STR("function"), str_of(text, (size_t)snprintf(text, sizeof text, "handle_%d", i)));
-        json_field_str(&w, STR("module"), str_of(text, (size_t)snprintf(text, sizeof text, "shop.views.part_%d", i)));
-        json_field_str(&w, STR("filename"), str_of(text, (size_t)snprintf(text, sizeof text, "shop/views/part_%d.py", i)));
-        json_field_i64(&w, STR("lineno"), i * 7);
-        json_field_bool(&w, STR("in_app"), i % 3 == 0);
-        json_field_str(&w, STR("context_line"), str_of(text, (size_t)snprintf(text, sizeof text, "        total = basket.total(%d)", i)));
-        json_end_object(&w);
-    }
-    json_end_array(&w);
-    json_end_object(&w);
-}
 
 /* The salt with the counter in its last eight bytes. */
 static struct id128 id_of(const struct load *l, uint64_t counter)
@@ -161,46 +118,6 @@ static struct id128 id_of(const struct load *l, uint64_t counter)
     for (unsigned i = 0; i < 8; i++)
         id.b[15 - i] = (uint8_t)(counter >> 8 * i);
     return id;
-}
-
-static void put_event(const struct load *l, uint64_t counter, struct str id, struct buf *out)
-{
-    char text[64];
-    struct json_writer w;
-    json_writer_init(&w, out);
-    json_begin_object(&w);
-    json_field_str(&w, STR("event_id"), id);
-    json_end_object(&w);
-    buf_append_str(out, STR("\n{\"type\":\"event\"}\n"));
-    json_writer_init(&w, out);
-    json_begin_object(&w);
-    json_field_str(&w, STR("event_id"), id);
-    json_key(&w, STR("exception"));
-    json_begin_array(&w);
-    json_begin_object(&w);
-    json_field_str(&w, STR("type"), str_of(text, (size_t)snprintf(text, sizeof text, "LoadError%" PRIu64, counter % l->options.issues)));
-    json_field_str(&w, STR("value"),
-                   str_of(text, (size_t)snprintf(text, sizeof text, "basket %" PRIu64 " cannot be paid", counter % l->options.issues)));
-    json_key(&w, STR("stacktrace"));
-    json_put_raw(&w, buf_str(&l->stack));
-    json_end_object(&w);
-    json_end_array(&w);
-    json_field_str(&w, STR("platform"), STR("python"));
-    json_field_str(&w, STR("level"), STR("error"));
-    json_field_str(&w, STR("transaction"), STR("/basket/pay"));
-    json_field_str(&w, STR("release"), STR("shop@4.2.0"));
-    json_field_str(&w, STR("environment"), STR("production"));
-    if (l->options.bytes > out->n) {
-        AUTO_BUF struct buf padding = {0};
-        while (out->n + padding.n < l->options.bytes)
-            buf_printf(&padding, "%016" PRIx64, counter * UINT64_C(0x9e3779b97f4a7c15) + padding.n);
-        json_key(&w, STR("extra"));
-        json_begin_object(&w);
-        json_field_str(&w, STR("padding"), buf_str(&padding));
-        json_end_object(&w);
-    }
-    json_end_object(&w);
-    buf_append_char(out, '\n');
 }
 
 static uint64_t choose_counter(struct load *l)
@@ -223,8 +140,11 @@ static void make_request(struct load *l, struct conn *c)
     l->recent[l->issued++ % RECENT] = counter;
     c->id = id_of(l, counter);
     id_hex(&c->id, hex);
+    if (l->options.dsns)
+        c->target = &l->targets[l->issued % l->n_targets];
     buf_clear(&c->body);
-    put_event(l, counter, str_of(hex, ID_HEX), &c->body);
+    bodies_make(l->bodies, counter, &c->id, &c->body);
+    l->body_bytes += c->body.n;
     buf_clear(&c->head);
     buf_append_str(&c->head, buf_str(&c->target->head));
     if (l->options.unknown) /* the id is as new as a key can be */
@@ -380,7 +300,8 @@ static void promised(struct conn *c, struct str body)
     struct load *l = c->load;
     char hex[ID_HEX + 1];
     id_hex(&c->id, hex);
-    if (!memmem(body.p, body.n, hex, ID_HEX)) /* a 200 for another event would make every later comparison worthless */
+    if (!l->options.any_answer &&
+        !memmem(body.p, body.n, hex, ID_HEX)) /* a 200 for another event would make every later comparison worthless */
         l->bad_answers++;
     else if (l->ids)
         (void)fprintf(l->ids, "%" PRIu64 " %s\n", c->target->dsn.project_id, hex); /* checked when it is closed */
@@ -392,7 +313,7 @@ static void on_answer(struct conn *c, unsigned status, struct str head, struct s
     uint64_t us = (uint64_t)(clock_mono_us() - c->due_us);
     l->answered++;
     l->statuses[status]++;
-    l->histogram[bucket_of(us)]++;
+    histogram_note(&l->latencies, us);
     if (status == 200)
         promised(c, body);
     else if ((status == 429 || status == 503) && header_value(head, STR("retry-after")).n == 0)
@@ -472,6 +393,19 @@ static bool look_after(struct load *l, int64_t now)
     return over && all_down;
 }
 
+/* In an open loop what was due and never sent, because the answers before it did not come, has waited until now. */
+static void end_sending(struct load *l, int64_t now)
+{
+    l->stop_us = now;
+    if (l->options.rate == 0)
+        return;
+    uint64_t due = (uint64_t)((double)(now - l->start_us) * l->options.rate / 1e6);
+    if (l->options.events && due > l->options.events)
+        due = l->options.events;
+    for (uint64_t n = l->issued; n < due; n++, l->overdue++)
+        histogram_note(&l->latencies, (uint64_t)(now - l->start_us) - (uint64_t)((double)n * 1e6 / l->options.rate));
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct load *l = container_of(timer, struct load, tick);
@@ -479,7 +413,7 @@ static void on_tick(uv_timer_t *timer)
     if (l->options.seconds > 0 && (double)(now - l->start_us) >= l->options.seconds * 1e6)
         l->stopping = true;
     if (!more_to_send(l) && !l->stop_us)
-        l->stop_us = now;
+        end_sending(l, now);
     if (l->options.rate > 0)
         send_what_is_due(l, now);
     show_progress(l, now);
@@ -502,6 +436,13 @@ static void on_signal(uv_signal_t *signal, int number)
 
 /* ---- result */
 
+static double cpu_seconds(void)
+{
+    struct rusage u;
+    (void)getrusage(RUSAGE_SELF, &u); /* cannot fail */
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
 static void print_json(const struct load *l, double seconds)
 {
     AUTO_BUF struct buf out = {0};
@@ -522,16 +463,19 @@ static void print_json(const struct load *l, double seconds)
     }
     json_end_object(&w);
     json_field_i64(&w, STR("unknown"), (int64_t)l->unknown);
+    json_field_i64(&w, STR("overdue"), (int64_t)l->overdue);
+    json_field_i64(&w, STR("body_bytes"), l->issued ? (int64_t)(l->body_bytes / l->issued) : 0);
+    json_key(&w, STR("cpu_seconds")), json_put_f64(&w, cpu_seconds());
     json_field_i64(&w, STR("lost_connections"), (int64_t)l->lost);
     json_field_i64(&w, STR("bad_answers"), (int64_t)l->bad_answers);
     json_field_i64(&w, STR("without_retry_after"), (int64_t)l->without_retry_after);
     json_key(&w, STR("latency_ms"));
     json_begin_object(&w);
-    json_key(&w, STR("p50")), json_put_f64(&w, percentile_ms(l, 0.5));
-    json_key(&w, STR("p95")), json_put_f64(&w, percentile_ms(l, 0.95));
-    json_key(&w, STR("p99")), json_put_f64(&w, percentile_ms(l, 0.99));
-    json_key(&w, STR("p99.9")), json_put_f64(&w, percentile_ms(l, 0.999));
-    json_key(&w, STR("max")), json_put_f64(&w, percentile_ms(l, 1));
+    json_key(&w, STR("p50")), json_put_f64(&w, histogram_ms(&l->latencies, 0.5));
+    json_key(&w, STR("p95")), json_put_f64(&w, histogram_ms(&l->latencies, 0.95));
+    json_key(&w, STR("p99")), json_put_f64(&w, histogram_ms(&l->latencies, 0.99));
+    json_key(&w, STR("p99.9")), json_put_f64(&w, histogram_ms(&l->latencies, 0.999));
+    json_key(&w, STR("max")), json_put_f64(&w, histogram_ms(&l->latencies, 1));
     json_end_object(&w);
     json_end_object(&w);
     (void)printf("%.*s\n", STR_ARG(buf_str(&out)));
@@ -549,8 +493,9 @@ static void print_text(const struct load *l, double seconds)
     if (l->bad_answers)
         (void)printf("  answers that could not be read or named another event: %" PRIu64 "\n", l->bad_answers);
     (void)printf("never answered %" PRIu64 ", connections lost %" PRIu64 "\n", l->unknown, l->lost);
-    (void)printf("latency ms: p50 %.2f, p95 %.2f, p99 %.2f, p99.9 %.2f, max %.2f\n", percentile_ms(l, 0.5), percentile_ms(l, 0.95),
-                 percentile_ms(l, 0.99), percentile_ms(l, 0.999), percentile_ms(l, 1));
+    (void)printf("latency ms: p50 %.2f, p95 %.2f, p99 %.2f, p99.9 %.2f, max %.2f\n", histogram_ms(&l->latencies, 0.5),
+                 histogram_ms(&l->latencies, 0.95), histogram_ms(&l->latencies, 0.99), histogram_ms(&l->latencies, 0.999),
+                 histogram_ms(&l->latencies, 1));
 }
 
 /* ---- start */
@@ -562,13 +507,18 @@ static void usage(FILE *to)
                 "  -s, --seconds S      10     how long; 0: until --events or SIGINT\n"
                 "  -n, --events N              stop after so many\n"
                 "  -r, --rate N                events per second, due at fixed times; default: as fast as answers come\n"
-                "  -k, --issues N       1000   distinct issues\n"
-                "  -b, --bytes N               at least so large; default: about 4.2 KB\n"
+                "  -k, --issues N       1000   distinct issues; 0: each event is a new one\n"
+                "  -l, --large                 bodies of about 25 KB; default: about 4.2 KB\n"
+                "  -b, --bytes N               at least so large, by padding\n"
+                "  -z, --gzip                  compressed\n"
+                "  -R, --replay DIRECTORY      the error events among recorded requests, with ids of their own, instead\n"
+                "  -D, --dsns FILE             one a line, on one server; requests take them in turns\n"
                 "  -d, --repeat PERCENT 0      of the events bear an id that was sent before\n"
                 "  -p, --pause MS       0      without --rate: of a connection that got 429 or 503\n"
                 "  -t, --timeout S      30     for an answer\n"
                 "  -i, --ids FILE              project and event id of each 200, one per line\n"
                 "  -u, --unknown               each request bears a key of its own, which nobody made\n"
+                "  -a, --any-answer            a 200 need not name the event\n"
                 "  -j, --json                  print the result as JSON\n",
                 to);
 }
@@ -594,21 +544,49 @@ static const struct option names[] = {
     {"events", required_argument, NULL, 'n'},
     {"rate", required_argument, NULL, 'r'},
     {"issues", required_argument, NULL, 'k'},
+    {"large", no_argument, NULL, 'l'},
     {"bytes", required_argument, NULL, 'b'},
+    {"gzip", no_argument, NULL, 'z'},
+    {"replay", required_argument, NULL, 'R'},
+    {"dsns", required_argument, NULL, 'D'},
     {"repeat", required_argument, NULL, 'd'},
     {"pause", required_argument, NULL, 'p'},
     {"timeout", required_argument, NULL, 't'},
     {"ids", required_argument, NULL, 'i'},
     {"unknown", no_argument, NULL, 'u'},
+    {"any-answer", no_argument, NULL, 'a'},
     {"json", no_argument, NULL, 'j'},
     {"help", no_argument, NULL, 'h'},
     {0},
 };
 
+static bool read_body_option(int c, struct body_options *o)
+{
+    switch (c) {
+    case 'k':
+        o->issues = (uint64_t)number("--issues", optarg, 0, 1e9);
+        return true;
+    case 'l':
+        o->form = BODY_LARGE;
+        return true;
+    case 'b':
+        o->bytes = (size_t)number("--bytes", optarg, 0, 1 << 20);
+        return true;
+    case 'z':
+        o->coding = BODY_GZIP;
+        return true;
+    case 'R':
+        o->replay = optarg;
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void read_options(int argc, char **argv, struct options *o)
 {
-    *o = (struct options){.connections = 64, .issues = 1000, .seconds = 10, .timeout_s = 30};
-    for (int c; (c = getopt_long(argc, argv, "c:s:n:r:k:b:d:p:t:i:ujh", names, NULL)) != -1;) {
+    *o = (struct options){.connections = 64, .body.issues = 1000, .seconds = 10, .timeout_s = 30};
+    for (int c; (c = getopt_long(argc, argv, "c:s:n:r:k:lb:zR:D:d:p:t:i:uajh", names, NULL)) != -1;) {
         switch (c) {
         case 'c':
             o->connections = (unsigned)number("--connections", optarg, 1, CONNECTIONS_MAX);
@@ -622,11 +600,8 @@ static void read_options(int argc, char **argv, struct options *o)
         case 'r':
             o->rate = number("--rate", optarg, 1e-3, 1e7);
             break;
-        case 'k':
-            o->issues = (unsigned)number("--issues", optarg, 1, 1e9);
-            break;
-        case 'b':
-            o->bytes = (unsigned)number("--bytes", optarg, 0, 1 << 20);
+        case 'D':
+            o->dsns = optarg;
             break;
         case 'd':
             o->repeat_percent = (unsigned)number("--repeat", optarg, 0, 100);
@@ -643,6 +618,9 @@ static void read_options(int argc, char **argv, struct options *o)
         case 'u':
             o->unknown = true;
             break;
+        case 'a':
+            o->any_answer = true;
+            break;
         case 'j':
             o->json = true;
             break;
@@ -650,16 +628,25 @@ static void read_options(int argc, char **argv, struct options *o)
             usage(stdout);
             exit(0);
         default:
+            if (read_body_option(c, &o->body))
+                break;
             usage(stderr);
             exit(2);
         }
     }
 }
 
-static void read_target(const char *text, bool unknown, struct target *t)
+static void read_target(struct load *l, const char *text)
 {
     char host[64];
     uint64_t port = 80;
+    if (l->n_targets == TARGETS_MAX)
+        fail(text, "there are too many");
+    l->targets = realloc(l->targets, (l->n_targets + 1) * sizeof *l->targets);
+    if (!l->targets)
+        abort();
+    struct target *t = &l->targets[l->n_targets++];
+    *t = (struct target){0};
     if (dsn_parse(str_from(text), &t->dsn) < 0 || !str_eq(t->dsn.scheme, STR("http")))
         fail(text, "not a DSN that begins with http://");
     struct str rest = t->dsn.authority, name = str_cut(&rest, ':');
@@ -675,9 +662,35 @@ static void read_target(const char *text, bool unknown, struct target *t)
                STR_ARG(t->dsn.path_prefix), t->dsn.project_id, STR_ARG(t->dsn.authority));
     t->key_at = t->head.n;
     buf_append_str(&t->head, t->dsn.public_key);
+    if (l->options.body.coding == BODY_GZIP)
+        buf_append_str(&t->head, STR("\r\nContent-Encoding: gzip"));
     buf_append_str(&t->head, STR("\r\nContent-Length: "));
-    if (unknown && t->dsn.public_key.n != ID_HEX)
+    if (l->options.unknown && t->dsn.public_key.n != ID_HEX)
         fail(text, "--unknown takes the place of a key of 32 digits");
+}
+
+static void read_targets(struct load *l, char *const *texts, int n)
+{
+    for (int i = 0; i < n; i++)
+        read_target(l, texts[i]);
+    if (!l->options.dsns)
+        return;
+    FILE *f = fopen(l->options.dsns, "re");
+    if (!f)
+        fail(l->options.dsns, strerror(errno));
+    for (size_t got = 1; got > 0; l->dsns.n += got) {
+        buf_reserve(&l->dsns, 64 * 1024);
+        got = fread(l->dsns.p + l->dsns.n, 1, l->dsns.cap - l->dsns.n - 1, f);
+    }
+    (void)buf_cstr(&l->dsns);
+    for (char *line, *rest = l->dsns.p; (line = strsep(&rest, "\n"));) {
+        if (*line == 0)
+            continue;
+        read_target(l, line);
+        if (memcmp(&l->targets[l->n_targets - 1].address, &l->targets[0].address, sizeof l->targets[0].address) != 0)
+            fail(line, "another server than the first one's");
+    }
+    (void)fclose(f);
 }
 
 static void start(struct load *l)
@@ -702,7 +715,9 @@ static void start(struct load *l)
         list_init(&l->conns[i].link);
     }
     random_bytes(&l->salt, sizeof l->salt);
-    make_stack(l);
+    l->bodies = bodies_new(&l->options.body);
+    if (!l->bodies)
+        fail(l->options.body.replay, "no error event was recorded there");
     l->start_us = l->progress_us = clock_mono_us();
     (void)uv_timer_init(&l->loop, &l->tick);
     (void)uv_timer_start(&l->tick, on_tick, 0, l->options.rate > 0 ? 1 : TICK_MS);
@@ -719,7 +734,9 @@ static void finish(struct load *l)
     }
     for (unsigned i = 0; i < l->n_targets; i++)
         buf_done(&l->targets[i].head);
-    buf_done(&l->stack);
+    buf_done(&l->dsns);
+    bodies_free(l->bodies);
+    free(l->targets);
     free(l->conns);
     int r = uv_loop_close(&l->loop);
     assert(r == 0);
@@ -730,10 +747,8 @@ int main(int argc, char **argv)
     static struct load load;
     struct load *l = &load;
     read_options(argc, argv, &l->options);
-    for (int i = optind; i < argc && l->n_targets < TARGETS_MAX; i++)
-        read_target(argv[i], l->options.unknown, &l->targets[l->n_targets++]);
-    if (l->n_targets == 0 || l->n_targets < (unsigned)(argc - optind) ||
-        (l->options.seconds == 0 && l->options.events == 0 && l->n_targets == 0)) {
+    read_targets(l, argv + optind, argc - optind);
+    if (l->n_targets == 0) {
         usage(stderr);
         return 2;
     }
