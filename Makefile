@@ -16,7 +16,8 @@ help:
 	@echo 'make test          install what is missing, build, run every test on real parts'
 	@echo 'make crash         the long form of the crash tests: about an hour of killing, cutting and filling up; ends with a table'
 	@echo 'make soak          half an hour of everything: no leak, no growth, no error under valgrind (ARGS="--seconds 60": two minutes)'
-	@echo 'make bench         measure this machine: accepted and digested per second, memory, time until an event shows'
+	@echo 'make bench         measure this machine, an hour long: rates, latencies, memory, disk, and the bars (QUICK=1: about 4 minutes;'
+	@echo '                   SCENARIOS="accept drain" for some of it; ARGS="--json FILE --strict")'
 	@echo 'make build         build $(BUILD)/picket and everything else'
 	@echo 'make lint          check the layers, the rules of style, and what analysers find; make format: lay out the C files'
 	@echo 'make fuzz          fuzz every parser of foreign bytes for FUZZ_SECONDS each (3600)'
@@ -57,9 +58,10 @@ soak:
 	@python3 tests/bench/soak.py $(ARGS) $(BUILD)
 
 bench:
-	@docker/setup.sh build database bench
+	@echo 'make bench: install missing Debian packages, build, measure'
+	@docker/setup.sh build database
 	$(call configure,$(BUILD))
-	@python3 tests/bench/measure.py $(ARGS) $(BUILD)
+	@python3 tests/bench/bench.py $(if $(QUICK),--scale quick) $(if $(SCENARIOS),--scenarios "$(SCENARIOS)") $(ARGS) $(BUILD)
 
 build:
 	@echo 'make build: install missing Debian packages, build $(BUILD)/picket'

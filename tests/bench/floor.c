@@ -62,6 +62,7 @@ static void answer(h2o_req_t *req)
     }
     req->res.status = 200;
     req->res.reason = "OK";
+    req->res.content_length = 2;
     h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, H2O_STRLIT("application/json"));
     h2o_send_inline(req, H2O_STRLIT("{}"));
 }

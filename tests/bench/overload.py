@@ -30,7 +30,7 @@ import time
 import uuid
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from measure import ROOT, Picket, free_port, wait_for  # noqa: E402
+from subject import ROOT, Picket, free_port, wait_for  # noqa: E402
 
 TIMES = 4.5  # of what can be digested: asked for. Beside a flood more can be than was found with senders who wait
 ALL_NEW = 10**9  # issues
@@ -126,13 +126,13 @@ def getter(picket, path):
     return lambda connection: expect(connection, "GET", path, 200, {"Authorization": f"Bearer {picket.token}"})
 
 
-def visible(picket, project, key):
+def visible(picket, project, key, pause=0.02):
     """Sends an event and asks for the project's count until it is there."""
     def ask(connection):
         before = picket.get(f"/api/projects/{project}")["digested_event_count"]
         failure = sender(project, key)(connection)
         while not failure and picket.get(f"/api/projects/{project}")["digested_event_count"] == before:
-            time.sleep(0.02)
+            time.sleep(pause)
         return failure
     return ask
 

@@ -24,7 +24,7 @@ import time
 import uuid
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from measure import ROOT, Picket  # noqa: E402
+from subject import ROOT, Picket  # noqa: E402
 
 WARM_UP = 120  # seconds
 SUPPRESSIONS = os.path.join(ROOT, "tests", "valgrind.supp")

@@ -92,7 +92,7 @@ def health_check(port):
 
 def test_the_list_is_well_formed():
     packages, borrowed = package_rows()
-    assert {section for section, _, _ in packages} == {"build", "run", "database", "test", "lint", "bench", "soak", "ci"}
+    assert {section for section, _, _ in packages} == {"build", "run", "database", "test", "lint", "soak", "ci"}
     assert all(re.fullmatch(r"(|debian-1[23]|have:\w+)", condition) for _, _, condition in packages)
     assert len({(s, p) for s, p, _ in packages}) == len(packages)
     named = {package for _, package, _ in packages}
