@@ -491,7 +491,7 @@ static bool take_recording(struct str body, struct variant *v)
     arena_init(&arena);
     bool good = envelope_open(body, &arena, &e) >= 0 && e.header.has_event_id;
     struct str rest = e.rest;
-    good = good && envelope_next(&e, &item) == 1 && str_eq(item.type_name, STR("event")) && envelope_next(&e, &item) == 0;
+    good = good && envelope_next(&e, &item) == 1 && item.kind == item_kind_of(STR("event")) && envelope_next(&e, &item) == 0;
     good = good && json_parse(e.header.json, &doc, &(size_t){0}) >= 0;
     if (good) {
         char hex[ID_HEX + 1];
