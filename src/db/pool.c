@@ -184,6 +184,8 @@ static void on_timer(uv_timer_t *timer);
 
 static void arm(struct db *db)
 {
+    if (db->config.counts)
+        metric_set(&db->config.counts->waiting, db->n_waiting);
     if (uv_is_closing((uv_handle_t *)&db->timer))
         return;
     uint64_t now = uv_now(db->loop), at = UINT64_MAX;
@@ -331,8 +333,22 @@ static bool send_statement(struct db_conn *c, const struct db_query *q)
     return PQpipelineSync(pg);
 }
 
+static void count_wait(const struct db *db, const struct db_query *q)
+{
+    uint64_t since_ms = q->deadline_ms - db->config.acquire_ms;
+    if (db->config.counts)
+        metric_observe(&db->config.counts->waits, &metric_seconds, (int64_t)(uv_now(db->loop) - since_ms) * 1000);
+}
+
+static void count_refusal(const struct db *db)
+{
+    if (db->config.counts)
+        metric_add(&db->config.counts->refused, 1);
+}
+
 static void start(struct db_conn *c, struct db_query *q)
 {
+    count_wait(c->db, q);
     list_remove(&q->link);
     q->conn = c;
     c->query = q;
@@ -494,6 +510,7 @@ static void on_timer(uv_timer_t *timer)
         if (!db->closing && q->deadline_ms > uv_now(db->loop))
             break;
         db->n_waiting--;
+        count_refusal(db);
         finish(q, db->closing || !db_connected(db) ? -ERR_DB_AWAY : -ERR_DB_BUSY, NULL);
     }
     while (expire_conn(db))
@@ -573,6 +590,7 @@ void db_submit(struct db *db, struct db_query *q)
     q->deadline_ms = 0;
     if (db->closing || db->n_waiting >= db->config.waiting_max) {
         list_push_back(&db->refused, &q->link);
+        count_refusal(db);
         arm(db);
         return;
     }

@@ -296,6 +296,36 @@ static void refuses_more_than_may_wait(void **state)
     kit_close(&k);
 }
 
+static void tells_who_waits_and_who_is_refused(void **state)
+{
+    (void)state;
+    struct kit k;
+    struct db_config config = kit_config(fixture_conninfo(&cluster));
+    struct db_reading now = {0}, last = {0};
+    config.connections = 1;
+    config.waiting_max = 3;
+    config.counts = metric_block(sizeof *config.counts);
+    kit_open_with(&k, &config);
+    assert_int_equal(kit_number(&k, STMT_PING), 1);
+    struct op ops[6];
+    for (size_t i = 0; i < ARRAY_LEN(ops); i++)
+        start_sleep(&k, &ops[i], 50);
+    db_collect(config.counts, &now);
+    assert_int_equal(now.waiting, 3);
+    assert_int_equal(now.refused, 2);
+    assert_int_equal(metric_count(&now.waits), 2); /* those two found the connection idle, or waited for it to be made */
+    db_cancel(&ops[3].q);
+    for (size_t i = 0; i < 3; i++)
+        KIT_UNTIL(&k, ops[i].n_done == 1);
+    db_collect(config.counts, &last);
+    assert_int_equal(last.waiting, 0);
+    assert_int_equal(metric_count(&last.waits), 4);
+    assert_true(last.waits.sum - now.waits.sum >= UINT64_C(100000)); /* the first waited for one statement of 50 ms, the second for two */
+    assert_true(last.waits.sum - now.waits.sum < UINT64_C(60000000));
+    kit_close(&k);
+    free(config.counts);
+}
+
 struct stubborn {
     struct db_query q;
     struct kit *k;
@@ -627,6 +657,7 @@ int main(void)
         cmocka_unit_test(a_bad_plan_does_not_last),
         cmocka_unit_test(opens_as_many_connections_as_are_needed),
         cmocka_unit_test(refuses_more_than_may_wait),
+        cmocka_unit_test(tells_who_waits_and_who_is_refused),
         cmocka_unit_test(a_refused_query_may_be_submitted_again_from_done),
         cmocka_unit_test(waiting_has_a_deadline),
         cmocka_unit_test(the_server_ends_a_query_that_takes_too_long),

@@ -12,7 +12,24 @@
 #include "picket/base/buf.h"
 #include "picket/base/id.h"
 #include "picket/base/list.h"
+#include "picket/base/metrics.h"
 #include "stmts.h" /* made from sql/queries by sql/embed.py: enum db_stmt { STMT_PROJECT_LIST, … }, one per sql/queries/project_list.sql */
+
+/* What a pool counts, in a metric_block() that outlives it: written by its loop's thread. */
+struct db_counts {
+    struct metric_counter waiting, refused; /* queries that wait now; that were told that too many do, or waited too long */
+    struct metric_histogram waits;          /* from db_submit until sent, µs by the loop's clock, which goes by milliseconds */
+};
+struct db_reading { /* of several pools */
+    uint64_t waiting, refused;
+    struct metric_reading waits;
+};
+void db_collect(const struct db_counts *counts, struct db_reading *ret); /* adds */
+struct db_pools {                                                        /* pools of one purpose, by its name */
+    const char *name;
+    struct db_reading reading;
+};
+void db_put_metrics(struct metric_text *t, const struct db_pools *pools, unsigned n);
 
 struct db;
 struct db_session; /* a connection on its way to a pool: made by db_migrate_for() */
@@ -24,6 +41,7 @@ struct db_config {
     unsigned acquire_ms, query_ms; /* both above 0; query_ms is also sent as statement_timeout */
     unsigned idle_ms;              /* a connection unused for longer is closed, but the last one stays; 0: never */
     struct db_session *session;    /* its first connection, made for this config; NULL: none. Taken over, also when db_open() fails */
+    struct db_counts *counts;      /* of this pool alone; NULL: nobody counts */
 };
 
 /* Returns at once and connects in the background. -EINVAL: conninfo is neither a URL nor key=value pairs. */
