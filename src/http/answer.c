@@ -32,17 +32,35 @@ static const struct {
     {503, "Service Unavailable"},
 };
 
+_Static_assert(ARRAY_LEN(reasons) == ANSWER_STATUSES, "each is counted");
+
+unsigned answer_index(int status)
+{
+    unsigned i = 0;
+    while (i < ANSWER_STATUSES && reasons[i].status != status)
+        i++;
+    return i;
+}
+
+int answer_status(unsigned index)
+{
+    return reasons[index].status;
+}
+
 const char *answer_reason(int status)
 {
-    for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
-        if (reasons[i].status == status)
-            return reasons[i].reason;
-    return "Unknown";
+    unsigned i = answer_index(status);
+    return i < ANSWER_STATUSES ? reasons[i].reason : "Unknown";
 }
 
 static enum http_access access_of(const struct http_call *call)
 {
     return call->route ? call->route->access : HTTP_PUBLIC;
+}
+
+static enum call_kind kind_of(const struct http_call *call)
+{
+    return !call->route ? CALL_NO_ROUTE : call->route->access == HTTP_INGEST ? CALL_INGEST : CALL_API;
 }
 
 static void add_static(h2o_req_t *req, struct str name, struct str value)
@@ -99,6 +117,7 @@ void answer_begin(struct http_call *call, int status, struct str content_type, s
 {
     h2o_req_t *req = call->req;
     call_of(call)->answered = true;
+    count_answer(worker_of(call), kind_of(call), status);
     if (worker_of(call)->state != WORKER_SERVING)
         req->http1_is_persistent = 0;
     req->res.status = status;

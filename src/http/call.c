@@ -35,6 +35,7 @@ static void call_dispose(void *memory)
     struct call *c = memory;
     log_access(c);
     list_remove(&c->link);
+    metric_add(&worker_of(&c->pub)->counts->over, 1);
     atomic_fetch_sub(&c->pub.worker->server->body_bytes, c->charged);
     atomic_fetch_sub(&c->pub.worker->server->answer_bytes, c->answer_bytes);
     json_free(c->pub.body);
@@ -48,6 +49,7 @@ static struct call *call_new(h2o_req_t *req)
     *c = (struct call){.pub = {.req = req, .worker = &w->pub}, .began_mono_us = clock_mono_us()};
     c->is_head = str_eq(str_of_iovec(req->input.method), STR("HEAD"));
     list_push_back(&w->calls, &c->link);
+    metric_add(&w->counts->begun, 1);
     arena_init(&c->pub.arena);
     conn_of(req)->req = req;
     conn_set_phase(conn_of(req), CONN_WORKING);
@@ -236,6 +238,11 @@ void call_register(h2o_pathconf_t *path)
 }
 
 /* ---- what handlers ask */
+
+int64_t http_began_us(const struct http_call *call)
+{
+    return call_of(call)->began_mono_us;
+}
 
 const struct http_config *http_config(const struct http_call *call)
 {

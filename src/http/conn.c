@@ -146,6 +146,7 @@ static void conn_closed(uv_handle_t *handle)
     list_remove(&c->link);
     free(c);
     w->n_conns--;
+    metric_set(&w->counts->connections, w->n_conns);
     if (w->accept_waits && w->state == WORKER_SERVING) {
         w->accept_waits = false;
         accept_one(w);
@@ -172,6 +173,8 @@ static void accept_one(struct worker *w)
     list_init(&c->link);
     list_init(&c->growing);
     w->n_conns++;
+    metric_set(&w->counts->connections, w->n_conns);
+    metric_add(&w->counts->accepted, 1);
     int r = uv_tcp_init(&w->loop, &c->tcp);
     assert(r == 0);
     if (uv_accept((uv_stream_t *)&w->listener, (uv_stream_t *)&c->tcp) != 0) {

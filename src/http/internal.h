@@ -14,8 +14,19 @@ enum { HTTP_JSON_MAX = 2 << 20, HTTP_RETRY_AFTER_S = 10 };
 /* STARTING → SERVING → DRAINING (no new connections) → STOPPING (modules, then the database pool) → STOPPED. A failed start goes to DRAINING too. */
 enum worker_state { WORKER_STARTING, WORKER_SERVING, WORKER_DRAINING, WORKER_STOPPING, WORKER_STOPPED };
 
+/* What a worker counts; its thread's alone to write (counts.c). */
+enum call_kind { CALL_INGEST, CALL_API, CALL_NO_ROUTE, CALL_KINDS };
+enum { ANSWER_STATUSES = 18 }; /* in the order of answer.c's table; one more for any other */
+struct counts {
+    struct metric_counter answers[CALL_KINDS][ANSWER_STATUSES + 1];
+    struct metric_counter begun, over; /* requests */
+    struct metric_counter accepted, connections;
+    struct db_counts db;
+};
+
 struct worker {
     struct http_worker pub;
+    struct counts *counts; /* metric_block */
     pthread_t thread;
     enum worker_state state; /* changed by worker_set_state only */
     int start_result;        /* of worker_start; read by the opener after `started` */
@@ -137,6 +148,9 @@ void refusal_register(h2o_pathconf_t *path, struct http_server *server);
 /* authenticate.c: fills call->user and goes on with next(), or answers. */
 void authenticate(struct http_call *call, void (*next)(struct http_call *call));
 
+/* counts.c */
+void count_answer(struct worker *w, enum call_kind kind, int status);
+
 /* cors.c */
 bool cors_own_origin(const struct http_call *call); /* false: Origin is present and foreign */
 void cors_add(h2o_req_t *req, const struct http_config *config, enum http_access access);
@@ -146,6 +160,8 @@ void cors_preflight(struct http_call *call, enum http_access access, unsigned al
 void answer_error_body(struct buf *out, enum http_access access, int r, struct str detail, unsigned retry_after_s);
 void answer_common_headers(h2o_req_t *req, enum http_access access);
 const char *answer_reason(int status);
+unsigned answer_index(int status); /* ANSWER_STATUSES: of none that we send */
+int answer_status(unsigned index);
 void answer_begin(struct http_call *call, int status, struct str content_type, size_t bytes); /* status and headers; once */
 size_t answers_max(const struct http_server *s);                                              /* bytes that answers may hold in memory */
 bool answer_fits(struct call *c, size_t bytes); /* charges what an answer holds in memory; false: too many wait to be read */

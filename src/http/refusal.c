@@ -54,6 +54,8 @@ static void on_setup_ostream(h2o_filter_t *super, h2o_req_t *req, h2o_ostream_t 
     enum route_result found = route_of(s, req, &match, &query);
     enum http_access access = found == ROUTE_NO_PATH ? HTTP_PUBLIC : match.route->access;
     int r = error_of(req->res.status);
+    enum call_kind kind = found == ROUTE_NO_PATH ? CALL_NO_ROUTE : access == HTTP_INGEST ? CALL_INGEST : CALL_API;
+    count_answer(container_of(req->conn->ctx, struct worker, h2o), kind, req->res.status);
     AUTO_BUF struct buf out = {0};
     answer_error_body(&out, access, r, STR(""), 0);
     req->res.headers = (h2o_headers_t){NULL};

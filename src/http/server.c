@@ -73,6 +73,7 @@ static void worker_init(struct http_server *s, unsigned index, int listen_fd)
     struct worker *w = &s->workers[index];
     w->pub = (struct http_worker){.index = index, .loop = &w->loop, .server = s};
     w->listen_fd = listen_fd;
+    w->counts = metric_block(sizeof *w->counts);
     unsigned share = s->config.connections_max / s->config.threads;
     w->conns_max = share ? share : 1;
     list_init(&w->conns);
@@ -113,6 +114,7 @@ static void server_free(struct http_server *s)
         struct worker *w = &s->workers[i];
         if (w->listen_fd >= 0)
             (void)close(w->listen_fd); /* was never listened on */
+        free(w->counts);
         pthread_mutex_destroy(&w->post_lock);
         uv_sem_destroy(&w->started);
     }

@@ -191,7 +191,9 @@ static int start_listening(struct worker *w)
 static int worker_start(struct worker *w)
 {
     struct http_server *s = w->pub.server;
-    int r = db_open(&w->loop, &s->config.db, &w->pub.db);
+    struct db_config db = s->config.db;
+    db.counts = &w->counts->db;
+    int r = db_open(&w->loop, &db, &w->pub.db);
     if (r < 0)
         return r;
     r = start_modules(w);

@@ -86,7 +86,10 @@ MUST_CHECK int http_server_open(const struct http_config *config, const struct h
 /* Stops accepting, lets requests under way finish (at most grace_ms; those left then get 503), waits for jobs, stops modules and threads.
  * The work pool must still run. NULL is fine. */
 void http_server_close(struct http_server *s, unsigned grace_ms);
-unsigned http_server_port(const struct http_server *s); /* the real one when config said 0 */
+/* What its threads count; within a request of it. */
+void http_put_metrics(const struct http_server *s, struct metric_text *t);
+void http_db_collect(const struct http_server *s, struct db_reading *ret); /* their pools */
+unsigned http_server_port(const struct http_server *s);                    /* the real one when config said 0 */
 
 /* Runs fn(arg) on the worker's loop, soon. Any thread, while the worker is known to run: a request or a job of it is under way. */
 void http_worker_post(struct http_worker *w, void (*fn)(void *arg), void *arg);
@@ -108,6 +111,7 @@ MUST_CHECK int http_job_submit(struct http_worker *w, struct http_job *job);
 const struct http_config *http_config(const struct http_call *call);
 
 /* ---- inside a handler */
+int64_t http_began_us(const struct http_call *call);                               /* monotonic: when all of the request was there */
 struct str http_header(const struct http_call *call, const char *lower_case_name); /* "" when absent; first of several */
 /* The next one of that name behind *at (begin with SIZE_MAX): p == NULL when there is none. */
 struct str http_header_next(const struct http_call *call, const char *lower_case_name, size_t *at);
