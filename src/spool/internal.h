@@ -71,8 +71,14 @@ struct claim { /* heap; on spool.claims, or on spool.skips where the state means
     enum claim_state state;
 };
 
+/* ---- commits that went well; the commit thread's to write (counts.c) */
+struct spool_counts {
+    struct metric_histogram records, bytes, syncs; /* of one commit; µs of its fdatasync */
+};
+
 struct spool {
-    struct spool_config config; /* constant; dir is a copy of our own */
+    struct spool_config config;  /* constant; dir is a copy of our own */
+    struct spool_counts *counts; /* metric_block */
     char *dir;
     struct id128 node; /* constant */
     int dir_fd, lock_fd;

@@ -136,6 +136,7 @@ struct commit {
     struct iovec iov[COMMIT_MAX_BLOCKS];
     unsigned n_blocks;
     uint64_t bytes, n_records;
+    int64_t sync_us;
 };
 
 /* Takes blocks up to the segment's end or the round's bound, at least one. */
@@ -163,8 +164,10 @@ static int commit_write(struct segment *seg, struct commit *c)
         at += c->iov[i].iov_len;
     }
     int r = disk_writev(seg->fd, c->iov, c->n_blocks, seg->end, "spool.write");
+    int64_t written_us = clock_mono_us();
     if (r == 0)
         r = disk_sync(seg->fd, "spool.sync");
+    c->sync_us = clock_mono_us() - written_us;
     return r < 0 ? r : disk_named(seg->fd); /* a file that somebody removed takes bytes, and no start will find them */
 }
 
@@ -211,6 +214,13 @@ static void seal(struct spool *s)
         refuse_for_a_while(s);
 }
 
+static void count_commit(struct spool_counts *counts, const struct commit *c)
+{
+    metric_observe(&counts->records, &metric_pieces, (int64_t)c->n_records);
+    metric_observe(&counts->bytes, &metric_bytes, (int64_t)c->bytes);
+    metric_observe(&counts->syncs, &metric_seconds, c->sync_us);
+}
+
 /* One round. */
 static void commit(struct spool *s, struct commit *c)
 {
@@ -224,6 +234,8 @@ static void commit(struct spool *s, struct commit *c)
             seal(s);
     }
     commit_finish(s, c, r);
+    if (r == 0)
+        count_commit(s->counts, c);
     ports_answer(&c->blocks, r < 0 ? -ERR_SPOOL_SEALED : 0);
     if (r == 0)
         wake_claimers(s);
@@ -265,6 +277,7 @@ static struct spool *spool_new(const struct spool_config *config)
         abort(); /* M4 */
     pthread_condattr_t monotonic;
     config_copy(s, config);
+    s->counts = metric_block(sizeof *s->counts);
     s->dir_fd = s->lock_fd = -1;
     (void)pthread_mutex_init(&s->lock, NULL);
     (void)pthread_mutex_init(&s->wake_lock, NULL);
@@ -301,6 +314,7 @@ static void spool_free(struct spool *s)
         (void)close(s->dir_fd); /* a directory */
     if (s->lock_fd >= 0)
         (void)close(s->lock_fd); /* releases the lock */
+    free(s->counts);
     free(s->dir);
     free(s);
 }

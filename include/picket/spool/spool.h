@@ -10,6 +10,7 @@
 #include "picket/base/buf.h"
 #include "picket/base/id.h"
 #include "picket/base/list.h"
+#include "picket/base/metrics.h"
 
 enum { SPOOL_MAX_RECORD = 8 * 1024 * 1024 }; /* header, meta and payload together */
 
@@ -151,5 +152,6 @@ struct spool_stats {
         appends_ended; /* … in the same order, that are durable or failed. When this passes what the other was, all of those are below `synced` */
 };
 void spool_stats(struct spool *s, struct spool_stats *ret);
+void spool_put_metrics(struct spool *s, struct metric_text *t); /* what is in the stats, too. Any thread */
 /* Wall clock, µs: no record that is not settled yet was written earlier; now, when there is none. Any thread. */
 int64_t spool_oldest_us(struct spool *s);
