@@ -21,6 +21,7 @@
 
 #include "account.h"
 #include "cold.h"
+#include "counts.h"
 #include "picket/base/clock.h"
 #include "head.h"
 #include "ledger_post.h"
@@ -35,12 +36,12 @@ struct ingest_worker {
     struct in_hand in_hand;
     struct cold cold;
     struct spool_port *port;
+    struct ingest_counts counts;
 };
 
 struct ingest {
     struct ingest_config config;
     struct http_module module;
-    atomic_uint_fast64_t accepted_requests, accepted_events, refused_requests, left_items;
     struct tally *tally;
     struct ledger *ledger;
     struct str own_authority;    /* host[:port] of this server's DSNs */
@@ -132,9 +133,7 @@ void ingest_refuse(struct ingest_op *op, int r, struct str detail)
 {
     struct ingest *i = op->ingest;
     let_go(op);
-    unsigned n_left = account_refusal(i->ledger, i->tally, op->done, op->is_known, r);
-    atomic_fetch_add_explicit(&i->left_items, n_left, memory_order_relaxed);
-    atomic_fetch_add_explicit(&i->refused_requests, 1, memory_order_relaxed);
+    metric_add(&worker_of(op)->counts.left_items, account_refusal(i->ledger, i->tally, op->done, op->is_known, r));
     if (r == -ERR_BLOB_QUOTA) {
         put_limits(op, true);
         http_answer_retry(op->call, r, detail, QUOTA_RETRY_S);
@@ -155,8 +154,7 @@ void ingest_refuse(struct ingest_op *op, int r, struct str detail)
 
 static void count_left_out(struct ingest_op *op)
 {
-    unsigned n = account_left_out(op->ingest->ledger, op->ingest->tally, op->done);
-    atomic_fetch_add_explicit(&op->ingest->left_items, n, memory_order_relaxed);
+    metric_add(&worker_of(op)->counts.left_items, account_left_out(op->ingest->ledger, op->ingest->tally, op->done));
 }
 
 /* Nothing of it survives, and quotas took a part: every item counts as what it is, not the request as one. */
@@ -164,18 +162,15 @@ static void refuse_limited(struct ingest_op *op)
 {
     let_go(op);
     count_left_out(op);
-    atomic_fetch_add_explicit(&op->ingest->refused_requests, 1, memory_order_relaxed);
     put_limits(op, op->done->over_quota);
     http_answer_retry(op->call, -ERR_RATE_LIMITED, limit_detail(&op->done->limited, &op->call->arena), limit_retry_s(&op->done->limited));
 }
 
 static void answer_accepted(struct ingest_op *op)
 {
-    struct ingest *i = op->ingest;
     const struct admit *a = op->done;
     count_left_out(op);
-    atomic_fetch_add_explicit(&i->accepted_requests, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&i->accepted_events, a->n_events, memory_order_relaxed);
+    metric_add(&worker_of(op)->counts.events, a->n_events);
     put_limits(op, a->over_quota);
     if (op->is_pixel)
         reply_pixel(op->call);
@@ -218,10 +213,12 @@ static void on_durable(struct spool_append *append, int r)
 {
     struct ingest_op *op = container_of(append, struct ingest_op, append);
     op->append_running = false;
-    if (r < 0)
+    if (r < 0) {
         refuse_untaken(op, r);
-    else
-        answer_accepted(op);
+        return;
+    }
+    metric_observe(&worker_of(op)->counts.acks, &metric_seconds, clock_mono_us() - http_began_us(op->call));
+    answer_accepted(op);
 }
 
 static void release(struct ingest_op *op);
@@ -441,7 +438,6 @@ struct ingest_op *ingest_begin(struct http_call *call, enum admit_form form)
 static void on_refused(struct http_call *call, int r, uint64_t body_bytes)
 {
     struct ingest *i = call->module;
-    atomic_fetch_add_explicit(&i->refused_requests, 1, memory_order_relaxed);
     unread_account(call, i->config.keys, i->ledger, i->tally, r, body_bytes);
 }
 
@@ -546,14 +542,12 @@ const struct http_module *ingest_module(struct ingest *i)
     return &i->module;
 }
 
-void ingest_stats(const struct ingest *i, struct ingest_stats *ret)
+void ingest_put_metrics(const struct ingest *i, struct metric_text *t)
 {
-    *ret = (struct ingest_stats){
-        .accepted_requests = atomic_load(&i->accepted_requests),
-        .accepted_events = atomic_load(&i->accepted_events),
-        .refused_requests = atomic_load(&i->refused_requests),
-        .left_items = atomic_load(&i->left_items),
-    };
+    struct ingest_reading all = {0};
+    for (unsigned k = 0; k < i->config.threads; k++)
+        ingest_collect(&i->workers[k].counts, &all);
+    ingest_put_reading(&all, t);
 }
 
 int64_t ingest_oldest_us(const struct ingest *i)

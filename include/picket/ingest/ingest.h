@@ -35,9 +35,4 @@ const struct http_module *ingest_module(struct ingest *i);
  * this looks may be left out, by the time between its reading of the clock and its being listed. Any thread. */
 int64_t ingest_oldest_us(const struct ingest *i);
 
-struct ingest_stats {
-    uint64_t accepted_requests, accepted_events; /* answered 200 */
-    uint64_t refused_requests;                   /* answered anything else, by a handler or while they arrived */
-    uint64_t left_items; /* left out of envelopes that were accepted: broken, too large, surplus, or of kinds that are not stored */
-};
-void ingest_stats(const struct ingest *i, struct ingest_stats *ret);
+void ingest_put_metrics(const struct ingest *i, struct metric_text *t); /* any thread, while the server is open */
