@@ -103,25 +103,6 @@ static bool take_turn(struct worker *w)
 
 /* ---- the end of a batch */
 
-static void count_outcomes(struct worker *w)
-{
-    uint64_t n[OUTCOME_DEAD + 1] = {0};
-    for (unsigned i = 0; i < w->batch.n_items; i++)
-        n[w->batch.items[i].outcome]++;
-    struct digest *d = w->digest;
-    atomic_fetch_add(&d->batches, 1);
-    atomic_fetch_add(&d->records, w->batch.n_items);
-    atomic_fetch_add(&d->stored, n[OUTCOME_STORED]);
-    atomic_fetch_add(&d->duplicates, n[OUTCOME_DUPLICATE] + n[OUTCOME_REDELIVERED]);
-    atomic_fetch_add(&d->orphans, n[OUTCOME_ORPHAN]);
-    atomic_fetch_add(&d->dead, n[OUTCOME_DEAD]);
-    if (n[OUTCOME_DEAD])
-        log_line(LOG_WARN, "records went to the dead letters", "count=%" PRIu64 " segment=%" PRIu64 " from=%" PRIu64, n[OUTCOME_DEAD],
-                 w->batch.range.segment, w->batch.range.from);
-    log_line(LOG_DEBUG, "batch digested", "worker=%u records=%u stored=%" PRIu64 " duplicates=%" PRIu64 " orphans=%" PRIu64, w->index,
-             w->batch.n_items, n[OUTCOME_STORED], n[OUTCOME_DUPLICATE], n[OUTCOME_ORPHAN]);
-}
-
 static void on_linger(uv_timer_t *timer)
 {
     claim_next(container_of(timer, struct worker, linger));
@@ -149,7 +130,7 @@ static void close_worker(struct worker *w);
 void worker_settle(struct worker *w)
 {
     bool few = w->batch.n_records < FEW_RECORDS;
-    count_outcomes(w);
+    digest_count_batch(w->counts, &w->batch, w->index);
     spool_settle(w->digest->config.spool, &w->batch.range);
     drop_batch(w);
     if (w->stopping)
@@ -271,6 +252,7 @@ static void on_stored(struct db_query *q, int r, const struct db_rows *rows)
         worker_back_off(w, r);
     } else {
         w->n_slices--;
+        metric_observe(&w->counts->statements, &metric_seconds, clock_mono_us() - w->sent_us);
         batch_take_outcomes(&w->batch, rows, s.from, s.to);
         w->attempts = 0;
         w->backoff_ms = 0;
@@ -285,6 +267,7 @@ void worker_store_next(struct worker *w)
         struct slice s = w->slices[w->n_slices - 1];
         db_query_init(&w->query, STMT_DIGEST_BATCH, on_stored);
         batch_bind(&w->batch, &w->query, &w->digest->node, s.from, s.to);
+        w->sent_us = clock_mono_us();
         db_submit(w->db, &w->query);
         return;
     }
@@ -549,8 +532,12 @@ static int open_worker(struct digest *d, unsigned index)
     uv_timer_t *const timers[] = {&w->linger, &w->backoff, &w->upkeep, &w->grace};
     for (size_t i = 0; i < ARRAY_LEN(timers); i++)
         uv_timer_init(&w->loop, timers[i]);
-    r = db_open(&w->loop, &d->config.db, &w->db);
+    w->counts = metric_block(sizeof *w->counts);
+    struct db_config db = d->config.db;
+    db.counts = &w->counts->db;
+    r = db_open(&w->loop, &db, &w->db);
     if (r < 0) {
+        free(w->counts);
         on_db_closed(w);
         uv_run(&w->loop, UV_RUN_DEFAULT);
         batch_done(&w->batch);
@@ -612,6 +599,7 @@ void digest_close(struct digest *d, unsigned grace_ms)
         else
             (void)run_worker(w); /* its thread never came to be: end its loop here */
         batch_done(&w->batch);
+        free(w->counts);
         int r = uv_loop_close(&w->loop);
         assert(r == 0);
     }
@@ -633,18 +621,33 @@ static int64_t oldest_us(struct digest *d)
     return oldest;
 }
 
+static void collect(const struct digest *d, struct digest_reading *ret)
+{
+    *ret = (struct digest_reading){0};
+    for (unsigned i = 0; i < d->n_workers; i++)
+        digest_collect(d->workers[i].counts, ret);
+}
+
 void digest_stats(struct digest *d, struct digest_stats *ret)
 {
-    *ret = (struct digest_stats){
-        .batches = atomic_load(&d->batches),
-        .records = atomic_load(&d->records),
-        .stored = atomic_load(&d->stored),
-        .duplicates = atomic_load(&d->duplicates),
-        .orphans = atomic_load(&d->orphans),
-        .dead = atomic_load(&d->dead),
-        .oldest_us = oldest_us(d),
-        .claims = atomic_load(&d->ready),
-    };
+    struct digest_reading all;
+    collect(d, &all);
+    digest_fill_stats(&all, ret);
+    ret->oldest_us = oldest_us(d);
+    ret->claims = atomic_load(&d->ready);
+}
+
+void digest_put_metrics(const struct digest *d, struct metric_text *t)
+{
+    struct digest_reading all;
+    collect(d, &all);
+    digest_put_reading(&all, t);
+}
+
+void digest_db_collect(const struct digest *d, struct db_reading *ret)
+{
+    for (unsigned i = 0; i < d->n_workers; i++)
+        db_collect(&d->workers[i].counts->db, ret);
 }
 
 void digest_letters(struct digest *d, struct digest_letters_stats *ret)

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "batch.h"
+#include "counts.h"
 #include "picket/digest/digest.h"
 
 enum { SLICES_MAX = 40 }; /* halving 2^32 records needs 33 */
@@ -23,6 +24,8 @@ enum holding {
 
 struct worker {
     struct digest *digest;
+    struct digest_counts *counts; /* metric_block */
+    int64_t sent_us;              /* the batch's statement */
     unsigned index;
     pthread_t thread;
     bool started;
@@ -61,7 +64,6 @@ struct digest {
     int64_t day;              /* whose turn it is or was last */
     bool closing;             /* no more turns: an earlier range may have been given back */
     atomic_bool ready;        /* committed ranges are skipped: claiming may begin */
-    atomic_uint_fast64_t batches, records, stored, duplicates, orphans, dead;
     unsigned n_workers, grace_ms;
     struct worker workers[];
 };

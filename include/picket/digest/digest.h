@@ -40,7 +40,9 @@ struct digest_stats {
     int64_t oldest_us; /* receipt of the oldest record that a worker has in hand; 0: none has any */
     bool claims;       /* what is spooled is claimed soon: the database has answered once */
 };
-void digest_stats(struct digest *d, struct digest_stats *ret); /* any thread, while it is open */
+void digest_stats(struct digest *d, struct digest_stats *ret); /* any thread, while it is open, as the next two */
+void digest_put_metrics(const struct digest *d, struct metric_text *t);
+void digest_db_collect(const struct digest *d, struct db_reading *ret); /* the workers' pools */
 
 /* As of the last look, which is never older than some seconds while the database answers. */
 struct digest_letters_stats {
