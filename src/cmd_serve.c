@@ -320,7 +320,8 @@ static int open_http(struct serve *s)
                              .blobs = s->blobs,
                              .files = s->files,
                              .throttle = s->throttle,
-                             .insight = figures_insight(&s->figures)};
+                             .insight = figures_insight(&s->figures),
+                             .metrics_token = c->metrics_token};
     struct http_config http = {.host = c->host,
                                .port = (unsigned)c->port,
                                .threads = (unsigned)c->http_threads,
@@ -344,6 +345,8 @@ static int open_http(struct serve *s)
     int r = ingest_open(&ingest, &s->ingest);
     if (r == 0)
         r = api_open(&api, &s->api);
+    config_forget(c->metrics_token);
+    s->figures.ingest = s->ingest;
     if (r < 0)
         return cmd_fail("the server cannot be started: %s", err_text(r));
     const struct http_module modules[] = {*ingest_module(s->ingest), *api_module(s->api)};

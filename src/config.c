@@ -119,6 +119,8 @@ static const struct row rows[] = {
     {"ALLOW_REGISTRATION", FLAG, FIELD(allow_registration), "false", 0, 0, "anyone may create an account through POST /auth/register"},
     {"CREATE_SUPERUSER", SECRET, FIELD(create_superuser), NULL, 0, 0,
      "email:password of the first administrator; unset: admin@picket.local with a random password"},
+    {"METRICS_TOKEN", SECRET, FIELD(metrics_token), NULL, 0, 0,
+     "who sends it as Authorization: Bearer may read GET /metrics from anywhere; unset: only this machine may"},
     {"CORE_DUMPS", FLAG, FIELD(core_dumps), "false", 0, 0,
      "allow core dumps, and debuggers of the user that Picket runs as; its memory holds secrets"},
     {"LOG_LEVEL", LEVEL, FIELD(log_level), "info", 0, 0, "debug, info, warn or error"},

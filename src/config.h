@@ -36,6 +36,7 @@ struct config {
     bool data_dir_is_set;   /* by DATA_DIR */
     bool address_is_set;    /* by PUBLIC_URL or PORT */
     char *create_superuser; /* "email:password" or NULL */
+    char *metrics_token;    /* NULL: none */
     enum log_level log_level;
     struct arena arena; /* owns the strings above that were made */
 };

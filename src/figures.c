@@ -60,28 +60,27 @@ static void put_rate(struct json_writer *w, uint64_t from, uint64_t to, int64_t 
     json_put_f64(w, us > 0 ? (double)((to - from) * UINT64_C(10) * CLOCK_US_PER_S / (uint64_t)us) / 10 : 0);
 }
 
-/* <0: there is none. */
-static int64_t oldest_age_s(const struct spool_stats *spool, const struct digest_stats *digest)
+int64_t figures_oldest_age_us(const struct spool_stats *spool, const struct digest_stats *digest)
 {
     int64_t now_us = clock_wall_us(), oldest_us = digest->oldest_us;
     if (spool->bytes == 0)
         return -1;
     if (oldest_us == 0)
         oldest_us = digest->claims || spool->cursor.segment > (uint64_t)now_us ? now_us : (int64_t)spool->cursor.segment;
-    return oldest_us < now_us ? (now_us - oldest_us) / CLOCK_US_PER_S : 0;
+    return oldest_us < now_us ? now_us - oldest_us : 0;
 }
 
 static void put_spool(struct figures *f, struct json_writer *w, const struct spool_stats *spool, const struct digest_stats *digest)
 {
-    int64_t age_s = oldest_age_s(spool, digest);
+    int64_t age_us = figures_oldest_age_us(spool, digest);
     json_key(w, STR("spool"));
     json_begin_object(w);
     put_u64(w, STR("bytes"), spool->bytes);
     put_u64(w, STR("max_bytes"), f->config->spool_max_bytes);
-    if (age_s < 0)
+    if (age_us < 0)
         json_field_null(w, STR("oldest_age_s"));
     else
-        json_field_i64(w, STR("oldest_age_s"), age_s);
+        json_field_i64(w, STR("oldest_age_s"), age_us / CLOCK_US_PER_S);
     put_u64(w, STR("refused"), spool->refused);
     put_u64(w, STR("quarantined"), spool->quarantined);
     put_u64(w, STR("seals"), spool->seals);
@@ -187,6 +186,7 @@ void figures_open(struct figures *f, uv_loop_t *loop, const struct config *confi
     f->watch = watch;
     f->spool = spool;
     f->started_us = clock_wall_us();
+    f->started_mono_us = clock_mono_us();
     f->opened = true;
     pthread_mutex_init(&f->lock, NULL);
     note(f);
@@ -201,8 +201,12 @@ void figures_set_digest(struct figures *f, struct digest *digest)
 
 struct api_insight figures_insight(struct figures *f)
 {
-    return (struct api_insight){
-        .arg = f, .put_status = put_status, .put_dead_letters = put_dead_letters, .unready = unready, .retry_asked = on_retry_asked};
+    return (struct api_insight){.arg = f,
+                                .put_status = put_status,
+                                .put_metrics = figures_put_metrics,
+                                .put_dead_letters = put_dead_letters,
+                                .unready = unready,
+                                .retry_asked = on_retry_asked};
 }
 
 void figures_close(struct figures *f)

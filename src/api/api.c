@@ -61,6 +61,7 @@ static const struct http_route routes[] = {
     {HTTP_GET, "/api/installation", HTTP_ADMIN, HTTP_NO_BODY, installation_show},
     {HTTP_PATCH, "/api/installation", HTTP_ADMIN, HTTP_JSON_BODY, installation_change},
     {HTTP_GET, "/api/status", HTTP_PUBLIC, HTTP_NO_BODY, status_show},
+    {HTTP_GET, "/metrics", HTTP_PUBLIC, HTTP_NO_BODY, metrics_show},
 };
 
 int api_open(const struct api_config *config, struct api **ret)
@@ -69,6 +70,8 @@ int api_open(const struct api_config *config, struct api **ret)
     if (!api)
         return -ENOMEM;
     api->config = *config;
+    api->has_metrics_token = config->metrics_token != NULL;
+    secret_hash(str_from(config->metrics_token), api->metrics_hash);
     api->module = (struct http_module){.routes = routes, .n_routes = ARRAY_LEN(routes), .ctx = api};
     *ret = api;
     return 0;

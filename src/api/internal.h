@@ -2,9 +2,12 @@
 #pragma once
 
 #include "picket/api/api.h"
+#include "picket/auth/secret.h"
 
 struct api {
     struct api_config config;
+    bool has_metrics_token;
+    uint8_t metrics_hash[SECRET_HASH_BYTES];
     struct http_module module;
 };
 
@@ -45,6 +48,8 @@ bool api_failed(struct http_call *call, int r);
 void api_no_project(struct http_call *call);
 void api_no_issue(struct http_call *call);
 void api_refuse(struct http_call *call, const char *why); /* 400 */
+/* The request was sent on this machine, and by no proxy (status.c). */
+bool api_is_from_here(const struct http_call *call);
 
 /* Path parameters. False: the answer is given (an id that cannot be one is of nothing: 404). */
 MUST_CHECK bool api_project_id(struct http_call *call, int32_t *ret);                          /* params[0] */
@@ -97,3 +102,4 @@ http_handler_fn erasure_list, erasure_create, erasure_show;                     
 http_handler_fn attachment_list, attachment_list_of_event, attachment_show, attachment_download, attachment_delete; /* attachments.c */
 http_handler_fn monitor_list, monitor_show, monitor_drop, check_in_list;                                            /* monitors.c */
 http_handler_fn status_show;                                                                                        /* status.c */
+http_handler_fn metrics_show;                                                                                       /* metrics.c */

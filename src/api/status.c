@@ -36,7 +36,7 @@ static bool was_passed_on(const struct http_call *call)
     return false;
 }
 
-static bool comes_from_here(const struct http_call *call)
+bool api_is_from_here(const struct http_call *call)
 {
     struct sockaddr_storage peer = {0}, own = {0};
     h2o_conn_t *conn = call->req->conn;
@@ -50,7 +50,7 @@ static bool comes_from_here(const struct http_call *call)
 void status_show(struct http_call *call)
 {
     const struct api_insight *insight = &api_of(call)->config.insight;
-    if (!comes_from_here(call)) {
+    if (!api_is_from_here(call)) {
         http_answer_error(call, -ERR_FORBIDDEN, STR("only for this machine: picket status"));
         return;
     }

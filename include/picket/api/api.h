@@ -3,13 +3,15 @@
 #pragma once
 
 #include "picket/auth/throttle.h"
+#include "picket/base/metrics.h"
 #include "picket/blob/blob.h"
 #include "picket/http/http.h"
 
 /* What the server knows about itself. Called on the HTTP threads; each may be NULL. */
 struct api_insight {
     void *arg;
-    void (*put_status)(void *arg, struct json_writer *w);       /* members of the object of GET /api/status */
+    void (*put_status)(void *arg, struct json_writer *w);                                    /* members of the object of GET /api/status */
+    void (*put_metrics)(void *arg, const struct http_server *server, struct metric_text *t); /* of GET /metrics */
     void (*put_dead_letters)(void *arg, struct json_writer *w); /* the value of `dead_letters` in GET /health/ready */
     const char *(*unready)(void *arg); /* a static text: why the server is not ready; NULL: no reason is known here */
     void (*retry_asked)(void *arg);    /* dead letters were marked for a retry */
@@ -24,6 +26,7 @@ struct api_config {
     struct blob_store *blobs;    /* attachments */
     struct work_pool *files;     /* opens them */
     struct api_insight insight;
+    const char *metrics_token; /* who bears it may read GET /metrics from anywhere; not needed after api_open. NULL: nobody */
 };
 
 /* `config` is copied; its strings and the throttle outlive the server that the module is registered with. */
