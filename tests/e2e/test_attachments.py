@@ -184,7 +184,7 @@ def test_at_the_limit_and_beyond(small, sizes, kept):
 def test_parts_of_an_event_count_with_the_files(small):
     """§2.5: form data and their like are counted with the attachments; what is beyond is not read either."""
     project, event = small.new_project(), wire.error_event()
-    items = [wire.item("event", event), *(wire.item("attachment", b"x") for _ in range(4)), wire.item("form_data", [["first", "1"]]),
+    items = [wire.item("event", event), *(wire.item("attachment", b"%d" % n) for n in range(4)), wire.item("form_data", [["first", "1"]]),
              wire.item("form_data", [["second", "2"]]), wire.item("attachment", b"\x81\xa7release\xa1m", attachment_type="event.payload")]
     accepted(project.post(wire.envelope({}, *items)))
     row = project.find(event["event_id"])

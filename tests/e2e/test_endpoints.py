@@ -92,7 +92,7 @@ def unreal(project):
 
 
 def files(project):
-    return packed([("f", "a.txt", b"12345")], 201)
+    return packed([("f", f"{uuid.uuid4()}.txt", b"12345")], 201)  # a file of that name and content is kept once
 
 
 def check_in(project):
