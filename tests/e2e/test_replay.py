@@ -24,7 +24,7 @@ FOLDERS = sorted(os.path.basename(path) for path in glob.glob(os.path.join(HERE,
 KEY = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
 # §7.1: a session of last week is none. What was recorded in this minute, or before it, is of now, or before it.
 SINCE = datetime.datetime.now(datetime.timezone.utc) - datetime.datetime(2026, 11, 21, 4, 40, tzinfo=datetime.timezone.utc)
-TIME = re.compile(rb'("(?:started|timestamp)":")(2026-11-21T04:\d\d:\d\d)')
+TIME = re.compile(rb'("(?:started|timestamp|sent_at)":")(2026-11-21T04:\d\d:\d\d)')
 
 
 def of_today(match):
@@ -44,9 +44,11 @@ class Recording:
             self.move()
 
     def move(self):
-        """Moves the sessions' times; that changes no item's length, but that of a packed body."""
-        lines = [TIME.sub(of_today, line) if b'"attrs":' in line else line for line in self.plain().split(b"\n")]
-        body = b"\n".join(lines)
+        """Moves the sessions' times, and by which clock they are; that changes no item's length, but that of a packed body."""
+        header, *lines = self.plain().split(b"\n")
+        if any(b'"attrs":' in line for line in lines):
+            header = TIME.sub(of_today, header)
+        body = b"\n".join([header, *(TIME.sub(of_today, line) if b'"attrs":' in line else line for line in lines)])
         self.body = gzip.compress(body) if self.header("content-encoding") == "gzip" else body
         self.headers = [(name, str(len(self.body)) if name.lower() == "content-length" else value) for name, value in self.headers]
 
