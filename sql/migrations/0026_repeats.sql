@@ -3,8 +3,18 @@
 -- user report once for an event and what it says, feedback once for its id. What is not stored for that reason counts as invalid (duplicate) and is told as
 -- copies of events are (0022). Records that are delivered again after a crash are kept out by their ids (report_ids) before any of this.
 --
--- Statements of one project wait for each other (digest_reports), so what is asked for is there for all that come later. It is found by the event's id, on the indexes
--- attachments_event and feedback_event: an empty file may belong to a million events, and is not looked for by its content.
+-- Statements of one project wait for each other (digest_reports), so what is asked for is there for all that come later. It is found by the event's id and a
+-- hash of what it is: an empty file may belong to a million events, and an event may be sent a million files. The indexes stand for those by the event alone.
+CREATE FUNCTION attachment_same(name text, type text, sha256 bytea) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT hashtextextended(encode(sha256, 'hex') || length(name)::text || ',' || name || type, 0)
+$$;
+CREATE FUNCTION feedback_same(name text, email text, message text) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT hashtextextended(length(name)::text || ',' || length(email)::text || ',' || name || email || message, 0)
+$$;
+CREATE INDEX attachments_same ON attachments (project_id, event_id, attachment_same(name, attachment_type, sha256));
+CREATE INDEX feedback_same ON feedback (project_id, event_id, feedback_same(name, email, message));
+DROP INDEX attachments_event;
+DROP INDEX feedback_event;
 
 -- What 0022 tells of copies, for these, too: one line for an event's copies, one for those of its files, one for those of feedback; all of them within
 -- the same bounds.
@@ -82,7 +92,9 @@ BEGIN
                      WHERE i.project_id IS NOT NULL AND i.report ? 'attachment') r) f
      WHERE f.turn = 1
        AND NOT EXISTS (SELECT FROM (SELECT o.sha256, o.name, o.attachment_type FROM attachments o
-                                     WHERE o.project_id = f.project_id AND o.event_id = f.event_id OFFSET 0) o -- by the event, whatever the plan
+                                     WHERE o.project_id = f.project_id AND o.event_id = f.event_id
+                                       AND attachment_same(o.name, o.attachment_type, o.sha256) = attachment_same(f.name, f.attachment_type, f.sha256)
+                                    OFFSET 0) o -- by the index, whatever the plan
                         WHERE o.sha256 = f.sha256 AND o.name = f.name AND o.attachment_type = f.attachment_type)
      ORDER BY f.project_id, f.id
         ON CONFLICT DO NOTHING;
@@ -116,7 +128,9 @@ BEGIN
                      WHERE i.project_id IS NOT NULL AND i.report ? 'feedback') r) f
      WHERE NOT f.is_report
         OR (f.turn = 1 AND NOT EXISTS (SELECT FROM feedback o
-                                        WHERE o.project_id = f.project_id AND o.event_id = f.event_id AND o.source = 'user_report' AND o.data IS NULL
+                                        WHERE o.project_id = f.project_id AND o.event_id = f.event_id
+                                          AND feedback_same(o.name, o.email, o.message) = feedback_same(f.v->>'name', f.v->>'email', f.v->>'message')
+                                          AND o.source = 'user_report' AND o.data IS NULL
                                           AND o.name = f.v->>'name' AND o.email = f.v->>'email' AND o.message = f.v->>'message'))
      ORDER BY f.project_id, f.id
         ON CONFLICT DO NOTHING;

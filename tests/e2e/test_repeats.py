@@ -130,3 +130,18 @@ def test_a_batch_that_comes_again(make_picket):
     project.settle()
     assert totals(project) == {**counted(1), ("error", "accepted", ""): 2} and delivery(project) == lines
     assert len(attachments(project)) == 2 and len(wait_feedback(project, 2)) == 2
+
+
+def test_many_files_of_one_event(make_picket):
+    """Each of them is looked for, and none by reading the others: a million files for one event would hold up everybody's."""
+    picket = make_picket().start()
+    project = picket.new_project()
+    event_id = uuid.uuid4().hex
+    for n in range(30):
+        files = [wire.item("attachment", b"", filename=f"{n} {i}") for i in range(30)]
+        assert project.post(wire.envelope({"event_id": event_id}, *files)).status_code == 200
+    project.drain()
+    picket.stop()  # and its backends have told what they read
+    assert picket.sql("SELECT count(*) FROM attachments WHERE project_id = %s", project.id) == [(900,)]
+    (read,), = picket.sql("SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'attachments'")
+    assert 900 <= read < 20000
