@@ -4,7 +4,8 @@
 -- copies of events are (0022). Records that are delivered again after a crash are kept out by their ids (report_ids) before any of this.
 --
 -- Statements of one project wait for each other (digest_reports), so what is asked for is there for all that come later. It is found by the event's id and a
--- hash of what it is: an empty file may belong to a million events, and an event may be sent a million files. The indexes stand for those by the event alone.
+-- hash of what it is: an empty file may belong to a million events, and an event may be sent a million files. The indexes stand for those by the event alone. Look-ups
+-- ask for ranges of one value and their order, for the reason that 0002 gives; OFFSET 0 keeps EXISTS from dropping the order.
 CREATE FUNCTION attachment_same(name text, type text, sha256 bytea) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT hashtextextended(encode(sha256, 'hex') || length(name)::text || ',' || name || type, 0)
 $$;
@@ -84,7 +85,8 @@ BEGIN
     END IF;
     INSERT INTO attachments (project_id, id, event_id, received_at, sha256, size, name, content_type, attachment_type)
     SELECT f.project_id, f.id, f.event_id, f.received_at, f.sha256, f.size, f.name, f.content_type, f.attachment_type
-      FROM (SELECT r.*, row_number() OVER (PARTITION BY r.project_id, r.event_id, r.name, r.attachment_type, r.sha256 ORDER BY r.id) AS turn
+      FROM (SELECT r.*, row_number() OVER (PARTITION BY r.project_id, r.event_id, r.name, r.attachment_type, r.sha256 ORDER BY r.id) AS turn,
+                   attachment_same(r.name, r.attachment_type, r.sha256) AS same
               FROM (SELECT i.project_id, i.id, i.event_id, i.received_at, decode(i.report #>> '{attachment,sha256}', 'hex') AS sha256,
                            (i.report #>> '{attachment,size}')::bigint AS size, i.report #>> '{attachment,name}' AS name,
                            i.report #>> '{attachment,content_type}' AS content_type, i.report #>> '{attachment,attachment_type}' AS attachment_type
@@ -92,15 +94,15 @@ BEGIN
                      WHERE i.project_id IS NOT NULL AND i.report ? 'attachment') r) f
      WHERE f.turn = 1
        AND NOT EXISTS (SELECT FROM (SELECT o.sha256, o.name, o.attachment_type FROM attachments o
-                                     WHERE o.project_id = f.project_id AND o.event_id = f.event_id
-                                       AND attachment_same(o.name, o.attachment_type, o.sha256) = attachment_same(f.name, f.attachment_type, f.sha256)
-                                    OFFSET 0) o -- by the index, whatever the plan
+                                     WHERE o.project_id = f.project_id AND o.event_id BETWEEN f.event_id AND f.event_id -- in this order, as in 0002
+                                       AND attachment_same(o.name, o.attachment_type, o.sha256) BETWEEN f.same AND f.same
+                                     ORDER BY o.event_id, attachment_same(o.name, o.attachment_type, o.sha256) OFFSET 0) o
                         WHERE o.sha256 = f.sha256 AND o.name = f.name AND o.attachment_type = f.attachment_type)
      ORDER BY f.project_id, f.id
         ON CONFLICT DO NOTHING;
     FOR x IN SELECT i.n, i.report, i.event_id FROM unnest(v_report, v_project, x_id, x_event_id) WITH ORDINALITY i(report, project_id, id, event_id, n)
               WHERE i.project_id IS NOT NULL AND i.report ? 'attachment'
-                AND NOT EXISTS (SELECT FROM attachments a WHERE a.project_id = i.project_id AND a.id = i.id) LOOP
+                AND NOT EXISTS (SELECT FROM (SELECT FROM attachments a WHERE a.project_id = i.project_id AND a.id BETWEEN i.id AND i.id ORDER BY a.id OFFSET 0) o) LOOP
         v_report[x.n] := report_as_copy(x.report, 22, (x.report #>> '{attachment,size}')::bigint, x.event_id);
     END LOOP;
     RETURN v_report;
@@ -120,23 +122,25 @@ BEGIN
     SELECT f.project_id, f.id, (f.v->>'id')::uuid, f.event_id, f.received_at, f.v->>'name', f.v->>'email', f.v->>'message',
            f.v->>'url', f.v->>'source', f.v->>'release', f.v->>'environment', f.v->'data'
       FROM (SELECT r.*, row_number() OVER (PARTITION BY r.is_report, r.project_id, r.event_id, r.v->>'name', r.v->>'email', r.v->>'message'
-                                           ORDER BY r.id) AS turn
+                                           ORDER BY r.id) AS turn,
+                   feedback_same(r.v->>'name', r.v->>'email', r.v->>'message') AS same
               FROM (SELECT i.project_id, i.id, i.received_at, i.report->'feedback' AS v, (i.report #>> '{feedback,event_id}')::uuid AS event_id,
                            i.report #>> '{feedback,source}' = 'user_report' AND NOT i.report->'feedback' ? 'data'
                            AND i.report #>> '{feedback,event_id}' IS NOT NULL AS is_report
                       FROM unnest(v_report, v_project, x_id, x_received) i(report, project_id, id, received_at)
                      WHERE i.project_id IS NOT NULL AND i.report ? 'feedback') r) f
      WHERE NOT f.is_report
-        OR (f.turn = 1 AND NOT EXISTS (SELECT FROM feedback o
-                                        WHERE o.project_id = f.project_id AND o.event_id = f.event_id
-                                          AND feedback_same(o.name, o.email, o.message) = feedback_same(f.v->>'name', f.v->>'email', f.v->>'message')
-                                          AND o.source = 'user_report' AND o.data IS NULL
-                                          AND o.name = f.v->>'name' AND o.email = f.v->>'email' AND o.message = f.v->>'message'))
+        OR (f.turn = 1 AND NOT EXISTS (SELECT FROM (SELECT o.* FROM feedback o
+                                                     WHERE o.project_id = f.project_id AND o.event_id BETWEEN f.event_id AND f.event_id
+                                                       AND feedback_same(o.name, o.email, o.message) BETWEEN f.same AND f.same
+                                                     ORDER BY o.event_id, feedback_same(o.name, o.email, o.message) OFFSET 0) o
+                                        WHERE o.source = 'user_report' AND o.data IS NULL AND o.name = f.v->>'name' AND o.email = f.v->>'email'
+                                          AND o.message = f.v->>'message'))
      ORDER BY f.project_id, f.id
         ON CONFLICT DO NOTHING;
     FOR x IN SELECT i.n, i.report, i.report->'feedback' AS v FROM unnest(v_report, v_project, x_id) WITH ORDINALITY i(report, project_id, id, n)
               WHERE i.project_id IS NOT NULL AND i.report ? 'feedback'
-                AND NOT EXISTS (SELECT FROM feedback f WHERE f.project_id = i.project_id AND f.id = i.id) LOOP
+                AND NOT EXISTS (SELECT FROM (SELECT FROM feedback f WHERE f.project_id = i.project_id AND f.id BETWEEN i.id AND i.id ORDER BY f.id OFFSET 0) o) LOOP
         v_report[x.n] := report_as_copy(x.report, 14, (x.report->>'bytes')::bigint, coalesce(x.v->>'id', x.v->>'event_id')::uuid);
     END LOOP;
     RETURN v_report;
