@@ -22,6 +22,8 @@ struct scan {
     enum { NO_TAG, TAG, TAG_BARE } tag; /* whose name means a secret and whose '>' is to come; TAG_BARE: at once */
     bool is_markup;                     /* the text begins with a tag */
     size_t part_left;                   /* bytes of `s` from the value of a form's part on, whose name means a secret; 0: of none */
+    size_t headers_left; /* bytes of `s` from where the last search for the end of a part's headers gave up; 0: there was none */
+    bool headers_over;   /* … because the part ended there */
     unsigned looks;
     const struct scrub_rules *rules;
     bool changed;
@@ -360,18 +362,24 @@ static bool is_delimiter(struct str s, size_t i)
     return char_at(s, i) == '-' && char_at(s, i + 1) == '-';
 }
 
-/* Where the value begins, or 0. */
-static size_t headers_end(struct str s, size_t i)
+/* Where the value begins, or 0. What a search before has gone through is not searched again: each byte may be in the headers of many names. */
+static size_t headers_end(struct scan *k, size_t i)
 {
     enum { HEADERS_MAX = 512 };
-    for (size_t limit = i + HEADERS_MAX; i < s.n && i < limit;) {
+    struct str s = k->s;
+    size_t limit = i + HEADERS_MAX, known = k->headers_left && k->headers_left <= s.n ? s.n - k->headers_left : 0;
+    if (i < known && k->headers_over)
+        return 0;
+    i = i < known ? known : i;
+    k->headers_over = false;
+    while (i < s.n && i < limit && !k->headers_over) {
         size_t line = break_end(s, i), next = break_end(s, line);
         if (line > i && next > line)
             return next;
-        if (line > i && is_delimiter(s, line))
-            return 0;
+        k->headers_over = line > i && is_delimiter(s, line);
         i = line > i ? line : i + 1;
     }
+    k->headers_left = s.n > i ? s.n - i : 0;
     return 0;
 }
 
@@ -402,7 +410,7 @@ static void read_part(struct scan *k, const struct pair *pair)
     size_t to = from;
     while (to < s.n && to - from < NAME_MAX_BYTES && (uint8_t)s.p[to] >= ' ' && !is_quote(s.p[to]) && s.p[to] != '\\' && s.p[to] != ';')
         to++;
-    size_t value = is_secret(k, without_brackets(str_of(s.p + from, to - from))) ? headers_end(s, to) : 0;
+    size_t value = is_secret(k, without_brackets(str_of(s.p + from, to - from))) ? headers_end(k, to) : 0;
     k->part_left = value ? s.n - value : 0;
 }
 
