@@ -393,15 +393,27 @@ static size_t part_end(struct str s, size_t i)
     return i;
 }
 
-static void read_part(struct scan *k, const struct pair *pair)
+/* Is the name at `i` one of a part? Then its line says so before it. */
+static bool is_of_form(struct str s, size_t i)
 {
     enum { DISPOSITION_MAX = 256 };
-    struct str s = k->s, before = str_take(s, pair->separator);
+    for (size_t n = 0; i > 0 && n < DISPOSITION_MAX; n++) {
+        i--;
+        if (s.p[i] == '\n' || (s.p[i] == 'n' && i > 0 && s.p[i - 1] == '\\'))
+            return false;
+        if (s.p[i] == 'f' && str_starts(str_drop(s, i), STR("form-data")))
+            return true;
+    }
+    return false;
+}
+
+static void read_part(struct scan *k, const struct pair *pair)
+{
+    struct str s = k->s;
     size_t from = pair->separator + 1;
     if (k->looks & LOOK_LITERALS || s.p[pair->separator] != '=' || !str_eq_nocase(pair->name, STR("name")))
         return;
-    before = str_drop(before, before.n > DISPOSITION_MAX ? before.n - DISPOSITION_MAX : 0);
-    if (!memmem(before.p, before.n, "form-data", 9))
+    if (!is_of_form(s, pair->separator))
         return;
     while (from < s.n && from - pair->separator <= SLASHES_MAX && s.p[from] == '\\')
         from++;
