@@ -121,8 +121,10 @@ def test_an_end_alone(project):
 
 
 def test_the_newest_that_runs(project):
-    """The nil id, and none: the newest that runs, or a new one."""
-    send(project, check_in("job", "in_progress", HOURLY, check_in_id="0" * 32), check_in("job", "in_progress", check_in_id=None), check_in("job", "ok", check_in_id="0" * 32))
+    """The nil id, and none: the newest that runs, or a new one. Of those that are stored: two workers store side by side, so each is waited for."""
+    send(project, check_in("job", "in_progress", HOURLY, check_in_id="0" * 32), check_in("job", "in_progress", check_in_id=None))
+    wait_statuses(project, "job", "in_progress", "in_progress")
+    send(project, check_in("job", "ok", check_in_id="0" * 32))
     wait_statuses(project, "job", "in_progress", "ok")
     send(project, check_in("job", "error", check_in_id=None))
     wait_statuses(project, "job", "error", "ok")
