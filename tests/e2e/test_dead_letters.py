@@ -677,7 +677,7 @@ def test_reports_are_retried_as_what_they_were(make_picket, bound, n_files):
     """Sessions, feedback, reports of clients and the door's own accounts, as rows and as files: told apart, stored once, and never as events."""
     picket = make_picket(DEAD_LETTERS_MAX=bound).start()
     project = picket.new_project()
-    events = picket.sql("SELECT project_id, id FROM events")  # of the server's own project
+    events = until(lambda: picket.sql("SELECT project_id, id FROM events"), "no sample event")  # of the server's own project
     with refusing_reports(picket):
         kinds = poison_reports(picket, project)
         until(lambda: len(files(picket)) == n_files and picket.sql("SELECT count(*) FROM dead_letters") == [(6 - n_files,)], lambda: files(picket))
