@@ -15,7 +15,7 @@
 #include "cmd_dlq.h"
 #include "picket/base/error.h"
 #include "picket/digest/retry.h"
-#include "picket/protocol/encoding.h"
+#include "picket/protocol/payload.h"
 
 struct marked {
     int64_t number;
@@ -94,7 +94,7 @@ static void run_letter(struct cmd_db *d, struct retry *retry, struct retrying *t
 
 struct restoring {
     struct cmd_db *d;
-    struct encoding_zstd *zstd;
+    struct payload_packer *packer;
     struct buf file, letter, meta, payload; /* payload: zstd */
     struct db_query query;
     int64_t number; /* of the row; 0: the record has one already */
@@ -135,7 +135,7 @@ static int read_letter(const char *dir, const struct spill_name *name, struct re
     if (r < 0)
         return r;
     buf_clear(&t->payload);
-    encoding_zstd_compress(t->zstd, part, &t->payload);
+    payload_pack(t->packer, part, &t->payload);
     return 0;
 }
 
@@ -193,10 +193,10 @@ static void retry_file(const struct config *config, const struct spill_name *nam
 static void retry_files(const struct config *config, struct cmd_db *d, const struct dlq_files *files, struct retry *retry,
                         struct retrying *done)
 {
-    struct restoring t = {.d = d, .zstd = encoding_zstd_new()};
+    struct restoring t = {.d = d, .packer = payload_packer_new()};
     for (size_t i = 0; i < files->n && done->result == 0; i++)
         retry_file(config, &files->names[i], &t, retry, done);
-    encoding_zstd_free(t.zstd);
+    payload_packer_free(t.packer);
     buf_done(&t.file);
     buf_done(&t.letter);
     buf_done(&t.meta);

@@ -3,7 +3,7 @@
 #include "internal.h"
 
 #include "picket/digest/dead_letter.h"
-#include "picket/protocol/encoding.h"
+#include "picket/protocol/payload.h"
 #include "picket/spool/spool.h"
 
 enum { PAYLOAD_MAX = SPOOL_MAX_RECORD, ID_SHOWN = 40 };
@@ -169,7 +169,7 @@ static void payload_dispose(void *memory)
 static void job_run(struct http_job *http_job)
 {
     struct payload_job *job = container_of(http_job, struct payload_job, job);
-    job->result = encoding_decode(ENCODING_ZSTD, buf_str(&job->stored), PAYLOAD_MAX, &job->text);
+    job->result = payload_unpack(buf_str(&job->stored), PAYLOAD_MAX, &job->text);
 }
 
 static void job_free(struct payload_job *job)
@@ -206,7 +206,7 @@ static void found_payload(struct db_query *q, int r, const struct db_rows *rows)
         no_letter(op->call);
         return;
     }
-    if (http_reserve_answer(op->call, encoding_zstd_content(payload)) < 0) {
+    if (http_reserve_answer(op->call, payload_size(payload)) < 0) {
         http_answer_error(op->call, -ERR_BUSY, STR("too many answers wait to be read"));
         return;
     }

@@ -9,7 +9,7 @@
 
 #include "picket/api/page.h"
 #include "picket/event/event.h"
-#include "picket/protocol/encoding.h"
+#include "picket/protocol/payload.h"
 
 enum {
     FIRST_PAGE_ASC = 100, /* the dashboard's navigation knows the first page only (contract §7.5) */
@@ -162,13 +162,9 @@ static void event_dispose(void *memory)
 static int read_payload(enum form form, struct str stored, const struct event_row *row, size_t max_bytes, struct buf *out)
 {
     AUTO_BUF struct buf text = {0};
-    struct buf *decoded = form == RAW ? out : &text;
-    uint64_t bytes = encoding_zstd_content(stored);
-    if (bytes <= max_bytes)
-        buf_reserve(decoded, (size_t)bytes + 1); /* or it would grow to nearly twice that */
     if (form == RAW)
-        return encoding_decode(ENCODING_ZSTD, stored, max_bytes, out);
-    int r = encoding_decode(ENCODING_ZSTD, stored, max_bytes, &text);
+        return payload_unpack(stored, max_bytes, out);
+    int r = payload_unpack(stored, max_bytes, &text);
     return r < 0 ? r : event_normalise(buf_str(&text), row, out);
 }
 
@@ -215,7 +211,7 @@ static void job_home(struct http_job *http_job)
 
 static void read_elsewhere(struct event_op *op, struct str stored, const struct event_row *row)
 {
-    if (http_reserve_answer(op->call, encoding_zstd_content(stored)) < 0) {
+    if (http_reserve_answer(op->call, payload_size(stored)) < 0) {
         http_answer_error(op->call, -ERR_BUSY, STR("too many answers wait to be read"));
         return;
     }

@@ -31,7 +31,7 @@ void batch_init(struct batch *b)
 {
     *b = (struct batch){0};
     arena_init(&b->arena);
-    b->zstd = encoding_zstd_new();
+    b->packer = payload_packer_new();
 }
 
 void batch_done(struct batch *b)
@@ -45,7 +45,7 @@ void batch_done(struct batch *b)
     free(b->items);
     free(b->order);
     arena_done(&b->arena);
-    encoding_zstd_free(b->zstd);
+    payload_packer_free(b->packer);
 }
 
 void batch_clear(struct batch *b)
@@ -356,7 +356,7 @@ static void put_record(struct batch *b, const struct batch_item *item)
     db_array_text(&a[A_R_SDK_VERSION], f->sdk_version);
     put_address(&a[A_R_ADDR], item);
     buf_clear(&b->scratch);
-    encoding_zstd_compress(b->zstd, item->payload, &b->scratch);
+    payload_pack(b->packer, item->payload, &b->scratch);
     db_array_bytes(&a[A_R_PAYLOAD], buf_str(&b->scratch));
     db_array_i64(&a[A_R_KEY], (int64_t)r->key_id);
     db_array_i16(&a[A_R_CATEGORY], (int16_t)category_of_item(item));
@@ -580,7 +580,7 @@ static void put_dead(struct batch *b, const struct batch_item *item)
         db_array_null(&a[D_POSITION]);
     db_array_bytes(&a[D_META], r->meta);
     buf_clear(&b->scratch);
-    encoding_zstd_compress(b->zstd, r->payload, &b->scratch);
+    payload_pack(b->packer, r->payload, &b->scratch);
     db_array_bytes(&a[D_PAYLOAD], buf_str(&b->scratch));
     if (r->key_id)
         db_array_i64(&a[D_KEY], (int64_t)r->key_id);

@@ -3,7 +3,7 @@
 
 #include "picket/db/db.h"
 #include "picket/event/event.h"
-#include "picket/protocol/encoding.h"
+#include "picket/protocol/payload.h"
 #include "picket/spool/spool.h"
 #include "rules.h"
 
@@ -77,7 +77,7 @@ struct batch {
     bool claims;                         /* the statement that was bound last claims the range */
     struct arena arena;
     struct db_array arrays[A_COUNT];
-    struct encoding_zstd *zstd;
+    struct payload_packer *packer;
     struct buf scratch;
 };
 

@@ -17,7 +17,7 @@
 
 #include "picket/base/error.h"
 #include "picket/digest/spill.h"
-#include "picket/protocol/encoding.h"
+#include "picket/protocol/payload.h"
 
 enum { QUIET_TRIES = 600, QUIET_PAUSE_MS = 100, PAGE_ROWS = 500, PLACE_MAX = 32 };
 static const int64_t PAGE_BYTES = 4 << 20;
@@ -330,7 +330,7 @@ static void note_scanned(struct erasure *s)
 static struct str decoded(struct erasure *s, struct str stored)
 {
     buf_clear(&s->payload);
-    struct str payload = encoding_decode(ENCODING_ZSTD, stored, SPOOL_MAX_RECORD, &s->payload) < 0 ? stored : buf_str(&s->payload);
+    struct str payload = payload_unpack(stored, SPOOL_MAX_RECORD, &s->payload) < 0 ? stored : buf_str(&s->payload);
     s->looked += payload.n;
     return payload;
 }

@@ -32,7 +32,7 @@
 #include "picket/base/log.h"
 #include "picket/digest/retry.h"
 #include "picket/digest/spill.h"
-#include "picket/protocol/encoding.h"
+#include "picket/protocol/payload.h"
 
 enum trouble { TROUBLE_SPILLING, TROUBLE_CLEANING, TROUBLE_SEARCHING, TROUBLE_AGING, TROUBLE_QUARANTINE, N_TROUBLES };
 enum state { RESTING, LOOKING, ERASING, FORGETTING, RETRYING, SPILLING };
@@ -140,7 +140,7 @@ static void on_spilled(struct db_query *q, int r, const struct db_rows *rows)
 static int write_letter(struct letters *l, const struct dead_letter *letter, struct str stored)
 {
     buf_clear(&l->payload);
-    if (encoding_decode(ENCODING_ZSTD, stored, SPOOL_MAX_RECORD, &l->payload) == 0)
+    if (payload_unpack(stored, SPOOL_MAX_RECORD, &l->payload) == 0)
         return spill_write(l->spill, letter, buf_str(&l->payload));
     return spill_write(l->spill, letter, stored); /* as it is: better than nothing */
 }

@@ -21,7 +21,6 @@ enum {
     STEP_BYTES_MAX = 1 << 30, /* zlib counts in unsigned int */
     FIRST_ROOM = 4096,
     ZSTD_WINDOW_LOG_MAX = 23, /* 8 MiB, what RFC 8878 §3.1.1.1.2 asks every decoder to take; `zstd -19` uses no more */
-    ZSTD_LEVEL = 1,
     XZ_MEMORY_MAX = 34 << 20, /* for a dictionary of 32 MiB, that of `xz -8`: anonymous memory, and once for each worker */
 };
 
@@ -330,45 +329,4 @@ int encoding_peek(enum content_encoding enc, struct str in, size_t max_bytes, st
 {
     int r = decode(enc, in, max_bytes, out);
     return r == -ERR_TOO_LARGE ? 0 : r;
-}
-
-/* ---- stored payloads */
-
-struct encoding_zstd {
-    ZSTD_CCtx *context;
-};
-
-struct encoding_zstd *encoding_zstd_new(void)
-{
-    struct encoding_zstd *z = malloc(sizeof *z);
-    if (!z)
-        abort();
-    z->context = ZSTD_createCCtx();
-    if (!z->context)
-        abort();
-    return z;
-}
-
-void encoding_zstd_free(struct encoding_zstd *z)
-{
-    if (!z)
-        return;
-    (void)ZSTD_freeCCtx(z->context); /* cannot fail on a context of its own */
-    free(z);
-}
-
-void encoding_zstd_compress(struct encoding_zstd *z, struct str in, struct buf *out)
-{
-    size_t bound = ZSTD_compressBound(in.n);
-    buf_reserve(out, bound);
-    size_t n = ZSTD_compressCCtx(z->context, out->p + out->n, bound, in.p, in.n, ZSTD_LEVEL);
-    if (ZSTD_isError(n))
-        abort(); /* room is by its own formula, so only memory can be missing */
-    out->n += n;
-}
-
-uint64_t encoding_zstd_content(struct str frame)
-{
-    unsigned long long n = ZSTD_getFrameContentSize(frame.p, frame.n);
-    return n == ZSTD_CONTENTSIZE_UNKNOWN || n == ZSTD_CONTENTSIZE_ERROR ? 0 : n;
 }

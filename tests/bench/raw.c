@@ -14,7 +14,7 @@
 #include "picket/base/clock.h"
 #include "picket/db/db.h"
 #include "picket/json/json.h"
-#include "picket/protocol/encoding.h"
+#include "picket/protocol/payload.h"
 
 #include "body.h"
 
@@ -39,7 +39,7 @@ static void fail(const char *what, const char *why)
 static void make_payloads(struct raw *r)
 {
     struct bodies *bodies = bodies_new(&(struct body_options){.issues = GROUPS});
-    struct encoding_zstd *zstd = encoding_zstd_new();
+    struct payload_packer *packer = payload_packer_new();
     AUTO_BUF struct buf event = {0};
     if (!bodies)
         abort();
@@ -47,9 +47,9 @@ static void make_payloads(struct raw *r)
         struct id128 id = id_random();
         buf_clear(&event);
         bodies_event(bodies, i, &id, &event);
-        encoding_zstd_compress(zstd, buf_str(&event), &r->payloads[i]);
+        payload_pack(packer, buf_str(&event), &r->payloads[i]);
     }
-    encoding_zstd_free(zstd);
+    payload_packer_free(packer);
     bodies_free(bodies);
 }
 

@@ -330,30 +330,6 @@ static void claimed_sizes_are_not_believed(void **state)
     assert_true(out.cap < 64 << 10);
 }
 
-/* ---- stored payloads */
-
-static void stored_payloads_come_back(void **state)
-{
-    (void)state;
-    struct encoding_zstd *z = encoding_zstd_new();
-    AUTO_BUF struct buf text = {0};
-    for (size_t size = 0; size < 300000; size = size * 3 + 1) {
-        AUTO_BUF struct buf frame = {0}, back = {0};
-        while (text.n < size)
-            buf_append_char(&text, (char)(text.n * text.n / 7));
-        buf_append_str(&frame, STR("kept"));
-        encoding_zstd_compress(z, buf_str(&text), &frame);
-        struct str stored = str_drop(buf_str(&frame), 4);
-        assert_int_equal(encoding_zstd_content(stored), text.n); /* readers size their buffer by it */
-        assert_int_equal(encoding_decode(ENCODING_ZSTD, stored, text.n, &back), 0);
-        assert_true(str_eq(buf_str(&back), buf_str(&text)));
-    }
-    assert_int_equal(encoding_zstd_content(STR("no frame")), 0);
-    assert_int_equal(encoding_zstd_content(STR("")), 0);
-    encoding_zstd_free(z);
-    encoding_zstd_free(NULL);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,7 +345,6 @@ int main(void)
         cmocka_unit_test(a_huge_zstd_window_is_refused),
         cmocka_unit_test(a_huge_xz_dictionary_is_refused),
         cmocka_unit_test(claimed_sizes_are_not_believed),
-        cmocka_unit_test(stored_payloads_come_back),
     };
     return cmocka_run_group_tests_name("encoding", tests, NULL, NULL);
 }

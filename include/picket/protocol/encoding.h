@@ -1,4 +1,4 @@
-/* encoding.h: content encodings of requests (protocol §2.4) with bounded output, and the zstd form in which payloads are stored. */
+/* encoding.h: content encodings of requests (protocol §2.4) with bounded output. */
 #pragma once
 
 #include "picket/base/buf.h"
@@ -28,11 +28,3 @@ MUST_CHECK int encoding_decode(enum content_encoding enc, struct str in, size_t 
 /* The same for the first max_bytes of what would come out: for whoever looks at the beginning before the rest is worth the work. That more would come
  * is no error. */
 MUST_CHECK int encoding_peek(enum content_encoding enc, struct str in, size_t max_bytes, struct buf *out);
-
-/* zstd level 1 frame with content size, for stored payloads. One compressor per thread that compresses. */
-struct encoding_zstd;
-struct encoding_zstd *encoding_zstd_new(void);
-void encoding_zstd_free(struct encoding_zstd *z);
-void encoding_zstd_compress(struct encoding_zstd *z, struct str in, struct buf *out); /* appends; cannot fail */
-/* What such a frame says that it decodes to, in bytes; 0 when it does not say or is none. A word of whoever wrote it: of stored payloads ours. */
-uint64_t encoding_zstd_content(struct str frame);
