@@ -2,15 +2,15 @@
 WITH project AS (SELECT upper(slug) AS slug, issue_count(id, $2::text) AS n FROM projects WHERE id = $1::int),
 page AS (
     (SELECT * FROM issues WHERE project_id = $1 AND $2::text = 'open' AND NOT is_resolved AND NOT is_muted
-      ORDER BY last_seen ASC, id ASC LIMIT $3::bigint OFFSET $4::bigint)
+      ORDER BY seen_second, last_seen ASC, id ASC LIMIT $3::bigint OFFSET $4::bigint)
     UNION ALL
     (SELECT * FROM issues WHERE project_id = $1 AND $2 = 'resolved' AND is_resolved
-      ORDER BY last_seen ASC, id ASC LIMIT $3 OFFSET $4)
+      ORDER BY seen_second, last_seen ASC, id ASC LIMIT $3 OFFSET $4)
     UNION ALL
     (SELECT * FROM issues WHERE project_id = $1 AND $2 = 'muted' AND is_muted AND NOT is_resolved
-      ORDER BY last_seen ASC, id ASC LIMIT $3 OFFSET $4)
+      ORDER BY seen_second, last_seen ASC, id ASC LIMIT $3 OFFSET $4)
     UNION ALL
-    (SELECT * FROM issues WHERE project_id = $1 AND $2 NOT IN ('open', 'resolved', 'muted')
-      ORDER BY last_seen ASC, id ASC LIMIT $3 OFFSET $4))
+    (SELECT * FROM issues WHERE project_id = $1 AND number > 0 AND $2 NOT IN ('open', 'resolved', 'muted')
+      ORDER BY seen_second, last_seen ASC, id ASC LIMIT $3 OFFSET $4))
 SELECT p.n, i.id, p.slug || '-' || i.number, i.title, i.value, i.first_seen, i.last_seen, i.event_count, i.level, i.platform, i.is_resolved, i.is_muted
   FROM project p LEFT JOIN page i ON true ORDER BY i.last_seen ASC, i.id ASC

@@ -64,6 +64,21 @@ def test_sorting(many, sort, order):
     assert got == (expected if order == "asc" else expected[::-1])
 
 
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("state", ["open", "resolved", "muted", "all"])
+def test_sorting_within_a_second(picket, project, order, state):
+    """Indexes know the second that an issue was last seen in; lists are exact."""
+    names = [f"at {i}" for i in range(12)]
+    project.send(*[wire.error_event(type=name) for name in names])
+    project.wait_count(12)
+    shuffled = names[::2] + names[1::2]
+    for i, name in enumerate(shuffled):
+        picket.sql("UPDATE issues SET last_seen = %s::timestamptz + %s * interval '0.3 s', is_resolved = %s, is_muted = %s WHERE project_id = %s AND type = %s",
+                   "2026-01-01T00:00:00.5Z", i, state == "resolved", state == "muted", project.id, name)
+    got = [title.split(":")[0] for n in (1, 2, 3) for title in titles(page(project, sort="last_seen", order=order, filter=state, per_page=5, page=n))]
+    assert got == (shuffled if order == "asc" else shuffled[::-1])
+
+
 def test_last_seen_follows_events(picket):
     project = picket.new_project()
     for n, name in enumerate(("A", "B", "A"), 1):

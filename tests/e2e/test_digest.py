@@ -218,6 +218,31 @@ def test_a_duplicate_does_not_reopen(one_worker, project):
     assert "regressed" not in transitions(one_worker, issue)
 
 
+def test_an_issue_that_changes_meanwhile(one_worker, project):
+    """Somebody has changed it, and not committed yet, when a batch counts in it: the batch waits, tries again, and loses neither."""
+    project.send(wire.error_event())
+    project.wait_count(1)
+    with psycopg.connect(one_worker.conninfo()) as person:
+        person.execute("UPDATE issues SET is_muted = true WHERE project_id = %s", (project.id,))
+        project.send(wire.error_event(), wire.error_event(value="of another issue"))
+        until(lambda: one_worker.sql("SELECT 1 FROM pg_stat_activity WHERE application_name = 'picket digest' AND wait_event_type = 'Lock'"), "nobody waits")
+    project.wait_count(3)
+    assert one_worker.sql("SELECT event_count, is_muted FROM issues WHERE project_id = %s ORDER BY number", project.id) == [(2, True), (1, False)]
+    check_counters(one_worker, project.id)
+
+
+def test_an_issue_that_goes_meanwhile(one_worker, project):
+    """It is deleted when a batch has found it: its next event is a new issue's."""
+    project.send(wire.error_event())
+    project.wait_count(1)
+    with psycopg.connect(one_worker.conninfo()) as person:
+        person.execute("DELETE FROM issues WHERE project_id = %s", (project.id,))
+        project.send(wire.error_event())
+        until(lambda: one_worker.sql("SELECT 1 FROM pg_stat_activity WHERE application_name = 'picket digest' AND wait_event_type = 'Lock'"), "nobody waits")
+    project.wait_count(2)
+    assert one_worker.sql("SELECT number, event_count FROM issues WHERE project_id = %s", project.id) == [(2, 1)]
+
+
 def test_muted_stays_muted(one_worker, project):
     """Mute is sticky: new events count but do not unmute (contract §3.6)."""
     project.send(wire.error_event())
