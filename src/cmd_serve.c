@@ -55,7 +55,7 @@ enum {
     REQUEST_MS = 30000,
     KEEP_ALIVE_MS = 75000,
     SEGMENT_BYTES = 64 * 1024 * 1024,
-    BATCH_BYTES = 4 * 1024 * 1024,
+    BATCH_BYTES = 8 * 1024 * 1024,
     FIRST_LOOK_S = 2, /* for a database that there is another way without */
     FIRST_SERVER_MS = 5000,
     CATCH_UP_GRACE_MS = 3000,

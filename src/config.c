@@ -67,7 +67,7 @@ static const struct row rows[] = {
      "how long a file of the spool takes new events; when all of them are stored, it is removed"},
     {"HTTP_THREADS", NUMBER, FIELD(http_threads), "0", 0, 64, "0: one per processor, at most 8"},
     {"DIGEST_WORKERS", NUMBER, FIELD(digest_workers), "2", 1, 32, "batches that are digested side by side; each has a database connection"},
-    {"DIGEST_BATCH_RECORDS", NUMBER, FIELD(digest_batch_records), "1000", 1, 10000, "events in one statement at most"},
+    {"DIGEST_BATCH_RECORDS", NUMBER, FIELD(digest_batch_records), "2000", 1, 10000, "events in one statement at most"},
     {"DEAD_LETTERS_MAX", NUMBER, FIELD(dead_letters_max), "10000", 1, 1000000,
      "events that cannot be stored and are kept in the database; beyond it the oldest go to files in DATA_DIR/dead-letters"},
     {"DEAD_LETTERS_MAX_BYTES", BYTES, FIELD(dead_letters_max_bytes), "1G", 16 * M, 1024 * G,
