@@ -54,6 +54,7 @@ struct worker {
     struct db_query query;
     struct db_query upkeep_query;
     bool upkeep_running;
+    uint64_t upkept_ms; /* by the loop's clock; 0: not yet */
 };
 
 struct digest {

@@ -1,5 +1,5 @@
 """The process itself: stopped, suspended, started twice, started on a schema of another release, interrupted while it migrates, and with a clock
-that jumps by a day."""
+that jumps by a day, or is days off."""
 import contextlib
 import glob
 import os
@@ -96,6 +96,24 @@ def test_clock_jumps(make_site, clock):
     result = site.check()
     assert len(receipt_days(site)) == 3
     figures.record("clock jumps by a day", 4 * rounds, result)
+
+
+def test_clock_days_off(make_site, clock):
+    """Six days ahead, where no partition is: what comes goes to the default one, is moved to its day while more comes, and then all goes there."""
+    away_from_midnight(180)
+    site = make_site(**clock.settings)
+    run = site.load(rate=100, connections=8, repeat=0)
+    site.wait_digesting()
+    clock("+6d")
+    until(lambda: site.picket.sql("SELECT 1 FROM events_default LIMIT 1"), "no event is beside the days")
+    until(lambda: not site.picket.sql("SELECT 1 FROM events_default LIMIT 1"), "they stay there", 90)
+    site.wait_digesting()
+    clock("+0")
+    site.wait_digesting()
+    run.stop(site.promises)
+    result = site.check()
+    assert len(receipt_days(site)) == 2 and site.picket.sql("SELECT count(*) FROM events_default") == [(0,)]
+    figures.record("a clock six days ahead", 1, result)
 
 
 # ---- two of them

@@ -17,6 +17,7 @@ from test_dead_letters import refusing
 from test_feedback import browser_feedback, feedback, feedback_item
 from test_retention import all_rows, check_stored, rows_by_age
 from test_sessions import new_sid, update
+from test_strays import quiet
 from waiting import until
 
 DAYS = 5
@@ -338,21 +339,22 @@ def test_strays_lock_counters_in_the_order_of_batches(picket):
     for project in projects:
         project.send(user_event(id="jane"))
         project.wait_count(1)
-    for project in reversed(projects):  # years back, beside the days
-        picket.sql(f"""INSERT INTO events SELECT project_id, uuid7_floor('2020-01-01'), gen_random_uuid(), grouping_id, batch_id, '2020-01-01', timestamp, title, level, platform,
-                       release, environment, server_name, sdk_name, sdk_version, remote_addr, payload FROM events WHERE project_id = {project.id}""")
-    picket.sql("UPDATE project_counters SET stored = stored + 1 WHERE project_id = ANY(%s)", [project.id for project in projects])
-    with psycopg.connect(picket.conninfo()) as batch:
-        batch.execute("SELECT FROM project_counters WHERE project_id = %s FOR NO KEY UPDATE", (projects[0].id,))
-        run = threading.Thread(target=picket.command, args=("retention", "run"))
-        run.start()
-        try:
-            until(lambda: picket.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%%retention_tidy_strays%%'"
-                                     " AND datname = current_database() AND %s > 0", 1) == [(1,)], "it waits")
-            batch.execute("SELECT FROM project_counters WHERE project_id = ANY(%s) FOR NO KEY UPDATE NOWAIT", ([project.id for project in projects],))
-        finally:
-            batch.rollback()
-            run.join()
+    with quiet(picket):
+        for project in reversed(projects):  # years back, beside the days
+            picket.sql(f"""INSERT INTO events SELECT project_id, uuid7_floor('2020-01-01'), gen_random_uuid(), grouping_id, batch_id, '2020-01-01', timestamp, title, level,
+                           platform, release, environment, server_name, sdk_name, sdk_version, remote_addr, payload FROM events WHERE project_id = {project.id}""")
+        picket.sql("UPDATE project_counters SET stored = stored + 1 WHERE project_id = ANY(%s)", [project.id for project in projects])
+        with psycopg.connect(picket.conninfo()) as batch:
+            batch.execute("SELECT FROM project_counters WHERE project_id = %s FOR NO KEY UPDATE", (projects[0].id,))
+            run = threading.Thread(target=picket.command, args=("retention", "run"))
+            run.start()
+            try:
+                until(lambda: picket.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%%retention_tidy_strays%%'"
+                                         " AND datname = current_database() AND %s > 0", 1) == [(1,)], "it waits")
+                batch.execute("SELECT FROM project_counters WHERE project_id = ANY(%s) FOR NO KEY UPDATE NOWAIT", ([project.id for project in projects],))
+            finally:
+                batch.rollback()
+                run.join()
     assert picket.sql("SELECT count(*) FROM events_default") == [(0,)]
     check_stored(picket)
 
