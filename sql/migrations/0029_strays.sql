@@ -125,3 +125,133 @@ BEGIN
     END LOOP;
     RETURN NEXT;
 END $$;
+
+-- ---- many
+
+-- For retention_due(): the first of those days stands for all.
+CREATE FUNCTION strays_due() RETURNS TABLE (day date, stage smallint, drops boolean) LANGUAGE sql STABLE AS $$
+    SELECT min(d.day), (-1)::smallint, false FROM strays_days() d HAVING bool_or(NOT d.small)
+$$;
+
+-- Rows of the batches above p_above up to p_until into the tables of p_days, and those of other days into the new default partition: how many. Of few batches all
+-- are read first (OFFSET 0), by the index that knows batches.
+CREATE FUNCTION strays_take(p_days date[], p_above bigint, p_until bigint) RETURNS bigint LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    v_from text := format('(SELECT * FROM events_default WHERE batch_id > %s AND batch_id <= %s%s) e', p_above, p_until, CASE WHEN p_above >= 0 THEN ' OFFSET 0' END);
+    v_all  bigint := 0;
+    v_some bigint;
+    v_day  date;
+BEGIN
+    FOREACH v_day IN ARRAY p_days LOOP
+        EXECUTE format('INSERT INTO %I SELECT * FROM %s WHERE e.id >= %L AND e.id < %L ORDER BY e.id', events_day(v_day) || '_new', v_from, uuid7_midnight(v_day),
+                       uuid7_midnight(v_day + 1));
+        GET DIAGNOSTICS v_some = ROW_COUNT;
+        v_all := v_all + v_some;
+    END LOOP;
+    EXECUTE format('INSERT INTO events_default_new SELECT * FROM %s WHERE uuid7_day(e.id) <> ALL ($1)', v_from) USING p_days;
+    GET DIAGNOSTICS v_some = ROW_COUNT;
+    RETURN v_all + v_some;
+END $$;
+
+CREATE FUNCTION strays_index(p_table text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('ALTER TABLE %I ADD PRIMARY KEY (project_id, id)', p_table);
+    EXECUTE format('CREATE INDEX ON %I (project_id, grouping_id, id)', p_table);
+    EXECUTE format('CREATE INDEX ON %I USING brin (batch_id) WITH (pages_per_range = 16, autosummarize = off)', p_table);
+    EXECUTE format('CREATE UNIQUE INDEX ON %I (project_id, event_id)', p_table);
+    EXECUTE format('ANALYZE %I', p_table);
+END $$;
+
+-- Columns as of retention_copy(). What was copied for which days, and up to which batch, is said by a comment on the new default partition.
+CREATE FUNCTION strays_copy(p_horizon bigint) RETURNS TABLE (rows bigint, bytes bigint, dropped_rows bigint, dropped_bytes bigint, is_made boolean) LANGUAGE plpgsql AS $$
+DECLARE
+    DAYS_MAX   CONSTANT int := 16; -- each costs some milliseconds under the lock
+    ROUNDS_MAX CONSTANT int := 20;
+    LATE_FEW   CONSTANT int := 2000;
+    v_until    bigint := p_horizon;
+    v_next     bigint;
+    v_at       timestamptz;
+    v_late     bigint;
+    v_days     date[];
+    v_name     text;
+    v_day      date;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('picket.retention'));
+    FOR v_name IN SELECT c.relname FROM pg_class c WHERE c.relnamespace = (SELECT n.relnamespace FROM pg_class n WHERE n.oid = 'events'::regclass)
+                     AND c.relkind = 'r' AND c.relname ~ '^events_(\d{8}|default)_new$' LOOP
+        EXECUTE format('DROP TABLE %I', v_name); -- of runs that were cut
+    END LOOP;
+    SELECT array_agg(d.day) INTO v_days FROM (SELECT s.day FROM strays_days() s ORDER BY s.rows DESC, s.day LIMIT DAYS_MAX) d;
+    is_made := v_days IS NOT NULL;
+    rows := 0;
+    bytes := 0;
+    dropped_rows := 0;
+    dropped_bytes := 0;
+    IF NOT is_made THEN
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    -- a vacuum of what was just written would be in the way of the swap, which waits less than it takes to be cancelled
+    CREATE TABLE events_default_new (LIKE events INCLUDING DEFAULTS INCLUDING STORAGE) WITH (autovacuum_enabled = off);
+    FOREACH v_day IN ARRAY v_days LOOP
+        EXECUTE format('CREATE TABLE %I (LIKE events INCLUDING DEFAULTS INCLUDING STORAGE, CONSTRAINT bound CHECK (id >= %L AND id < %L)) WITH (autovacuum_enabled = off)',
+                       events_day(v_day) || '_new', uuid7_midnight(v_day), uuid7_midnight(v_day + 1));
+    END LOOP;
+    rows := strays_take(v_days, -1, p_horizon);
+    bytes := pg_relation_size('events_default');
+    FOREACH v_day IN ARRAY v_days LOOP
+        PERFORM strays_index(events_day(v_day) || '_new');
+    END LOOP;
+    PERFORM strays_index('events_default_new');
+    CREATE INDEX ON events_default_new (id);
+    PERFORM brin_summarize_new_values(x.indexrelid) FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am a ON a.oid = c.relam
+      WHERE x.indrelid = 'events_default'::regclass AND a.amname = 'brin';
+
+    -- what came meanwhile, until it is little: the horizon moves as in src/digest/retention.c
+    FOR i IN 1 .. ROUNDS_MAX LOOP
+        SELECT b.horizon, b.at INTO v_next, v_at FROM retention_begin() b;
+        FOR j IN 1 .. 100 LOOP
+            PERFORM pg_stat_clear_snapshot();
+            EXIT WHEN retention_quiet(v_at);
+            PERFORM pg_sleep(0.1);
+        END LOOP;
+        EXIT WHEN NOT retention_quiet(v_at);
+        v_late := strays_take(v_days, v_until, v_next);
+        rows := rows + v_late;
+        v_until := v_next;
+        EXIT WHEN v_late < LATE_FEW;
+    END LOOP;
+    EXECUTE format('COMMENT ON TABLE events_default_new IS %L', jsonb_build_object('horizon', p_horizon, 'until', v_until, 'days', v_days));
+    RETURN NEXT;
+END $$;
+
+-- As retention_swap(), but for the place: returns what came after the copy. SQLSTATE 55P03: try again.
+CREATE FUNCTION strays_swap(p_horizon bigint, p_lock_ms int) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    v_copy jsonb;
+    v_days date[];
+    v_late bigint;
+    v_day  date;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('picket.retention'));
+    PERFORM pg_advisory_xact_lock(hashtext('picket.partitions'));
+    PERFORM events_lock(p_lock_ms);
+    v_copy := obj_description(to_regclass('events_default_new'), 'pg_class');
+    IF v_copy->>'horizon' IS DISTINCT FROM p_horizon::text THEN -- a run that lost its connection lost its lock, too
+        RAISE 'the copy of events_default is of another run';
+    END IF;
+    v_days := ARRAY(SELECT d::date FROM jsonb_array_elements_text(v_copy->'days') d);
+    v_late := strays_take(v_days, (v_copy->>'until')::bigint, 9223372036854775807);
+    ALTER TABLE events DETACH PARTITION events_default;
+    DROP TABLE events_default;
+    FOREACH v_day IN ARRAY v_days LOOP
+        EXECUTE format('ALTER TABLE %I RENAME TO %I', events_day(v_day) || '_new', events_day(v_day));
+        EXECUTE format('ALTER TABLE events ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', events_day(v_day), uuid7_midnight(v_day), uuid7_midnight(v_day + 1));
+        EXECUTE format('ALTER TABLE %I DROP CONSTRAINT bound, RESET (autovacuum_enabled)', events_day(v_day));
+    END LOOP;
+    ALTER TABLE events_default_new RENAME TO events_default;
+    ALTER TABLE events_default RESET (autovacuum_enabled);
+    COMMENT ON TABLE events_default IS NULL;
+    ALTER TABLE events ATTACH PARTITION events_default DEFAULT;
+    RETURN v_late;
+END $$;

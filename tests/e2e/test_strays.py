@@ -3,6 +3,7 @@ notices (sql/migrations/0028_strays.sql)."""
 import concurrent.futures
 import contextlib
 import datetime
+import json
 import random
 import threading
 import time
@@ -295,4 +296,62 @@ def test_a_person_who_was_found_astray_is_erased_in_the_day(picket):
     picket.start()
     assert {event: row for event, (row, _) in seen(project).items()} == others
     assert picket.sql("SELECT events FROM erasures WHERE id = %s", erasure) == [(6,)]
+    check_stored(picket)
+
+
+# ---- many
+
+def test_many_are_retentions(picket):
+    """They are copied while batches of the same days are stored, and swapped in; few of other days go with them; a dry run moves nothing."""
+    project = picket.new_project()
+    with quiet(picket):
+        send_dated(picket, project, 14)
+        insert_many(picket, project, 15, FEW + 1)
+        insert_many(picket, project, -30, 5)
+        before = ids(picket, project)
+        assert heal(picket) == (0, 0, True)
+        told = json.loads(picket.command("retention", "run", "--dry-run", "--json"))["days"]
+        assert [(day["day"], day["rows"], day["dropped_rows"]) for day in told if day["day"] == f"{today(-30)}"] == [(f"{today(-30)}", FEW + 9, 0)], told
+        assert astray(picket) == len(before) == FEW + 9
+    busy = picket.new_project()
+    with Traffic(picket, busy, 14, 15) as traffic:
+        traffic.wait(30)
+        until(lambda: picket.run("retention", "run").returncode == 0 and astray(picket) == 0 or any(job.done() for job in traffic.jobs), lambda: astray(picket), 60)
+        traffic.wait(30)
+    traffic.check()
+    assert ids(picket, project) == before and astray(picket) == 0
+    assert places(picket, project) == {partition(today(14)): 3, partition(today(15)): FEW + 1, partition(today(-30)): 5}
+    assert picket.sql("SELECT count(*) FROM pg_class WHERE relname ~ '^events_(\\d{8}|default)_new$'") == [(0,)]
+    assert picket.sql("SELECT DISTINCT reloptions FROM pg_class WHERE relname ~ '^events_(\\d{8}|default)$'") == [(None,)]
+    picket.sql("SELECT ensure_partitions(now(), 1, 20)")
+    send_dated(picket, project, 50)
+    until(lambda: heal(picket) and astray(picket) == 0, "it heals again")
+    check_stored(picket)
+
+
+def test_a_swap_takes_what_came_late(picket):
+    """Of days that were copied, of those that were not, and of no other run's copy; it waits for nobody who stays."""
+    project = picket.new_project()
+    with quiet(picket):
+        send_dated(picket, project, 14)
+        picket.stop()
+    with psycopg.connect(picket.conninfo(), autocommit=True) as connection:
+        insert_many(picket, project, 15, FEW + 1)
+        ((horizon, _),) = picket.sql("SELECT horizon, at FROM retention_begin()")
+        ((rows, _, dropped, _, made),) = picket.sql(f"SELECT * FROM strays_copy({horizon})")
+        assert (rows, dropped, made) == (FEW + 4, 0, True)
+        late = [uuid.uuid4() for _ in range(9)]
+        for i, days in enumerate((14, 15, 16)):
+            digest(connection, project, i, sorted(late[i * 3:i * 3 + 3]), datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days))
+    before = ids(picket, project)
+    with pytest.raises(psycopg.errors.RaiseException, match="of another run"):
+        picket.sql(f"SELECT strays_swap({horizon + 100}, 200)")
+    with psycopg.connect(picket.conninfo()) as dump:
+        dump.execute("LOCK TABLE ONLY events IN ACCESS SHARE MODE")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            picket.sql(f"SELECT strays_swap({horizon}, 200)")
+    assert picket.sql(f"SELECT strays_swap({horizon}, 200)") == [(9,)]
+    assert ids(picket, project) == before
+    assert places(picket, project) == {partition(today(14)): 6, partition(today(15)): FEW + 4, "events_default": 3}
+    assert heal(picket) == (1, 3, False)
     check_stored(picket)
