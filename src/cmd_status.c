@@ -128,6 +128,23 @@ static void see_partitions(void *arg, const struct db_rows *rows)
     json_end_array(w);
 }
 
+/* Columns: day, events, whether there are more, whether retention moves them. */
+static void see_strays(void *arg, const struct db_rows *rows)
+{
+    struct json_writer *w = arg;
+    json_key(w, STR("strays"));
+    json_begin_array(w);
+    for (int i = 0; i < db_count(rows); i++) {
+        json_begin_object(w);
+        json_field_str(w, STR("day"), db_text(rows, i, 0));
+        json_field_i64(w, STR("events"), db_i64(rows, i, 1));
+        json_field_bool(w, STR("or_more"), db_bool(rows, i, 2));
+        json_field_bool(w, STR("for_retention"), db_bool(rows, i, 3));
+        json_end_object(w);
+    }
+    json_end_array(w);
+}
+
 static int ask(struct db *db, enum db_stmt stmt, void (*seen)(void *arg, const struct db_rows *rows), void *arg, char sqlstate[DB_SQLSTATE])
 {
     struct db_query q;
@@ -155,6 +172,8 @@ static const char *put_figures(struct db *db, struct json_writer *w, struct buf 
         r = ask(db, STMT_STATUS_DATABASE, see_database, w, sqlstate);
     if (r == 0)
         r = ask(db, STMT_STATUS_PARTITIONS, see_partitions, w, sqlstate);
+    if (r == 0)
+        r = ask(db, STMT_STATUS_STRAYS, see_strays, w, sqlstate);
     if (r == 0)
         return NULL;
     buf_printf(why, "%s%s%s", err_text(r), sqlstate[0] ? ", SQLSTATE " : "", sqlstate);
@@ -321,6 +340,38 @@ static void print_partitions(const struct json *partitions)
         printf("    and %u more, %s\n", n - DAYS_SHOWN, size_text(older, text));
 }
 
+static bool is_true(const struct json *object, struct str key)
+{
+    bool v = false;
+    (void)json_bool(json_get(object, key), &v); /* false otherwise */
+    return v;
+}
+
+/* Events in the default partition, if any. */
+static void print_strays(const struct json *strays)
+{
+    int64_t events = 0;
+    unsigned n = 0;
+    bool more = false, many = false;
+    for (struct json_iter it = json_iter(strays); json_next(&it); n++) {
+        events += number(it.value, "events");
+        more |= is_true(it.value, STR("or_more"));
+        many |= is_true(it.value, STR("for_retention"));
+    }
+    if (n == 0)
+        return;
+    printf("  astray        %s%" PRId64 " events beside the days, dated by a clock that was off: they can be read as all others, and %s.\n"
+           "                Their days:",
+           more ? "more than " : "", events,
+           many ? "the next run of retention moves them there" : "the server moves them there within minutes");
+    n = 0;
+    for (struct json_iter it = json_iter(strays); json_next(&it) && n < DAYS_SHOWN; n++)
+        print_text(it.value, "day", n ? ", " : " ", "");
+    if (json_count(strays) > n)
+        printf(" and %zu more", json_count(strays) - n);
+    putchar('\n');
+}
+
 static void print_database(const struct json *database)
 {
     char bytes[SIZE_TEXT];
@@ -342,6 +393,7 @@ static void print_database(const struct json *database)
     printf("\n  dead letters  %" PRId64 " waiting, %" PRId64 " to be tried again, %" PRId64 " stored by a retry\n", number(dead, "waiting"),
            number(dead, "retrying"), number(dead, "stored"));
     print_partitions(json_get(database, STR("partitions")));
+    print_strays(json_get(database, STR("strays")));
 }
 
 static void print_all(struct str json)

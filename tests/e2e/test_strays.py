@@ -1,5 +1,5 @@
 """Events of days without a partition, which a clock some days off makes: they lie in the default partition, are moved to partitions of their days, and nobody
-notices (sql/migrations/0028_strays.sql)."""
+notices (sql/migrations/0029_strays.sql)."""
 import concurrent.futures
 import contextlib
 import datetime
@@ -355,3 +355,25 @@ def test_a_swap_takes_what_came_late(picket):
     assert places(picket, project) == {partition(today(14)): 6, partition(today(15)): FEW + 4, "events_default": 3}
     assert heal(picket) == (1, 3, False)
     check_stored(picket)
+
+
+# ---- told
+
+def test_status_tells(picket):
+    project = picket.new_project()
+
+    def status():
+        return json.loads(picket.command("status", "--json"))["database"]["strays"], " ".join(picket.command("status").split())
+    strays, words = status()
+    assert strays == [] and "astray" not in words
+    with quiet(picket):
+        send_dated(picket, project, 12)
+        insert_many(picket, project, -30, 5)
+        strays, words = status()
+        assert strays == [{"day": f"{today(-30)}", "events": 5, "or_more": False, "for_retention": False},
+                          {"day": f"{today(12)}", "events": 3, "or_more": False, "for_retention": False}]
+        assert "astray 8 events beside the days" in words and "within minutes" in words and f"Their days: {today(-30)}, {today(12)}" in words
+        insert_many(picket, project, 12, FEW)
+        strays, words = status()
+        assert strays[1] == {"day": f"{today(12)}", "events": FEW, "or_more": True, "for_retention": True}
+        assert f"astray more than {FEW + 5} events" in words and "the next run of retention moves them" in words
