@@ -479,12 +479,23 @@ def still_open(connections):
     return True
 
 
+def at_rest(picket, seconds=1.0):
+    """The memory of a server that has nothing to do: when it has stood still for so long."""
+    seen, since = picket.memory(), time.monotonic()
+    while time.monotonic() - since < seconds:
+        time.sleep(0.05)
+        now = picket.memory()
+        if now["RssAnon"] != seen["RssAnon"]:
+            since = time.monotonic()
+        seen = now
+    return seen
+
+
 def idle(bench):
     n = bench.scale["connections"]
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     with Site(bench, MAX_CONNECTIONS=str(n + n // 2)) as site:
-        time.sleep(2)
-        before = site.picket.memory()
+        before = at_rest(site.picket)
         connections = open_connections(site.picket.port, n)
         kept, after = still_open(connections), site.picket.memory()
         for s in connections:
