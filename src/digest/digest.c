@@ -317,14 +317,16 @@ static void take_range(struct worker *w)
 {
     struct digest *d = w->digest;
     set_holding(w, HOLDS_UNREAD);
+    atomic_store(&w->sleeps, true); /* before the look: what comes behind it wakes */
     int r = spool_claim(d->config.spool, d->config.batch_records, d->config.batch_bytes, &w->batch.range);
+    if (r == 0) {
+        set_holding(w, HOLDS_NOTHING);
+        return;
+    }
+    atomic_store(&w->sleeps, false);
     if (r < 0) {
         log_line(LOG_ERROR, "spool cannot be read", "error=%s", err_name(r));
         linger(w, READ_RETRY_MS);
-        return;
-    }
-    if (r == 0) {
-        set_holding(w, HOLDS_NOTHING);
         return;
     }
     r = batch_load(&w->batch, d->config.spool);
@@ -373,15 +375,18 @@ static void begin_turn(struct worker *w)
 static void on_wake(uv_async_t *async)
 {
     struct worker *w = container_of(async, struct worker, wake);
+    atomic_store(&w->sleeps, false);
     if (w->holding != HOLDS_TURN)
         linger(w, LINGER_MS);
 }
 
-static void wake_all(void *arg)
+/* Some thousand times a second: a worker that is busy need not hear of it. */
+static void wake_sleepers(void *arg)
 {
     struct digest *d = arg;
     for (unsigned i = 0; i < d->n_workers; i++)
-        uv_async_send(&d->workers[i].wake);
+        if (atomic_load(&d->workers[i].sleeps))
+            uv_async_send(&d->workers[i].wake);
 }
 
 static void tell_damage(void *arg, const struct spool_range *where)
@@ -487,7 +492,8 @@ static void on_ranges(struct db_query *q, int r, const struct db_rows *rows)
         spool_skip(d->config.spool, &range);
     }
     atomic_store(&d->ready, true);
-    wake_all(d);
+    for (unsigned i = 0; i < d->n_workers; i++)
+        uv_async_send(&d->workers[i].wake);
 }
 
 /* ---- threads */
@@ -609,7 +615,7 @@ int digest_open(const struct digest_config *config, struct digest **ret)
         digest_close(d, 0);
         return r;
     }
-    spool_on_durable(config->spool, wake_all, d);
+    spool_on_durable(config->spool, wake_sleepers, d);
     *ret = d;
     return 0;
 }
