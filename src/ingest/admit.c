@@ -1,7 +1,8 @@
 /* admit.c: what of an envelope is taken (decisions.md "broken items", "too large"; protocol §2.2, §2.6).
  *
  * Lost framing refuses the request. A payload that is broken or too large costs that item only; when nothing at all survives because
- * everything was broken or too large, the request is refused with the first reason. Items of kinds that are not stored are skipped.
+ * everything was broken or too large, the request is refused with the first reason. Items of kinds that are not stored are skipped, and so are those beyond
+ * ENVELOPE_MAX_ITEMS, which are only counted.
  *
  * SDKs put one event into an envelope (§2.6); several are all taken. The first one's id, which is also the answer's, is the envelope header's, else its
  * own, else one that is made here. A further one's is its own; without one it follows from the first one's and its place, so that an envelope that is
@@ -363,6 +364,10 @@ static int check_size(struct admit *a, const struct envelope_item *item)
 static int take(struct admit *a, const struct envelope *e, const struct envelope_item *item)
 {
     a->kind = item->kind;
+    if (item->is_surplus) {
+        a->elsewhere = !a->blobs; /* there may be very many */
+        return -ERR_SURPLUS_ITEM;
+    }
     if (item->kind->fate != ITEM_STORED)
         return 0;
     if (check_size(a, item) < 0)
@@ -493,6 +498,8 @@ static int look_ahead(struct admit *a, struct envelope e)
     bool has_transaction = false, has_other = false;
     int r;
     while ((r = envelope_next(&e, &item)) == 1) {
+        if (item.is_surplus)
+            continue;
         has_transaction = has_transaction || str_eq(item.kind->name, STR("transaction"));
         has_other = has_other || can_have_attachments(item.kind);
     }

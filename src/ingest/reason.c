@@ -15,6 +15,7 @@ void reason_name(int r, const struct item_kind *kind, char dst[LEDGER_MAX_REASON
                  {-ERR_NOT_AN_OBJECT, "invalid_json"},
                  {-ERR_SURPLUS_EVENT, "duplicate_item"},
                  {-ERR_TOO_MANY_ITEMS, "too_many_items"},
+                 {-ERR_SURPLUS_ITEM, "beyond_item_limit"},
                  {-ERR_CORRUPT_BODY, "invalid_compression"},
                  {-ERR_BAD_ENCODING, "invalid_compression"},
                  {-ERR_TOO_LARGE, "too_large"},

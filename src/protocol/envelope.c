@@ -4,7 +4,7 @@
  * what is left, so it may have blanks before it and span lines (rule 2); what it must not be is longer than ENVELOPE_MAX_HEADER, which
  * bounds what parsing it costs. Only the few strings of the envelope's header that outlive its document are copied to the caller's arena.
  *
- * Once framing is lost nothing behind that point can be trusted, so every failure ends the parse. */
+ * Once framing is lost nothing behind that point can be trusted, so every failure ends the parse. Too many items are no such loss. */
 #include "picket/protocol/envelope.h"
 
 #include "picket/base/clock.h"
@@ -115,6 +115,15 @@ static int read_payload(struct envelope *e, const struct json *header, struct st
     return 0;
 }
 
+/* As if it were one. */
+static void take_rest(struct envelope *e, struct envelope_item *ret)
+{
+    *ret = (struct envelope_item){
+        .kind = item_kind_of(STR("")), .header = str_take(e->rest, 0), .payload = e->rest, .at = offset(e), .is_surplus = true};
+    e->rest = str_drop(e->rest, e->rest.n);
+    e->n_items++;
+}
+
 int envelope_next(struct envelope *e, struct envelope_item *ret)
 {
     AUTO_JSON struct json_doc *doc = NULL;
@@ -124,8 +133,10 @@ int envelope_next(struct envelope *e, struct envelope_item *ret)
     e->at = offset(e);
     if (e->rest.n == 0)
         return 0;
-    if (e->n_items == ENVELOPE_MAX_ITEMS)
-        return -ERR_TOO_MANY_ITEMS;
+    if (e->n_items == ENVELOPE_MAX_TOLD) {
+        take_rest(e, ret);
+        return 1;
+    }
     int r = read_header(e, -ERR_BAD_ITEM_HEADER, &doc, &item.header);
     if (r < 0)
         return r;
@@ -134,7 +145,7 @@ int envelope_next(struct envelope *e, struct envelope_item *ret)
     if (r < 0)
         return r;
     item.kind = item_kind_of(json_str_raw(json_get(json_root(doc), STR("type")), &type) ? type : STR(""));
-    e->n_items++;
+    item.is_surplus = e->n_items++ >= ENVELOPE_MAX_ITEMS;
     *ret = item;
     return 1;
 }

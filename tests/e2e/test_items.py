@@ -231,6 +231,24 @@ def test_more_items_than_are_taken(project):
     wait_totals(project, {("feedback", "accepted", ""): 256, ("feedback", "invalid", "too_many_items"): 3})
 
 
+@pytest.mark.parametrize("attached", [0, 1])
+def test_more_items_than_are_read(project, attached):
+    """Framing holds: the first thousand are taken, those behind are told as what they are, and cost nobody anything. With a file all of it is looked
+    through before."""
+    first, late = wire.error_event(), wire.error_event()
+    known = [wire.item("event", first), *[wire.item("attachment", b"x")] * attached]
+    behind = [wire.item("event", late), wire.item("session", {}), wire.item("attachment", b"0123456789"), wire.item("transaction", {}), *[wire.item("nonsense", {})] * 20]
+    answer = project.post(wire.envelope({}, *known, *[wire.item("nel", b"{}")] * (1000 - len(known)), *behind))
+    assert accepted(answer) == first["event_id"]
+    wanted = {("error", "accepted", ""): 1, ("log_item", "filtered", "not_stored"): 1000 - len(known), ("log_byte", "filtered", "not_stored"): 2 * (1000 - len(known))}
+    surplus = {"error": 1, "session": 1, "attachment_item": 1, "attachment": 10, "transaction": 1, "default": 20}
+    wanted |= {(category, "invalid", "beyond_item_limit"): n for category, n in surplus.items()}
+    if attached:
+        wanted |= {("attachment_item", "accepted", ""): 1, ("attachment", "accepted", ""): 1}
+    wait_totals(project, wanted)
+    assert project.count() == 1 and {case["reason"] for case in project.api.read(project.path + "/delivery")["items"]} == {"beyond_item_limit"}
+
+
 def test_a_large_session_costs_no_sibling(small):
     project = small.new_project()
     event = wire.error_event()

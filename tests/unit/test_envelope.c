@@ -92,26 +92,55 @@ static void survives_every_cut(void **state)
     run_byte_cases("envelope.jsonl", check_cuts);
 }
 
-static void bounds_the_number_of_items(void **state)
+/* Further ones are told as what they are, up to a number; then all that is left as one. */
+static void tells_surplus_items(void **state)
 {
     (void)state;
     AUTO_BUF struct buf body = {0};
     struct envelope e;
     struct envelope_item item;
     struct arena a;
+    unsigned n = 0, n_surplus = 0;
+    int r;
     arena_init(&a);
     buf_append_str(&body, STR("{}\n"));
-    for (int i = 0; i < ENVELOPE_MAX_ITEMS; i++)
+    for (unsigned i = 0; i < ENVELOPE_MAX_TOLD + 2; i++)
         buf_append_str(&body, STR("{\"type\":\"session\"}\n{}\n"));
-    for (int extra = 0; extra < 2; extra++) {
-        int n = 0, r;
-        assert_int_equal(envelope_open(buf_str(&body), &a, &e), 0);
-        while ((r = envelope_next(&e, &item)) == 1)
-            n++;
-        assert_int_equal(n, ENVELOPE_MAX_ITEMS);
-        assert_int_equal(r, extra ? -ERR_TOO_MANY_ITEMS : 0);
-        buf_append_str(&body, STR("{}"));
+    buf_append_str(&body, STR("no header\n"));
+    assert_int_equal(envelope_open(buf_str(&body), &a, &e), 0);
+    while ((r = envelope_next(&e, &item)) == 1 && n < ENVELOPE_MAX_TOLD) {
+        n_surplus += item.is_surplus;
+        assert_true(item.is_surplus == (n >= ENVELOPE_MAX_ITEMS) && item.kind == item_kind_of(STR("session")));
+        assert_true(str_eq(item.payload, STR("{}")));
+        n++;
     }
+    assert_int_equal(n_surplus, ENVELOPE_MAX_TOLD - ENVELOPE_MAX_ITEMS);
+    assert_true(r == 1 && item.is_surplus && item.kind == item_kind_of(STR("")) && item.header.n == 0);
+    assert_true(item.payload.p == body.p + item.at && item.payload.p + item.payload.n == body.p + body.n);
+    assert_int_equal(envelope_next(&e, &item), 0);
+    arena_done(&a);
+}
+
+/* Of those that are told it is checked. */
+static void surplus_items_are_framed(void **state)
+{
+    (void)state;
+    AUTO_BUF struct buf body = {0};
+    struct envelope e;
+    struct envelope_item item;
+    struct arena a;
+    int r;
+    arena_init(&a);
+    buf_append_str(&body, STR("{}\n"));
+    for (int i = 0; i <= ENVELOPE_MAX_ITEMS; i++)
+        buf_append_str(&body, STR("{\"type\":\"session\"}\n{}\n"));
+    size_t at = body.n;
+    buf_append_str(&body, STR("no header\n"));
+    assert_int_equal(envelope_open(buf_str(&body), &a, &e), 0);
+    while ((r = envelope_next(&e, &item)) == 1)
+        continue;
+    assert_int_equal(r, -ERR_BAD_ITEM_HEADER);
+    assert_int_equal(e.at, at);
     arena_done(&a);
 }
 
@@ -193,9 +222,13 @@ static void large_payloads_cost_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parses_the_table),           cmocka_unit_test(survives_every_cut),
-        cmocka_unit_test(bounds_the_number_of_items), cmocka_unit_test(copies_nothing_of_items),
-        cmocka_unit_test(bounds_the_size_of_headers), cmocka_unit_test(large_payloads_cost_nothing),
+        cmocka_unit_test(parses_the_table),
+        cmocka_unit_test(survives_every_cut),
+        cmocka_unit_test(tells_surplus_items),
+        cmocka_unit_test(surplus_items_are_framed),
+        cmocka_unit_test(copies_nothing_of_items),
+        cmocka_unit_test(bounds_the_size_of_headers),
+        cmocka_unit_test(large_payloads_cost_nothing),
     };
     return cmocka_run_group_tests_name("envelope", tests, NULL, NULL);
 }

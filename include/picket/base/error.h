@@ -50,6 +50,7 @@ enum error_fate {
     X(ATTACHMENT_REF,       2211, 200, FATE_NONE,  "ValidationError", "the attachment refers to an upload that does not exist")    \
     X(TRANSACTION_ATTACHMENT, 2212, 200, FATE_NONE, "ValidationError", "an attachment of a transaction: these are not stored")     \
     X(NO_EVENT,             2213, 200, FATE_NONE,  "ValidationError", "what says more about an event came without one")            \
+    X(SURPLUS_ITEM,         2214, 413, FATE_NONE,  "PayloadTooLarge", "the envelope has more than a thousand items: the first thousand are taken") \
     X(BAD_EVENT_ID,         2208, 400, FATE_NONE,  "ValidationError", "invalid event_id: 32 hexadecimal digits are expected, with or without hyphens") \
     X(RATE_LIMITED,         2408, 429, FATE_NONE,  "RateLimited",     "Sentry dropped data due to a quota or internal rate limit being reached. This will not affect your application.") \
     /* payloads */                                                                                                               \
