@@ -145,6 +145,3 @@ bool block_scalar(struct block_writer *b, struct str name, const struct json *v)
 block_put_fn block_release, block_environment;
 /* timestamp, received, type, platform, level, project: also when the sender did not say. */
 void block_top(struct block_writer *b);
-/* Whether a release or an environment may be called that. */
-bool event_good_release(struct str s);
-bool event_good_environment(struct str s);

@@ -8,6 +8,7 @@
 
 #include "account.h"
 #include "moment.h"
+#include "names.h"
 #include "picket/base/error.h"
 #include "picket/event/crontab.h"
 
@@ -234,8 +235,8 @@ static int read_check_in(const struct json *root, struct arena *a, struct check_
     struct check_in c = {
         .slug = make_slug(spelled, a),
         .name = str_take_code_points(spelled, ITEMS_MAX_SLUG),
-        .environment = text(json_get(root, STR("environment")), EVENT_MAX_ENVIRONMENT, a),
-        .release = text(json_get(root, STR("release")), EVENT_MAX_RELEASE, a),
+        .environment = event_environment(json_get(root, STR("environment")), a),
+        .release = event_release(json_get(root, STR("release")), a),
         .duration_ms = duration_ms(json_get(root, STR("duration")), a),
     };
     if (c.slug.n == 0 || !read_status(json_get(root, STR("status")), a, &c.status) ||

@@ -8,6 +8,7 @@
 #include "blocks.h"
 
 #include "account.h"
+#include "names.h"
 #include "picket/base/error.h"
 #include "picket/event/items.h"
 
@@ -143,8 +144,8 @@ static int read_event(const struct json *root, const struct item_origin *origin,
         .message = text(said, STR("message"), ITEMS_MAX_MESSAGE, a),
         .url = text(said, STR("url"), ITEMS_MAX_NAME, a),
         .source = text(said, STR("source"), ITEMS_MAX_NAME, a),
-        .release = text(root, STR("release"), EVENT_MAX_RELEASE, a),
-        .environment = text(root, STR("environment"), EVENT_MAX_ENVIRONMENT, a),
+        .release = event_release(view.at[EVENT_KEY_RELEASE], a),
+        .environment = event_environment(view.at[EVENT_KEY_ENVIRONMENT], a),
         .circumstances = &b,
     };
     if (f.message.n == 0)

@@ -5,6 +5,7 @@
 #include "picket/base/error.h"
 #include "blocks.h"
 #include "moment.h"
+#include "names.h"
 #include "report.h"
 #include "title.h"
 
@@ -12,13 +13,6 @@
 static struct str keep(struct str s, size_t max, struct arena *a)
 {
     return s.n == 0 ? STR("") : arena_str(a, str_take_code_points(s, max));
-}
-
-/* Protocol §5.13. */
-static struct str read_release(const struct json *v, struct arena *a)
-{
-    struct str s = str_trim(event_scalar(v, a));
-    return event_good_release(s) ? keep(s, EVENT_MAX_RELEASE, a) : STR("");
 }
 
 /* The value of a tag, of a map or a list of pairs. */
@@ -38,8 +32,7 @@ static struct str read_environment(const struct event_view *view, struct arena *
     const struct json *v = view->at[EVENT_KEY_ENVIRONMENT];
     if (json_type(v) <= JSON_NULL)
         v = tag(view->at[EVENT_KEY_TAGS], event_key_name(EVENT_KEY_ENVIRONMENT));
-    struct str s = str_trim(event_scalar(v, a));
-    return event_good_environment(s) ? keep(s, EVENT_MAX_ENVIRONMENT, a) : STR("");
+    return event_environment(v, a);
 }
 
 static struct str read_level(const struct json *v, struct arena *a)
@@ -175,7 +168,7 @@ int event_read(struct str payload, const struct event_origin *origin, struct are
     read_sdk(&view, origin, arena, &f);
     f.level = read_level(view.at[EVENT_KEY_LEVEL], arena);
     f.platform = keep(event_scalar(view.at[EVENT_KEY_PLATFORM], arena), EVENT_MAX_PLATFORM, arena);
-    f.release = read_release(view.at[EVENT_KEY_RELEASE], arena);
+    f.release = event_release(view.at[EVENT_KEY_RELEASE], arena);
     f.environment = read_environment(&view, arena);
     f.server_name = keep(event_scalar(view.at[EVENT_KEY_SERVER_NAME], arena), EVENT_MAX_SERVER_NAME, arena);
     f.timestamp_us = event_time(view.at[EVENT_KEY_TIMESTAMP], origin, arena);

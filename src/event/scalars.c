@@ -7,28 +7,11 @@
 #include <stdlib.h>
 
 #include "moment.h"
+#include "names.h"
 
 #include "picket/base/clock.h"
 
 /* ---- release, dist, environment */
-
-static bool has_any(struct str s, const char *bad)
-{
-    for (; *bad; bad++)
-        if (str_find(s, *bad) < s.n)
-            return true;
-    return false;
-}
-
-bool event_good_release(struct str s)
-{
-    return s.n > 0 && !has_any(s, "\n\r\t\f/\\") && !str_eq(s, STR(".")) && !str_eq(s, STR("..")) && !str_eq_nocase(s, STR("latest"));
-}
-
-bool event_good_environment(struct str s)
-{
-    return s.n > 0 && !has_any(s, "\n\r\f/") && !str_eq_nocase(s, STR("none"));
-}
 
 /* An empty text is none at all, and no fault. */
 static void put_named(struct block_writer *b, struct str name, const struct json *v, bool (*good)(struct str), unsigned limit)

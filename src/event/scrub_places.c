@@ -16,7 +16,7 @@
  *   transaction_info as the transaction that it explains: pairs count, so that a token in the original URL goes (PLACE_TRANSACTION).
  *   Nothing counts (PLACE_QUIET) in what has a form that no secret has: ids, times, addresses in memory, registers, hashes, flags, words of a
  *   fixed list (platform, level, types of breadcrumbs, states of threads); in names of code (function, module, package, symbol) and modules, which
- *   are the same in every event; and in release, dist and environment, which have to equal what sessions and check-ins say.
+ *   are the same in every event; and in release, dist and environment, which have to equal what sessions and check-ins say (names.h).
  *   Nothing counts either in what makes an event what it is (PLACE_IDENTITY), and not even a project's own names take that out. */
 #include "scrub_places.h"
 

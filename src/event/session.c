@@ -6,6 +6,7 @@
 
 #include "account.h"
 #include "moment.h"
+#include "names.h"
 #include "picket/base/clock.h"
 #include "picket/base/error.h"
 
@@ -17,32 +18,14 @@ struct session_counts {
 };
 
 struct attributes {
-    struct str release, environment; /* release "" : none that is valid */
+    struct str release, environment; /* release "": none that is valid */
 };
-
-/* §5.13 */
-static bool is_release(struct str s)
-{
-    if (s.n == 0 || str_eq(s, STR(".")) || str_eq(s, STR("..")) || str_eq_nocase(s, STR("latest")))
-        return false;
-    for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] == '\n' || s.p[i] == '\r' || s.p[i] == '\t' || s.p[i] == '\f' || s.p[i] == '/' || s.p[i] == '\\')
-            return false;
-    return true;
-}
 
 static struct attributes read_attributes(const struct json *root, struct arena *a)
 {
-    struct attributes ret = {STR(""), STR("")};
     const struct json *attrs = json_get(root, STR("attrs"));
-    struct str s;
-    if (json_str(json_get(attrs, STR("release")), a, &s)) {
-        s = str_take_code_points(str_trim(s), EVENT_MAX_RELEASE);
-        ret.release = is_release(s) ? s : STR("");
-    }
-    if (json_str(json_get(attrs, STR("environment")), a, &s))
-        ret.environment = str_take_code_points(str_trim(s), EVENT_MAX_ENVIRONMENT);
-    return ret;
+    return (struct attributes){.release = event_release(json_get(attrs, STR("release")), a),
+                               .environment = event_environment(json_get(attrs, STR("environment")), a)};
 }
 
 /* When it began, in epoch seconds of our clock. NULL: it came in time; else the reason why it does not count. */

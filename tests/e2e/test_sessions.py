@@ -160,7 +160,7 @@ def test_another_clock(project, ahead, corrected):
 
 @pytest.mark.parametrize("fields, reason", [({"started": -6 * 86400}, "timestamp"), ({"started": "soon"}, "timestamp"), ({"started": None}, "timestamp"),
                                             ({"started": 86400}, "timestamp"), ({"release": ""}, "no_release"), ({"release": "latest"}, "no_release"),
-                                            ({"release": "a\nb"}, "no_release"), ({"release": None}, "no_release"), ({"release": 7}, "no_release")])
+                                            ({"release": "a\nb"}, "no_release"), ({"release": None}, "no_release"), ({"release": ["7"]}, "no_release")])
 def test_dropped(project, fields, reason):
     """Rule 1."""
     if isinstance(fields.get("started"), int):

@@ -4,6 +4,7 @@
 
 #include "picket/base/clock.h"
 #include "picket/base/error.h"
+#include "picket/event/items.h"
 
 /* ---- columns */
 
@@ -85,6 +86,57 @@ static void columns_are_read(void **state)
 {
     (void)state;
     run_cases("columns.jsonl", columns_case);
+}
+
+/* ---- releases and environments are one rule (protocol §5.13), whoever says them */
+
+typedef int read_fn(struct str payload, const struct item_origin *origin, struct buf *out);
+
+/* What is stored of member `key` when an item says `around` with `value` in it. */
+static struct str stored(const struct event_case *c, read_fn *read, const char *around, struct str within, struct str key, struct str value)
+{
+    const struct item_origin origin = {.received_us = INT64_C(1795262400000000), .project_id = 42};
+    AUTO_BUF struct buf out = {0};
+    AUTO_JSON struct json_doc *doc = NULL;
+    struct str text, s = STR("");
+    text = arena_printf(c->arena, around, STR_ARG(key), STR_ARG(value));
+    assert_int_equal(read(text, &origin, &out), 0);
+    assert_int_equal(json_parse(buf_str(&out), &doc, NULL), 0);
+    const struct json *at = within.n ? json_get(json_root(doc), within) : json_root(doc);
+    assert_true(json_str(json_get(at, key), c->arena, &s));
+    return arena_str(c->arena, s);
+}
+
+/* Of the columns' cases those that are about nothing else. */
+static bool same_everywhere(const struct event_case *c)
+{
+    struct json_iter it = json_iter(json_get(c->row, STR("event")));
+    struct str key, value, wanted;
+    if (json_count(json_get(c->row, STR("event"))) != 1 || !json_next(&it) || !json_str(it.key, c->arena, &key) ||
+        !json_text(json_get(json_get(c->row, STR("expect")), key), c->arena, &wanted))
+        return true;
+    bool is_environment = str_eq(key, STR("environment"));
+    if (!is_environment && !str_eq(key, STR("release")))
+        return true;
+    AUTO_BUF struct buf json = {0};
+    struct json_writer w;
+    json_writer_init(&w, &json);
+    json_put_value(&w, it.value);
+    value = buf_str(&json);
+    struct str of_session = stored(c, session_read, "{\"started\":1795262400,\"attrs\":{\"%.*s\":%.*s}}", STR(""), key, value);
+    struct str of_feedback =
+        stored(c, feedback_read, "{\"contexts\":{\"feedback\":{\"message\":\"m\"}},\"%.*s\":%.*s}", STR("feedback"), key, value);
+    struct str of_check_in =
+        stored(c, check_in_read, "{\"monitor_slug\":\"m\",\"status\":\"ok\",\"%.*s\":%.*s}", STR("check_in"), key, value);
+    bool is_none = is_environment && wanted.n == 0; /* protocol §7.2: a monitor always has one */
+    return case_same(c, "a session's", of_session, wanted) && case_same(c, "feedback's", of_feedback, wanted) &&
+           case_same(c, "a check-in's", of_check_in, is_none ? STR("production") : wanted);
+}
+
+static void releases_and_environments_are_the_same_everywhere(void **state)
+{
+    (void)state;
+    run_cases("columns.jsonl", same_everywhere);
 }
 
 /* ---- what is no event */
@@ -267,6 +319,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(columns_are_read),
+        cmocka_unit_test(releases_and_environments_are_the_same_everywhere),
         cmocka_unit_test(what_is_no_object_is_refused),
         cmocka_unit_test(peek_finds_id_and_type),
         cmocka_unit_test(long_values_are_cut_between_characters),
