@@ -25,7 +25,7 @@ static void read_head(struct ingest_op *op)
     if (r == 0 && a->body.p == http_body_bytes(op->call).p) /* what a query says is not encoded */
         r = head_encoding(op->call, &a->encoding);
     if (r == 0 && !a->credentials.present)
-        r = a->form == ADMIT_ENVELOPE ? admit_peek(a) : -ERR_NO_CREDENTIALS;
+        r = a->form == ADMIT_ENVELOPE ? admit_peek(a) : credentials_missing(&a->credentials);
     if (r < 0)
         ingest_refuse_at(op, r);
     else
@@ -150,7 +150,7 @@ void ingest_take(struct http_call *call, const struct ingest_request *request)
     if (r == 0 && !a->credentials.present)
         r = head_credentials(call, op->path_key, &a->credentials);
     if (r == 0 && !a->credentials.present)
-        r = -ERR_NO_CREDENTIALS;
+        r = credentials_missing(&a->credentials);
     if (r < 0)
         ingest_refuse(op, r, STR(""));
     else

@@ -1,11 +1,10 @@
 /* credentials.c: who sends (protocol §1.4).
  *
  * Every place that may name a key is read; keys that agree are one credential, keys that differ are refused (decisions.md "ingest
- * credentials"). A Basic login whose user name is no key may be a proxy's: it counts only when nothing else names a key.
+ * credentials"). A Basic login whose user name is no key may be a proxy's: it counts only when nothing else names a key, the envelope's dsn included, which
+ * is read later.
  * The first place that gives a version or a client decides it, in the order in which the protocol lists them. */
 #include "picket/protocol/credentials.h"
-
-#include "picket/base/error.h"
 
 enum { VERSION_MAX = 7, KEY_HEX = 32, KEY_BYTES = 16 };
 
@@ -118,14 +117,13 @@ static int read_query(struct credentials *c, struct str rest)
 static int read_basic(struct credentials *c, struct str base64)
 {
     uint8_t login[256];
-    if (base64.n > sizeof login)
-        return c->present ? 0 : -ERR_BAD_KEY;
-    ptrdiff_t n = str_base64_decode(base64, login);
-    if (n < 0)
-        return c->present ? 0 : -ERR_BAD_AUTH_HEADER;
-    struct str user = str_of((const char *)login, (size_t)n);
-    int r = add_key(c, str_take(user, str_find(user, ':')));
-    return r == -ERR_BAD_KEY && c->present ? 0 : r;
+    ptrdiff_t n = base64.n <= sizeof login ? str_base64_decode(base64, login) : 0;
+    struct str user = str_of((const char *)login, n < 0 ? 0 : (size_t)n);
+    int r = n < 0 ? -ERR_BAD_AUTH_HEADER : add_key(c, str_take(user, str_find(user, ':')));
+    if (r != -ERR_BAD_KEY && r != -ERR_BAD_AUTH_HEADER)
+        return r;
+    c->login_error = r;
+    return 0;
 }
 
 int credentials_read(const struct credentials_source *src, struct credentials *ret)
@@ -152,7 +150,7 @@ int credentials_join_dsn(struct credentials *c, struct str dsn_text, uint64_t pr
 {
     struct dsn dsn;
     if (dsn_text.n == 0)
-        return c->present ? 0 : -ERR_NO_CREDENTIALS;
+        return c->present ? 0 : credentials_missing(c);
     int r = dsn_parse(dsn_text, &dsn);
     if (r < 0)
         return r;

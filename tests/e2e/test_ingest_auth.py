@@ -38,6 +38,10 @@ ACCEPTED = {
     "header and query that agree": ({"X-Sentry-Auth": "Sentry sentry_key={key}"}, "?sentry_key={key}", None),
     "two headers and query that agree": (
         {"X-Sentry-Auth": "Sentry sentry_key={key}", "Authorization": "Sentry sentry_key={key}"}, "?sentry_key={KEY}", None),
+    "a proxy's Basic login beside the key": ({"Authorization": "basic:staging", "X-Sentry-Auth": "Sentry sentry_key={key}"}, "", None),
+    "a proxy's Basic login beside the key in the query": ({"Authorization": "basic:staging"}, "?sentry_key={key}", None),
+    "a proxy's Basic login beside the key in the envelope": ({"Authorization": "basic:staging"}, "", "{dsn}"),
+    "Basic and envelope dsn that agree": ({"Authorization": "basic:{key}"}, "", "{dsn}"),
     "somebody's Bearer token beside the key": ({"Authorization": "Bearer abc", "X-Sentry-Auth": "Sentry sentry_key={key}"}, "", None),
 }
 
@@ -52,6 +56,7 @@ REFUSED = {
     "version 8": (400, {"X-Sentry-Auth": "Sentry sentry_version=8, sentry_key={key}"}, "", None),
     "31 digits": (400, {"X-Sentry-Auth": "Sentry sentry_key=" + "a" * 31}, "", None),
     "32 letters, not hexadecimal": (400, {"X-Sentry-Auth": "Sentry sentry_key=" + "g" * 32}, "", None),
+    "a proxy's Basic login alone": (400, {"Authorization": "basic:staging"}, "", None),
     "query key too short": (400, {}, "?sentry_key=abc", None),
     "envelope dsn of another project": (400, {"X-Sentry-Auth": "Sentry sentry_key={key}"}, "", "http://{key}@127.0.0.1:9/999999"),
     "envelope dsn with another key": (400, {"X-Sentry-Auth": "Sentry sentry_key={key}"}, "", f"http://{OTHER_KEY}@127.0.0.1:9/{{id}}"),
@@ -70,7 +75,8 @@ def fill(text, project):
 
 
 def post(project, headers, query, dsn, event):
-    headers = {name: basic(project.key) if value == "basic:{key}" else fill(value, project) for name, value in headers.items()}
+    headers = {name: fill(value, project) for name, value in headers.items()}
+    headers = {name: basic(value[6:]) if value.startswith("basic:") else value for name, value in headers.items()}
     header = {"dsn": fill(dsn, project)} if dsn else {}
     return project.post(wire.event_envelope(event, **header), headers=headers, query=fill(query, project), auth=False)
 

@@ -44,10 +44,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert((unsigned char)c.client[i] >= ' ');
     assert(c.version <= 7 && (c.present || c.version == 0));
     bool before = c.present;
+    int missing = credentials_missing(&c);
+    assert(missing == -ERR_NO_CREDENTIALS || missing == -ERR_BAD_KEY || missing == -ERR_BAD_AUTH_HEADER);
     r = credentials_join_dsn(&c, dsn, 42);
     if (r == 0)
         assert(c.present && (before || dsn.n > 0));
     else
-        assert(r == -ERR_NO_CREDENTIALS || r == -ERR_BAD_DSN || r == -ERR_DSN_MISMATCH);
+        assert((!before && dsn.n == 0 && r == missing) || r == -ERR_BAD_DSN || r == -ERR_DSN_MISMATCH);
     return 0;
 }

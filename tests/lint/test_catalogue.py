@@ -33,7 +33,7 @@ ROWS = {
              "test_pii: logentry.formatted", "test_pii: span.data", "ip removal remark", "normalize measurement", "ops breakdowns", "filters", "quotas",
              "test_event_timeout", "rate limit header"],
 }
-SEVERAL = {"test_zipbomb_content_encoding": 3, "chunked body, Expect: 100-continue, HTTP/1.0": 3, "authentication matrix": 19,
+SEVERAL = {"test_zipbomb_content_encoding": 3, "chunked body, Expect: 100-continue, HTTP/1.0": 3, "authentication matrix": 20,
            "31 attachments / 101 session items / 26 legacy spans / second check_in": 4, "test_attachments.py": 7, "test_attachment_ref.py, test_upload.py": 2,
            "test_minidump.py": 16, "test_unreal.py": 4, "test_security_report.py": 5, "test_client_report.py": 3, "test_session.py": 8, "test_monitors.py": 6,
            "test_feedback.py": 4, "test_outcome.py": 5, "test_clock_drift": 2, "future / past timestamps": 2, "filters": 3}

@@ -26,6 +26,8 @@ static bool check_row(const struct byte_case *c)
     int r = credentials_read(&src, &got);
     if (r == 0 && json_get(c->row, STR("dsn")))
         r = credentials_join_dsn(&got, case_bytes(c, STR("dsn")), PROJECT);
+    else if (r == 0 && got.login_error && !got.present)
+        r = credentials_missing(&got);
     return case_result(c, r) && (r < 0 || check_credentials(c, &got));
 }
 

@@ -2,6 +2,7 @@
  * Pure functions; nothing of the source is kept. */
 #pragma once
 
+#include "picket/base/error.h"
 #include "picket/protocol/dsn.h"
 
 /* What of the request can carry credentials. Absent: the empty slice. */
@@ -20,6 +21,7 @@ struct credentials {
     unsigned version;                    /* sentry_version, 0 when absent */
     char client[CREDENTIALS_MAX_CLIENT]; /* see credentials_client() */
     size_t client_n;
+    int login_error; /* 0, or why a Basic login names no key: it may be a proxy's, and matters only if nothing else names one */
 };
 
 /* sentry_client, decoded where it came in a query, without control characters; what is longer is cut. "" when absent. Borrows *c. */
@@ -28,10 +30,16 @@ static inline struct str credentials_client(const struct credentials *c)
     return str_of(c->client, c->client_n);
 }
 
-/* 0, also when none is present; -ERR_BAD_AUTH_HEADER (no sentry_key in a Sentry header), -ERR_BAD_KEY, -ERR_BAD_VERSION,
+/* 0, also when none is present (credentials_missing); -ERR_BAD_AUTH_HEADER (no sentry_key in a Sentry header), -ERR_BAD_KEY, -ERR_BAD_VERSION,
  * -ERR_MANY_CREDENTIALS (several that name different keys; several of the same key are fine). */
 MUST_CHECK int credentials_read(const struct credentials_source *src, struct credentials *ret);
 
+/* Why none is, once there is nowhere left to look: -ERR_NO_CREDENTIALS, or what was wrong with the login. */
+static inline int credentials_missing(const struct credentials *c)
+{
+    return c->login_error ? c->login_error : -ERR_NO_CREDENTIALS;
+}
+
 /* Joins the envelope header's dsn (empty: absent) with what the request carried and with the path's project: fills c->key when the
- * dsn is the only credential. -ERR_NO_CREDENTIALS, -ERR_BAD_DSN, -ERR_DSN_MISMATCH. */
+ * dsn is the only credential. As credentials_missing, -ERR_BAD_DSN, -ERR_DSN_MISMATCH. */
 MUST_CHECK int credentials_join_dsn(struct credentials *c, struct str dsn, uint64_t project_id);
