@@ -508,6 +508,16 @@ static int look_ahead(struct admit *a, struct envelope e)
     return r;
 }
 
+/* Those who come through a tunnel, or with nothing but a dsn, say nothing of themselves before. */
+static void name_client(struct admit *a, const struct envelope *e)
+{
+    struct str name, version;
+    if (credentials_client(&a->credentials).n > 0)
+        return;
+    event_header_sdk(e->header.json, &a->arena, &name, &version);
+    credentials_name_client(&a->credentials, name, version);
+}
+
 static int read_envelope(struct admit *a, struct str body)
 {
     struct envelope e;
@@ -516,6 +526,7 @@ static int read_envelope(struct admit *a, struct str body)
         a->at = e.at;
         return r;
     }
+    name_client(a, &e);
     r = join_dsn(a, e.header.dsn);
     if (r == 0 && a->blobs)
         r = look_ahead(a, e);
@@ -536,7 +547,10 @@ int admit_peek(struct admit *a)
         return r;
     r = envelope_open(start, &a->arena, &e);
     a->at = e.at;
-    return r < 0 ? r : join_dsn(a, e.header.dsn);
+    if (r < 0)
+        return r;
+    name_client(a, &e);
+    return join_dsn(a, e.header.dsn);
 }
 
 /* ---- one event without an envelope */

@@ -6,6 +6,8 @@
  * The first place that gives a version or a client decides it, in the order in which the protocol lists them. */
 #include "picket/protocol/credentials.h"
 
+#include <stdio.h>
+
 enum { VERSION_MAX = 7, KEY_HEX = 32, KEY_BYTES = 16 };
 
 /* Adds a key, in the text form it came in. */
@@ -43,6 +45,15 @@ static void add_client(struct credentials *c, struct str client)
     for (size_t i = 0; i < client.n; i++)
         c->client[i] = (char)((unsigned char)client.p[i] < ' ' || client.p[i] == 0x7f ? '_' : client.p[i]);
     c->client_n = client.n;
+}
+
+void credentials_name_client(struct credentials *c, struct str name, struct str version)
+{
+    char client[CREDENTIALS_MAX_CLIENT + 1];
+    int n = snprintf(client, sizeof client, "%.*s%s%.*s", STR_ARG(str_take(name, CREDENTIALS_MAX_CLIENT)), version.n ? "/" : "",
+                     STR_ARG(str_take(version, CREDENTIALS_MAX_CLIENT)));
+    if (name.n > 0 && n > 0)
+        add_client(c, str_from(client)); /* all of it, or what fits */
 }
 
 /* What follows the first word of `value` if that word is `scheme` in any case. */

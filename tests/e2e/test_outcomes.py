@@ -166,6 +166,27 @@ def test_the_sdk_of_a_query_is_told_as_it_calls_itself(project):
           lambda: project.api.read(project.path + "/delivery"))
 
 
+@pytest.mark.parametrize("way", ["tunnel", "dsn", "key without a client", "key"])
+@pytest.mark.parametrize("attached", [0, 1])
+def test_the_sdk_of_an_envelope(project, way, attached):
+    """§2.2: who says nothing of itself in headers or query is called what the envelope's header calls it. With a file it is read elsewhere."""
+    sdk = {"name": "sentry.javascript.browser", "version": "11.12.0"}
+    body = wire.envelope({"dsn": project.dsn, "sdk": sdk}, wire.item("event", b"{ no JSON"), *[wire.item("attachment", b"x")] * attached)
+    how = {"tunnel": {"path": "/tunnel/"}, "dsn": {}, "key without a client": {"query": f"?sentry_key={project.key}"},
+           "key": {"query": f"?sentry_key={project.key}&sentry_client=e2e%2F2"}}[way]
+    assert project.post(body, auth=False, **how).status_code == (200 if attached else 400)
+    case, = until(lambda: project.api.read(project.path + "/delivery")["items"], "nothing is told")
+    assert (case["reason"], case["sdk"]) == ("invalid_json", "e2e/2" if way == "key" else "sentry.javascript.browser/11.12.0")
+
+
+@pytest.mark.parametrize("sdk, told", [({"name": "n" * 99, "version": "1"}, "n" * 64), ({"name": "n" * 60, "version": "1.2.3.4"}, "n" * 60 + "/1.2"),
+                                       ({"name": "a\nb\0", "version": 7}, "a_b\ufffd/7"), ({"version": "1"}, ""), ({"name": ["a"]}, ""), ("a", "")])
+def test_what_an_envelope_may_call_itself(project, sdk, told):
+    assert project.post(wire.envelope({"dsn": project.dsn, "sdk": sdk}, wire.item("event", b"{ no JSON")), auth=False).status_code == 400
+    case, = until(lambda: project.api.read(project.path + "/delivery")["items"], "nothing is told")
+    assert case["sdk"] == told
+
+
 def test_only_the_last_refusals_are_kept(project, picket):
     """200 of a project; of a flood some are told every two seconds, and all are counted."""
     picket.sql("INSERT INTO outcome_cases (project_id, at, category, outcome, reason, key_id, quantity, bytes, client) "

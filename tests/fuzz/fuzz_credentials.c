@@ -39,6 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(r == -ERR_BAD_AUTH_HEADER || r == -ERR_BAD_KEY || r == -ERR_BAD_VERSION || r == -ERR_MANY_CREDENTIALS);
         return 0;
     }
+    credentials_name_client(&c, dsn, src.query);
     assert(c.client_n <= sizeof c.client);
     for (size_t i = 0; i < c.client_n; i++)
         assert((unsigned char)c.client[i] >= ' ');

@@ -24,7 +24,7 @@ struct credentials {
     int login_error; /* 0, or why a Basic login names no key: it may be a proxy's, and matters only if nothing else names one */
 };
 
-/* sentry_client, decoded where it came in a query, without control characters; what is longer is cut. "" when absent. Borrows *c. */
+/* name/version: sentry_client, decoded where it came in a query, or what credentials_name_client said; without control characters; what is longer is cut. "" when absent. Borrows *c. */
 static inline struct str credentials_client(const struct credentials *c)
 {
     return str_of(c->client, c->client_n);
@@ -33,6 +33,9 @@ static inline struct str credentials_client(const struct credentials *c)
 /* 0, also when none is present (credentials_missing); -ERR_BAD_AUTH_HEADER (no sentry_key in a Sentry header), -ERR_BAD_KEY, -ERR_BAD_VERSION,
  * -ERR_MANY_CREDENTIALS (several that name different keys; several of the same key are fine). */
 MUST_CHECK int credentials_read(const struct credentials_source *src, struct credentials *ret);
+
+/* What the sender calls itself in another place, where credentials_read found nothing. Without a name nothing; the version may be "". */
+void credentials_name_client(struct credentials *c, struct str name, struct str version);
 
 /* Why none is, once there is nowhere left to look: -ERR_NO_CREDENTIALS, or what was wrong with the login. */
 static inline int credentials_missing(const struct credentials *c)
