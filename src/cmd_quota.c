@@ -11,9 +11,9 @@ static const char usage[] =
     "       picket quota set CATEGORY [--project ID | --key ID] [--minute N] [--hour N] [--unset] [--json]\n\n"
     "How much a project, a key or, without either, the whole installation may bring in any minute and in any hour; beyond it\n"
     "SDKs get 429 and stop for a while. 0 is no limit. CATEGORY is what X-Sentry-Rate-Limits calls it: error (events of every kind),\n"
-    "session, feedback, monitor, attachment (in bytes) and so on. What is not given stays as it was; --unset takes back all that was\n"
-    "said of the category: then MAX_EVENTS_PER_MINUTE and its kin count. A running server knows at once. list shows what was set,\n"
-    "and `picket project list` and GET /api/projects/ID/keys have the ids.";
+    "session, feedback, monitor, attachment (in bytes), attachment_item (in number). What is not given stays as it was; --unset\n"
+    "takes back all that was said of the category: then MAX_EVENTS_PER_MINUTE and its kin count. A running server knows at once.\n"
+    "list shows what was set, and `picket project list` and GET /api/projects/ID/keys have the ids.";
 
 static const char *const columns[] = {"scope", "id", "category", "per_minute", "per_hour"};
 
@@ -90,6 +90,13 @@ static bool read_scope(const char *project, const char *key, enum quota_scope *r
     return true;
 }
 
+static int refuse_category(const char *name)
+{
+    AUTO_BUF struct buf known = {0};
+    quota_put_categories(&known);
+    return cmd_usage("quota", "'%s' is no category that can be limited: %.*s are", name, STR_ARG(buf_str(&known)));
+}
+
 static int set(const struct config *config, int argc, char **argv)
 {
     bool json = false, unset = false;
@@ -104,8 +111,8 @@ static int set(const struct config *config, int argc, char **argv)
     if (!cmd_read(&line, argc, argv, &code) || !read_scope(project, key, &scope, &id, &code))
         return code;
     int category = category_of(str_from(argument));
-    if (category < 0 || (int)quota_category((enum category)category) != category)
-        return cmd_usage("quota", "a category that can be limited is expected, such as error, session or attachment");
+    if (category < 0 || (!unset && !quota_can_limit((enum category)category)))
+        return refuse_category(argument);
     struct db_query q;
     db_query_init(&q, STMT_QUOTA_SET, NULL);
     db_bind_i64(&q, scope);

@@ -22,6 +22,7 @@
 
 #include "picket/base/clock.h"
 #include "picket/base/hash.h"
+#include "picket/protocol/item.h"
 #include "picket/protocol/window.h"
 
 enum { ID_BITS = 54, CATEGORY_BITS = 6, PLACES_MIN = 64, SWEEP = 256 };
@@ -77,6 +78,23 @@ void quota_free(struct quota *q)
 enum category quota_category(enum category category)
 {
     return category == CATEGORY_DEFAULT || category == CATEGORY_SECURITY ? CATEGORY_ERROR : category;
+}
+
+bool quota_can_limit(enum category category)
+{
+    return category == CATEGORY_ATTACHMENT_ITEM || (quota_category(category) == category && item_stores_category(category));
+}
+
+void quota_put_categories(struct buf *out)
+{
+    bool any = false;
+    for (int i = 0; i < 1 << CATEGORY_BITS; i++) {
+        if (!quota_can_limit((enum category)i))
+            continue;
+        buf_append_str(out, any ? STR(", ") : STR(""));
+        buf_append_str(out, category_name(i));
+        any = true;
+    }
 }
 
 /* Never 0: no category is. */

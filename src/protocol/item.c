@@ -50,6 +50,14 @@ const struct item_kind *item_kind_of(struct str name)
     return &unknown;
 }
 
+bool item_stores_category(enum category category)
+{
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (kinds[i].fate == ITEM_STORED && kinds[i].category == category)
+            return true;
+    return false;
+}
+
 /* Is the category one of those before row `n`? */
 static bool is_named(struct str category, size_t n)
 {

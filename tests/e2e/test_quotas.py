@@ -180,6 +180,22 @@ def test_wrong_changes(project, body):
     check_error(project.api.patch(project.path, json=body), 400)
 
 
+def test_categories_without_effect(picket, project):
+    """What is never stored cannot be limited, and says so; what an older release let through can be taken back."""
+    expected = "is no category that can be limited: error, attachment, session, monitor, feedback, attachment_item are"
+    for name in ("transaction", "span", "log_item", "default", "errors"):
+        answer = project.api.patch(project.path, json={"quotas": {name: {"minute": 1}}})
+        check_error(answer, 400)
+        assert answer.json()["message"] == f"quotas: {name} {expected}"
+        ran = picket.run("quota", "set", name, "--project", project.id, "--minute", "1")
+        assert ran.returncode == 2 and f"'{name}' {expected}" in ran.stderr
+    picket.sql("""UPDATE projects SET quotas = '{"transaction": {"minute": 1}, "span": {"minute": 1}}' WHERE id = %s""", project.id)
+    assert project.api.patch(project.path, json={"quotas": {"transaction": None}}).json()["quotas"] == {"span": {"minute": 1}}
+    picket.command("quota", "set", "span", "--project", project.id, "--unset")
+    assert project.row()["quotas"] == {}
+    assert project.api.patch(project.path, json={"quotas": {"attachment_item": {"minute": 1}}}).json()["quotas"] == {"attachment_item": {"minute": 1}}
+
+
 def test_command(picket, project):
     listed = json.loads(picket.command("quota", "set", "error", "--project", project.id, "--minute", 3, "--json"))
     assert listed == [{"scope": "project", "id": project.id, "category": "error", "per_minute": 3, "per_hour": None}]

@@ -1,5 +1,6 @@
 /* quota.h: how much of each category an installation, a project and a key may bring per minute and per hour (contract §2.9, protocol §4.3–4.5). A limit
- * of N lets exactly N through in any minute or hour; 0 is none. What is counted: category.h's quantities, which for attachments are bytes.
+ * of N lets exactly N through in any minute or hour; 0 is none. What is counted: category.h's quantities; an attachment counts as CATEGORY_ATTACHMENT by its
+ * bytes and as CATEGORY_ATTACHMENT_ITEM as one.
  *
  * Any thread but where it says otherwise. Neither asking nor counting touches the database; other Pickets on it are heard every two seconds
  * (quota_watch). Design: src/ingest/quota.c. */
@@ -17,6 +18,10 @@ enum { QUOTA_SCOPES = 3, QUOTA_WINDOWS = 2 };
 
 /* Items of category default and security count as errors: they are events. */
 enum category quota_category(enum category category);
+/* A limit of it means something: it counts as nothing else, and what counts as it is stored. */
+bool quota_can_limit(enum category category);
+/* Adds the names of those categories, with commas. */
+void quota_put_categories(struct buf *out);
 
 struct quota_limit {
     enum quota_scope scope;

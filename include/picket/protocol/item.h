@@ -39,5 +39,7 @@ struct item_kind {
 
 /* The row of a type as an item header names it; names that are not in the table share one: accepted and skipped (§2.6). Never NULL. */
 const struct item_kind *item_kind_of(struct str name);
+/* Something that counts as of the category is stored. */
+bool item_stores_category(enum category category);
 /* Adds the value of X-Sentry-Rate-Limits (§4.4) that asks for nothing unwanted any more; adds nothing when no row is. */
 void item_unwanted_limits(struct buf *out);
