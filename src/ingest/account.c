@@ -41,7 +41,8 @@ static void account(struct ledger *l, const struct admit *a, const struct admit_
     ledger_add(l, &line, line.outcome == OUTCOME_ID_FILTERED ? NULL : &told); /* what is never stored is no case */
 }
 
-/* Their event is taken; if it is not stored in the end it is the event that is told so. */
+/* What became part of an event went by its quota, and there is no file: it counts by its number, so that every item is counted, not by its bytes. The event
+ * is taken; if it is not stored in the end it is the event that is told so. */
 static void account_joined(struct ledger *l, const struct admit *a)
 {
     struct ledger_line line = {.project_id = a->project_id,
@@ -49,10 +50,8 @@ static void account_joined(struct ledger *l, const struct admit *a)
                                .category = CATEGORY_ATTACHMENT_ITEM,
                                .outcome = OUTCOME_ID_ACCEPTED,
                                .quantity = a->joined.n};
-    if (a->joined.n == 0)
-        return;
-    add_bytes(l, &line, CATEGORY_ATTACHMENT, a->joined.bytes);
-    ledger_add(l, &line, NULL);
+    if (a->joined.n > 0)
+        ledger_add(l, &line, NULL);
 }
 
 static unsigned account_left(struct ledger *l, struct tally *t, const struct admit *a)
@@ -78,7 +77,7 @@ unsigned account_refusal(struct ledger *l, struct tally *t, const struct admit *
 {
     struct admit_left whole = {.kind = admit_kind(a->form), .reason = r, .n = 1, .bytes = a->body.n, .quantity = 1};
     struct admit_left joined = {
-        .kind = item_kind_of(STR("attachment")), .reason = r, .n = a->joined.n, .bytes = a->joined.bytes, .quantity = a->joined.n};
+        .kind = item_kind_of(STR("form_data")), .reason = r, .n = a->joined.n, .bytes = a->joined.bytes, .quantity = a->joined.n};
     unsigned n_left = 0, n = a->is_read ? a->n_records + a->joined.n : 1;
     if (a->is_read)
         n_left = account_left(l, t, a);

@@ -98,7 +98,7 @@ void admit_leave_item(struct admit *a, const struct item_kind *kind, int reason,
 void admit_leave_joined(struct admit *a, int reason)
 {
     const char *quota = reason == -ERR_RATE_LIMITED ? a->quota_reason : NULL;
-    struct admit_left left = {.kind = item_kind_of(STR("attachment")), .reason = reason, .quota = quota, .bytes = a->joined.bytes};
+    struct admit_left left = {.kind = item_kind_of(STR("form_data")), .reason = reason, .quota = quota, .bytes = a->joined.bytes};
     left.n = a->joined.n;
     left.quantity = a->joined.n;
     if (a->joined.n > 0)
@@ -397,11 +397,11 @@ static int take(struct admit *a, const struct envelope *e, const struct envelope
     return 0;
 }
 
-/* Containers of what is not stored say how many are in them (protocol §2.3); each is some bytes long. What is not stored may be of another kind than
- * its header says. */
+/* Containers of what is not stored say how many are in them (protocol §2.3); each is some bytes long. What is not stored, or part of an event, may be of
+ * another kind than its header says. */
 static void leave_item(struct admit *a, const struct envelope_item *item, int reason)
 {
-    const struct item_kind *kind = reason == 0 ? a->kind : item->kind;
+    const struct item_kind *kind = reason == 0 || a->kind->use == ITEM_USE_FORM_DATA ? a->kind : item->kind;
     AUTO_JSON struct json_doc *doc = NULL;
     int64_t n = 0;
     if (reason == 0 && kind->fate == ITEM_UNWANTED && json_parse(item->header, &doc, NULL) == 0)
@@ -488,7 +488,8 @@ static int join_dsn(struct admit *a, struct str text)
 
 static bool can_have_attachments(const struct item_kind *kind)
 {
-    return kind->fate == ITEM_STORED && kind->needs_event_id && kind->category != CATEGORY_ATTACHMENT;
+    bool is_one = kind->use == ITEM_USE_ATTACHMENT || kind->use == ITEM_USE_FORM_DATA;
+    return kind->fate == ITEM_STORED && kind->needs_event_id && !is_one;
 }
 
 /* Before any attachment's bytes are written: is all of it there, and whose are they? A transaction's only if there is nothing else, wherever it stands. */

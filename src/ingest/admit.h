@@ -35,7 +35,7 @@ struct admit_left {
     unsigned n;
     uint64_t bytes, quantity; /* quantity: as accounts and quotas count it (category.h) */
 };
-/* Attachments that are no records: what they hold was made part of the event in records[with], and their fate is the event's. */
+/* Attachments that are no records: what they hold was made part of the event in records[with], and their fate is the event's. They count as form data. */
 struct admit_joined {
     unsigned n, with;
     uint64_t bytes;

@@ -170,6 +170,7 @@ int admit_attach_item(struct admit *a, const struct envelope_item *item)
     if (a->of_transaction)
         return -ERR_TRANSACTION_ATTACHMENT;
     if (admit_crash_joins(what.type)) {
+        a->kind = item_kind_of(STR("form_data")); /* what it counts as */
         r = check_limits(a, item->payload.n);
         return join(a, r < 0 ? r : admit_crash_join(a, what.type, item->payload), item->payload.n);
     }

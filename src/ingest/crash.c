@@ -142,7 +142,7 @@ static void join_file(struct admit *a, enum part part, struct str bytes)
 {
     int r = note_of_event(a, part, bytes);
     if (r < 0)
-        admit_leave_item(a, item_kind_of(STR("attachment")), r, bytes.n);
+        admit_leave_item(a, item_kind_of(STR("form_data")), r, bytes.n);
 }
 
 /* False: there are too many. */

@@ -12,18 +12,25 @@
 #include "picket/base/clock.h"
 #include "picket/base/error.h"
 
-static struct quota_item item_of(const struct admit *a, const struct admit_taken *taken)
+enum { COUNTS_MAX = 2 };
+
+/* What it counts as (protocol §4.5): an attachment by its bytes, of which it has at least one, lest empty ones come for ever; and by its number. */
+static unsigned counts_of(const struct admit *a, const struct admit_taken *taken, struct quota_item ret[COUNTS_MAX])
 {
-    return (struct quota_item){.project_id = a->project_id,
-                               .key_id = a->key_id,
-                               .category = taken->kind->category,
-                               .quantity = taken->quantity};
+    ret[0] = (struct quota_item){a->project_id, a->key_id, taken->kind->category, taken->quantity};
+    if (taken->kind->category != CATEGORY_ATTACHMENT)
+        return 1;
+    if (taken->quantity == 0)
+        ret[0].quantity = 1;
+    ret[1] = (struct quota_item){a->project_id, a->key_id, CATEGORY_ATTACHMENT_ITEM, 1};
+    return 2;
 }
 
 static void meet(struct limited *l, enum category category, const struct quota_refusal *refusal)
 {
     unsigned i = 0;
-    category = quota_category(category);
+    category = category == CATEGORY_ATTACHMENT_ITEM ? CATEGORY_ATTACHMENT
+                                                    : quota_category(category); /* both stop the same, and are told together */
     while (i < l->n && l->met[i].category != category)
         i++;
     if (i == LIMITED_MAX)
@@ -38,26 +45,32 @@ static void meet(struct limited *l, enum category category, const struct quota_r
 
 bool limit_take(struct admit *a, struct admit_taken *taken, const char **ret_reason)
 {
-    struct quota_item item = item_of(a, taken);
+    struct quota_item counts[COUNTS_MAX];
     struct quota_refusal refusal;
+    unsigned n = counts_of(a, taken, counts), i = 0;
     *ret_reason = taken->refusal;
     if (taken->refusal)
         return false;
     if (taken->is_counted || taken->kind->use == ITEM_USE_CLIENT_REPORT || !a->quota)
         return true;
-    taken->is_counted = quota_take(a->quota, &item, clock_mono_us(), &refusal);
-    if (!taken->is_counted) {
-        meet(&a->limited, item.category, &refusal);
-        *ret_reason = taken->refusal = quota_reason(&refusal);
-    }
-    return taken->is_counted;
+    while (i < n && quota_take(a->quota, &counts[i], clock_mono_us(), &refusal))
+        i++;
+    taken->is_counted = i == n;
+    if (taken->is_counted)
+        return true;
+    meet(&a->limited, counts[i].category, &refusal);
+    *ret_reason = taken->refusal = quota_reason(&refusal);
+    while (i > 0)
+        quota_give_back(a->quota, &counts[--i], clock_mono_us());
+    return false;
 }
 
 void limit_untake(struct admit *a, struct admit_taken *taken)
 {
-    struct quota_item item = item_of(a, taken);
-    if (taken->is_counted)
-        quota_give_back(a->quota, &item, clock_mono_us());
+    struct quota_item counts[COUNTS_MAX];
+    unsigned n = counts_of(a, taken, counts);
+    for (unsigned i = 0; i < n && taken->is_counted; i++)
+        quota_give_back(a->quota, &counts[i], clock_mono_us());
     taken->is_counted = false;
 }
 

@@ -82,7 +82,7 @@ enum category quota_category(enum category category)
 
 bool quota_can_limit(enum category category)
 {
-    return category == CATEGORY_ATTACHMENT_ITEM || (quota_category(category) == category && item_stores_category(category));
+    return quota_category(category) == category && item_stores_category(category);
 }
 
 void quota_put_categories(struct buf *out)

@@ -1,5 +1,7 @@
 /* item.c: the table. What is unwanted costs the application, the network and Picket as much as an error does, so the SDK is told to stop (protocol
- * §4.4, whose parsers differ: unknown categories are ignored by all). JavaScript SDKs know transactions as spans, too: hence both names. */
+ * §4.4, whose parsers differ: unknown categories are ignored by all). JavaScript SDKs know transactions as spans, too: hence both names.
+ *
+ * A form's fields become part of an event and no file: of an attachment's two counts, bytes and number, they have the second alone. */
 #include "picket/protocol/item.h"
 
 #include "picket/base/macros.h"
@@ -15,7 +17,7 @@ static const struct item_kind kinds[] = {
     {NAME("check_in"), ITEM_STORED, ITEM_USE_CHECK_IN, CATEGORY_MONITOR, false, {0}},
     {NAME("client_report"), ITEM_STORED, ITEM_USE_CLIENT_REPORT, CATEGORY_DEFAULT, false, {0}},
     {NAME("feedback"), ITEM_STORED, ITEM_USE_FEEDBACK, CATEGORY_FEEDBACK, true, {0}},
-    {NAME("form_data"), ITEM_STORED, ITEM_USE_FORM_DATA, CATEGORY_ATTACHMENT, true, {0}},
+    {NAME("form_data"), ITEM_STORED, ITEM_USE_FORM_DATA, CATEGORY_ATTACHMENT_ITEM, true, {0}},
     {NAME("log"), ITEM_UNWANTED, ITEM_USE_NONE, CATEGORY_LOG_ITEM, false, NAME("log_item;log_byte")},
     {NAME("metric_buckets"), ITEM_UNWANTED, ITEM_USE_NONE, CATEGORY_METRIC_BUCKET, false, NAME("metric_bucket")},
     {NAME("metric_meta"), ITEM_UNWANTED, ITEM_USE_NONE, CATEGORY_METRIC_BUCKET, false, NAME("metric_bucket")},

@@ -108,8 +108,7 @@ def test_form_data(project):
     """§3.3: the fields of a form say more about an event, and make none: without one they are told and not kept (test_scrubbing.py says what else is not)."""
     fields = [["a", "b"], ["sentry[release]", "1.0"]]
     accepted(project.post(wire.envelope({}, wire.item("form_data", fields))))
-    until(lambda: totals(project) == {("attachment_item", "invalid", "no_event_payload"): 1, ("attachment", "invalid", "no_event_payload"): len(wire.dumps(fields))},
-          lambda: totals(project))
+    wait_totals(project, {("attachment_item", "invalid", "no_event_payload"): 1})
     event = wire.error_event()
     accepted(project.post(wire.envelope({"event_id": event["event_id"]}, wire.item("event", event), wire.item("form_data", fields))))
     data = project.find(event["event_id"])["data"]
@@ -247,6 +246,49 @@ def test_beyond_a_quota_nothing_is_written(picket, project):
     assert sorted(files(picket, project).values()) == [100, 300, 600]
     wanted = {("attachment", "rate_limited", "project_hour_quota"): 1000, ("attachment_item", "rate_limited", "project_hour_quota"): 2,
               ("attachment", "accepted", ""): 1000}
+    until(lambda: wanted.items() <= totals(project).items(), lambda: totals(project))
+
+
+def test_empty_files_end_with_the_bytes(picket, project):
+    """Where nothing is left a file of no bytes is one too many: they would come for ever."""
+    set_quotas(project, attachment={"hour": 10})
+    sizes = (0, 8, 0, 0, 1)  # an empty one takes one of the ten
+    assert [project.post(wire.envelope({}, wire.item("attachment", os.urandom(n)))).status_code for n in sizes] == [200, 200, 200, 429, 429]
+    wanted = {("attachment_item", "accepted", ""): 3, ("attachment", "accepted", ""): 8, ("attachment", "rate_limited", "project_hour_quota"): 1,
+              ("attachment_item", "rate_limited", "project_hour_quota"): 2}
+    until(lambda: wanted.items() <= totals(project).items(), lambda: totals(project))
+
+
+def test_quota_of_their_number(picket, project):
+    """§4.5: each is one, too, and what one of the two quotas does not leave takes nothing of the other. SDKs are told both names: they know the first."""
+    set_quotas(project, attachment={"hour": 1000}, attachment_item={"hour": 2})
+
+    def send(*sizes):
+        return project.post(wire.envelope({}, *(wire.item("attachment", os.urandom(n)) for n in sizes)))
+    answer = send(100, 0, 300)
+    assert answer.status_code == 200 and answer.headers["X-Sentry-Rate-Limits"].split(":")[1:] == ["attachment;attachment_item", "project", "project_hour_quota"]
+    assert [send(300).status_code for _ in range(4)] == [429] * 4 and len(files(picket, project)) == 2
+    project.api.patch(project.path, json={"quotas": {"attachment_item": {"hour": 4}}})
+    until(lambda: send(800).status_code == 200, "the higher quota is not known", 5)
+    answer = send(300)  # by bytes
+    assert answer.status_code == 429 and answer.headers["X-Sentry-Rate-Limits"].split(":")[1] == "attachment;attachment_item"
+    assert [send(1).status_code, send(1).status_code] == [200, 429]
+
+
+def test_what_is_part_of_an_event_is_no_file(picket, project):
+    """Form fields and what Crashpad says of an event go by the event's quota: beyond that of attachments they are there all the same, and use none up."""
+    set_quotas(project, attachment={"hour": 2}, attachment_item={"hour": 2})
+    event, crumbs = wire.error_event(), b"\x91\x81\xa7message\xa4left"
+    parts = [wire.item("form_data", [["first", "1"]]), wire.item("attachment", crumbs, attachment_type="event.breadcrumbs")]
+    accepted(project.post(wire.envelope({}, wire.item("event", event), *parts, *[wire.item("attachment", b"x")] * 2)))
+    other = wire.error_event()
+    answer = project.post(wire.envelope({}, wire.item("event", other), *parts, wire.item("attachment", b"y")))
+    assert accepted(answer) == other["event_id"] and "attachment" in answer.headers["X-Sentry-Rate-Limits"]
+    for sent in (event, other):
+        data = project.find(sent["event_id"])["data"]
+        assert data["extra"]["first"] == "1" and [c["message"] for c in data["breadcrumbs"]["values"]] == ["left"]
+    wanted = {("attachment_item", "accepted", ""): 5, ("attachment_item", "rate_limited", "project_hour_quota"): 1, ("attachment", "accepted", ""): 1,
+              ("attachment_item", "invalid", "duplicate"): 1, ("error", "accepted", ""): 2}
     until(lambda: wanted.items() <= totals(project).items(), lambda: totals(project))
 
 
