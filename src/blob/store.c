@@ -10,7 +10,8 @@
  * B3  What is put and what is swept exclude each other by a lock on the shard's directory (flock: shared to put, exclusive to remove), which
  *     holds between processes, too. So nothing is removed between the moment when somebody found it there and the one when its time is new.
  * B4  Bounds are checked before anything is written, against what this process knows: what lay there when it was counted, and what it has put
- *     since. Content that is there already counts once. What other processes put is seen at the next walk.
+ *     since. Content that is there already counts once, in whole blocks: a disk full of files of one byte holds little else. What other processes put
+ *     is seen at the next walk.
  *
  * Directories are made when they are needed and stay. An entry of a directory is durable when that directory was synced after it was made, by
  * whomever; so a process syncs the way to a shard once, before its first promise there, whether it made it or found it. */
@@ -91,6 +92,12 @@ int blob_file_sync(int fd)
 }
 
 /* ---- what is known of the bytes */
+
+uint64_t blob_on_disk(uint64_t bytes)
+{
+    uint64_t blocks = bytes / BLOB_BLOCK + (bytes % BLOB_BLOCK != 0);
+    return (blocks ? blocks : 1) * BLOB_BLOCK;
+}
 
 struct blob_usage *blob_usage_of(struct blob_store *s, uint64_t project_id)
 {
@@ -249,18 +256,27 @@ static int put_file(struct blob_store *s, const struct blob_name *name, struct s
     return r < 0 ? r : !there;
 }
 
+bool blob_has_room(const struct statvfs *disk, uint64_t bytes, uint64_t free_floor_bytes)
+{
+    uint64_t room = (uint64_t)disk->f_bavail * disk->f_frsize;
+    if (free_floor_bytes == 0)
+        return true;
+    if (disk->f_files > 0 && disk->f_favail < BLOB_FILES_FLOOR) /* 0: it has no fixed number of them */
+        return false;
+    return room >= bytes && room - bytes >= free_floor_bytes;
+}
+
 static int check_room(const struct blob_store *s, uint64_t bytes)
 {
-    struct statvfs v;
+    struct statvfs disk;
     AUTO_CLOSE int fd = blob_dir_open(s, NULL);
     if (fd == -ENOENT) /* the first one: the disk is its parent's, and is asked the next time */
         return 0;
     if (fd < 0)
         return fd;
-    if (fault("blob.statvfs") < 0 || fstatvfs(fd, &v) < 0)
+    if (fault("blob.statvfs") < 0 || fstatvfs(fd, &disk) < 0)
         return -ERR_BLOB_FULL; /* a disk that cannot be asked is taken for full */
-    uint64_t room = (uint64_t)v.f_bavail * v.f_frsize;
-    return s->config.free_floor_bytes && (room < bytes || room - bytes < s->config.free_floor_bytes) ? -ERR_BLOB_FULL : 0;
+    return blob_has_room(&disk, bytes, s->config.free_floor_bytes) ? 0 : -ERR_BLOB_FULL;
 }
 
 static int explain(int r)
@@ -273,16 +289,17 @@ int blob_put(struct blob_store *s, uint64_t project_id, struct str bytes, struct
     struct blob_name name = {.project_id = project_id};
     if (EVP_Digest(bytes.n ? bytes.p : "", bytes.n, name.sha256, NULL, EVP_sha256(), NULL) != 1)
         abort(); /* out of memory */
-    int r = reserve(s, project_id, bytes.n);
+    uint64_t on_disk = blob_on_disk(bytes.n);
+    int r = reserve(s, project_id, on_disk);
     if (r < 0)
         return r;
     r = atomic_load(&s->held) ? 0 : blob_hold(s, &s->config.node, s->config.oldest_us);
     if (r == 0)
-        r = check_room(s, bytes.n);
+        r = check_room(s, on_disk);
     if (r == 0)
         r = put_file(s, &name, bytes);
     if (r != 1)
-        give_back(s, project_id, bytes.n);
+        give_back(s, project_id, on_disk);
     if (r < 0)
         return explain(r);
     *ret = name;

@@ -174,7 +174,7 @@ static void see(struct blob_walk *w, int dir_fd, const char *file, int64_t befor
     if (!str_hex_decode(name, found.name.sha256, BLOB_HASH))
         return;
     found.bytes = (uint64_t)st.st_size;
-    w->bytes += found.bytes;
+    w->bytes += blob_on_disk(found.bytes);
     if (old)
         add_found(w, n, &found);
 }
@@ -274,7 +274,7 @@ int blob_remove(struct blob_store *s, const struct blob_found *found, int64_t be
         return r == -ENOENT ? 0 : r;
     (void)pthread_mutex_lock(&s->lock);
     struct blob_usage *u = blob_usage_of(s, found->name.project_id);
-    uint64_t n = found->bytes < u->bytes ? found->bytes : u->bytes;
+    uint64_t on_disk = blob_on_disk(found->bytes), n = on_disk < u->bytes ? on_disk : u->bytes;
     u->bytes -= n;
     s->bytes -= n;
     (void)pthread_mutex_unlock(&s->lock);

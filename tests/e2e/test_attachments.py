@@ -194,7 +194,7 @@ def test_parts_of_an_event_count_with_the_files(small):
 
 def test_quota_of_bytes(make_picket):
     """First accepted, then 429 with the header that asks for no more (§10.4 test_attachments); other projects and errors go on."""
-    picket = make_picket(ATTACHMENTS_PROJECT_MAX_BYTES="100000", ATTACHMENTS_MAX_BYTES="150000").start()
+    picket = make_picket(ATTACHMENTS_PROJECT_MAX_BYTES="120K", ATTACHMENTS_MAX_BYTES="180K").start()  # of each three blocks of 4 KiB
     project, other = picket.new_project(), picket.new_project()
 
     def send(to, *more):

@@ -2,6 +2,9 @@
 #include "blob_kit.h"
 
 #include <pthread.h>
+#include <sys/statvfs.h>
+
+#include "internal.h"
 
 static void put_and_read(void **state)
 {
@@ -19,7 +22,7 @@ static void put_and_read(void **state)
     }
     struct blob_stats stats;
     blob_stats(k.s, &stats);
-    assert_int_equal(stats.bytes, contents[1].n + contents[2].n);
+    assert_int_equal(stats.bytes, 3 * BLOB_BLOCK);
     assert_int_equal(kit_walk(&k, INT64_MAX, NULL, 0), 3);
     kit_done(&k);
 }
@@ -81,24 +84,27 @@ static void bounds(void **state)
     struct blob_stats stats;
     struct kit k;
     kit_init(&k);
-    k.config.project_max_bytes = 10;
-    k.config.max_bytes = 15;
+    char zeros[3 * BLOB_BLOCK + 1] = {0};
+    k.config.project_max_bytes = UINT64_C(3) * BLOB_BLOCK;
+    k.config.max_bytes = UINT64_C(5) * BLOB_BLOCK;
     kit_reopen(&k);
-    assert_int_equal(blob_put(k.s, 1, STR("0123456789a"), &name), -ERR_BLOB_QUOTA);
-    assert_int_equal(blob_put(k.s, 1, STR("0123456789"), &name), 0);
+    assert_int_equal(blob_put(k.s, 1, str_of(zeros, 3 * BLOB_BLOCK + 1), &name), -ERR_BLOB_QUOTA);
+    assert_int_equal(blob_put(k.s, 1, str_of(zeros, 2 * BLOB_BLOCK + 1), &name), 0); /* a block for a part of one */
     assert_int_equal(blob_put(k.s, 1, STR("x"), &name), -ERR_BLOB_QUOTA);
-    assert_int_equal(blob_put(k.s, 2, STR("012345"), &name), -ERR_BLOB_QUOTA);
-    assert_int_equal(blob_put(k.s, 2, STR("01234"), &name), 0);
+    assert_int_equal(blob_put(k.s, 2, str_of(zeros, 2 * BLOB_BLOCK + 1), &name), -ERR_BLOB_QUOTA);
+    assert_int_equal(blob_put(k.s, 2, STR("x"), &name), 0);
+    assert_int_equal(blob_put(k.s, 2, STR(""), &name), 0); /* many empty ones fill a disk, too */
+    assert_int_equal(blob_put(k.s, 2, STR("z"), &name), -ERR_BLOB_QUOTA);
     kit_reopen(&k); /* what lies there is known when it is counted */
     blob_stats(k.s, &stats);
     assert_false(stats.counted);
     assert_int_equal(blob_count(k.s), 0);
     blob_stats(k.s, &stats);
     assert_true(stats.counted);
-    assert_int_equal(stats.bytes, 15);
+    assert_int_equal(stats.bytes, 5 * BLOB_BLOCK);
     assert_int_equal(blob_put(k.s, 2, STR("y"), &name), -ERR_BLOB_QUOTA);
-    struct blob_found found[2];
-    assert_int_equal(kit_walk(&k, INT64_MAX, found, 2), 2);
+    struct blob_found found[3];
+    assert_int_equal(kit_walk(&k, INT64_MAX, found, 3), 3);
     assert_int_equal(blob_remove(k.s, &found[0], INT64_MAX), 1);
     assert_int_equal(blob_put(k.s, found[0].name.project_id, STR("y"), &name), 0); /* there is room again */
     kit_done(&k);
@@ -119,6 +125,23 @@ static void the_floor(void **state)
     assert_int_equal(stats.bytes, 0);
     assert_int_equal(kit_walk(&k, INT64_MAX, NULL, 0), 0);
     kit_done(&k);
+}
+
+/* Bytes and files: either may be used up first. */
+static void room(void **state)
+{
+    (void)state;
+    const struct statvfs ample = {.f_frsize = 4096, .f_bavail = 1000, .f_files = 1 << 20, .f_favail = BLOB_FILES_FLOOR};
+    const uint64_t half = UINT64_C(500) * 4096;
+    struct statvfs disk = ample;
+    assert_true(blob_has_room(&disk, half, half));
+    assert_false(blob_has_room(&disk, half + 1, half));
+    assert_false(blob_has_room(&disk, 4096, UINT64_MAX));
+    disk.f_favail--;
+    assert_false(blob_has_room(&disk, 4096, 4096));
+    assert_true(blob_has_room(&disk, 4096, 0)); /* nothing is left alone */
+    disk.f_files = disk.f_favail = 0;           /* as of btrfs */
+    assert_true(blob_has_room(&disk, 4096, 4096));
 }
 
 /* Only what was put before a time and not since is judged; removing looks again. */
@@ -260,6 +283,7 @@ int main(void)
         cmocka_unit_test(damaged_is_replaced),
         cmocka_unit_test(bounds),
         cmocka_unit_test(the_floor),
+        cmocka_unit_test(room),
         cmocka_unit_test(old_ones_are_found_and_removed),
         cmocka_unit_test(leftovers),
         cmocka_unit_test(holds),

@@ -7,13 +7,13 @@
 
 #include "picket/base/id.h"
 
-enum { BLOB_HASH = 32 }; /* SHA-256 */
+enum { BLOB_HASH = 32 /* SHA-256 */, BLOB_BLOCK = 4096 };
 
 struct blob_config {
     const char *dir;            /* made 0700 when the first one comes; its parent is there. Copied */
-    uint64_t max_bytes;         /* of all projects together; 0: no bound */
+    uint64_t max_bytes;         /* of all projects together, in whole blocks (BLOB_BLOCK); 0: no bound */
     uint64_t project_max_bytes; /* of each project; 0: no bound */
-    uint64_t free_floor_bytes;  /* free disk space that is left alone */
+    uint64_t free_floor_bytes;  /* free disk space that is left alone, and with it some files; 0: nothing is */
     struct id128 node;          /* who puts, and what it holds before its first: see blob_hold */
     int64_t oldest_us;
 };
@@ -33,8 +33,8 @@ MUST_CHECK int blob_put(struct blob_store *s, uint64_t project_id, struct str by
 MUST_CHECK int blob_read_open(struct blob_store *s, const struct blob_name *name, uint64_t *ret_bytes);
 
 struct blob_stats {
-    bool counted; /* what lay there at the opening is among the figures: blob_count or a whole walk is through */
-    uint64_t bytes;
+    bool counted;   /* what lay there at the opening is among the figures: blob_count or a whole walk is through */
+    uint64_t bytes; /* in whole blocks */
 };
 void blob_stats(struct blob_store *s, struct blob_stats *ret);
 /* Walks through the directory for the figures that bounds are checked against; what is put meanwhile is in them, perhaps twice. Ends early after
