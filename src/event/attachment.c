@@ -1,5 +1,5 @@
 /* attachment.c: what is kept of an attachment beside its bytes (protocol §3.1). The door writes it into a spool record, the digest reads it back; so
- * names and types are cut and cleaned once, where they come in. */
+ * names and types are cut and cleaned once, where they come in. What its project wants taken out of a name only the digest knows. */
 #include "picket/event/items.h"
 
 #include "account.h"
@@ -66,13 +66,25 @@ static void put_accepted(struct json_writer *w, int64_t at_us, int64_t bytes)
     json_end_array(w);
 }
 
+static struct str member(const struct json *root, struct str key, struct arena *a)
+{
+    struct str s;
+    return json_str(json_get(root, key), a, &s) ? s : STR("");
+}
+
+/* People write these, too: protocol §5.15. */
+static struct str scrubbed(struct str name, const struct item_origin *origin, struct arena *a)
+{
+    AUTO_BUF struct buf out = {0};
+    return scrub_text(name, item_rules(origin), &out) ? arena_str(a, buf_str(&out)) : name;
+}
+
 int attachment_read(struct str payload, const struct item_origin *origin, struct buf *out)
 {
     AUTO_JSON struct json_doc *doc = NULL;
-    static const char *const texts[] = {"name", "content_type", "attachment_type"};
     struct arena a;
     struct json_writer w;
-    struct str sha256, text;
+    struct str sha256;
     int64_t bytes;
     int r = json_parse(payload, &doc, NULL);
     if (r < 0)
@@ -88,10 +100,10 @@ int attachment_read(struct str payload, const struct item_origin *origin, struct
     json_begin_object(&w);
     json_field_str(&w, STR("sha256"), sha256);
     json_field_i64(&w, STR("size"), bytes);
-    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        struct str key = str_from(texts[i]);
-        json_field_str(&w, key, json_str(json_get(root, key), &a, &text) ? str_take_code_points(text, ITEMS_MAX_FILE_NAME) : STR(""));
-    }
+    struct str name = scrubbed(member(root, STR("name"), &a), origin, &a);
+    json_field_str(&w, STR("name"), str_take_code_points(name, ITEMS_MAX_FILE_NAME));
+    json_field_str(&w, STR("content_type"), str_take_code_points(member(root, STR("content_type"), &a), ITEMS_MAX_FILE_NAME));
+    json_field_str(&w, STR("attachment_type"), str_take_code_points(member(root, STR("attachment_type"), &a), ITEMS_MAX_FILE_NAME));
     json_end_object(&w);
     account_put_client(&w, origin);
     put_accepted(&w, origin->received_us, bytes);

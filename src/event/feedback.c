@@ -19,13 +19,6 @@ struct feedback {
     struct block_writer *circumstances; /* NULL: a user report. Its `json` is not set yet */
 };
 
-static const struct scrub_rules defaults = SCRUB_DEFAULTS;
-
-static const struct scrub_rules *rules_of(const struct item_origin *origin)
-{
-    return origin->rules ? origin->rules : &defaults;
-}
-
 static struct str text(const struct json *object, struct str key, size_t max, struct arena *a)
 {
     struct str s;
@@ -37,7 +30,7 @@ static struct str written(const struct json *object, struct str key, size_t max,
 {
     AUTO_BUF struct buf scrubbed = {0};
     struct str s = text(object, key, SIZE_MAX, a);
-    if (scrub_text(s, rules_of(origin), &scrubbed))
+    if (scrub_text(s, item_rules(origin), &scrubbed))
         s = arena_str(a, buf_str(&scrubbed));
     return str_take_code_points(s, max);
 }
@@ -47,7 +40,7 @@ static struct str writer(const struct json *object, struct str key, struct str n
 {
     AUTO_BUF struct buf scrubbed = {0};
     struct str s = text(object, key, SIZE_MAX, a);
-    if (scrub_member(name, s, rules_of(origin), &scrubbed))
+    if (scrub_member(name, s, item_rules(origin), &scrubbed))
         s = arena_str(a, buf_str(&scrubbed));
     return str_take_code_points(s, ITEMS_MAX_NAME);
 }
@@ -162,7 +155,7 @@ int feedback_read(struct str payload, const struct item_origin *origin, struct b
     arena_init(&a);
     int r = check_event(payload, &a);
     if (r == 0)
-        r = scrub_event(payload, rules_of(origin), &scrubbed);
+        r = scrub_event(payload, item_rules(origin), &scrubbed);
     if (r >= 0)
         r = json_parse(r > 0 ? buf_str(&scrubbed) : payload, &doc, NULL);
     if (r == 0)

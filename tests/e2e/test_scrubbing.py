@@ -99,6 +99,18 @@ def test_not_in_files(picket, project, order):
     assert in_files(picket, project) == b"a file" and [row["name"] for row in attachments(project)] == ["a.txt"]
 
 
+def test_names_of_files(picket, project):
+    """What people call them is text like any other, by the rules of its project; a name without a secret stays as it is."""
+    project.api.patch(project.path, json={"scrubbing": {"sensitive_fields": ["badge"]}})
+    names = {"login password=hunter2.txt": "login password=[Filtered]", "card 4111111111111111.png": "card [creditcard].png", "badge=77.txt": "badge=[Filtered]",
+             "Bericht \u00fc\U0001f600 (1).txt": None, "../auth/token.json": None, "key=.log": None}
+    accepted(project.post(wire.envelope({"event_id": uuid.uuid4().hex}, *(wire.item("attachment", name.encode(), filename=name) for name in names))))
+    rows = until(lambda: (found := attachments(project)) and len(found) == len(names) and found, lambda: attachments(project))
+    assert sorted(row["name"] for row in rows) == sorted(wanted or name for name, wanted in names.items())
+    shown = [project.api.get(f"{project.path}/attachments/{row['id']}/download").headers["Content-Disposition"] for row in rows]
+    assert not [secret for secret in ("hunter2", "4111") if secret in str(shown)]
+
+
 @pytest.mark.parametrize("part, reason, event_made", [
     (wire.item("form_data", FORM), "no_event_payload", False),
     (wire.item("form_data", wire.dumps({"password": "hunter2"})), "invalid_json", False),

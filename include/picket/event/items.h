@@ -32,10 +32,17 @@ struct item_origin {
     int64_t sent_at_us; /* the envelope header's, 0 when absent: times of sessions and client reports are corrected as an event's */
     uint64_t project_id, key_id;      /* the latter only for what is told; 0: not known */
     struct id128 event_id;            /* the envelope header's, or nil */
-    const struct scrub_rules *rules;  /* the project's, for what people write; NULL: SCRUB_DEFAULTS */
+    const struct scrub_rules *rules;  /* the project's, for what people write and call their files; NULL: SCRUB_DEFAULTS */
     struct str client_address;        /* of feedback: as in struct event_row */
     struct str sdk_name, sdk_version; /* who sent it, by the envelope's header; "": not known */
 };
+
+/* What to take out of texts. */
+static inline const struct scrub_rules *item_rules(const struct item_origin *origin)
+{
+    static const struct scrub_rules defaults = SCRUB_DEFAULTS;
+    return origin->rules ? origin->rules : &defaults;
+}
 
 /* Client reports (§4.7): {"outcomes": [{"h": epoch seconds, "c": category, "o": outcome, "r": reason, "n": quantity}, …]}; with "left" when the report is of
  * a time that cannot be, or is too long ago, and then it counts as one that is invalid. */
@@ -66,7 +73,8 @@ struct attachment {
 };
 /* Writes the payload of its spool record. */
 void attachment_write(const struct attachment *attachment, struct buf *out);
-/* Reads that payload: {"attachment": {"sha256", "size", "name", "content_type", "attachment_type"}, "outcomes": […]} */
+/* Reads that payload: {"attachment": {"sha256", "size", "name", "content_type", "attachment_type"}, "outcomes": […]}. The name is scrubbed as a text that a
+ * person wrote; one that holds nothing secret stays byte for byte. */
 MUST_CHECK int attachment_read(struct str payload, const struct item_origin *origin, struct buf *out);
 
 /* Check-ins (§7.2): {"check_in": {"slug", "name", "id" (null: the one that runs, or a new one), "status", "environment", "duration_ms" (null: not said),
