@@ -7,13 +7,13 @@
 #include "picket/base/error.h"
 #include "reason.h"
 
-/* Protocol §4.5: some kinds count by their bytes and by their number. */
-static void add_bytes(struct ledger *l, const struct ledger_line *line, enum category category, uint64_t bytes)
+/* Protocol §4.5: some kinds count as something else, too: by their bytes, or by what is in them. */
+static void add_more(struct ledger *l, const struct ledger_line *line, enum category category, uint64_t quantity)
 {
     struct ledger_line more = *line;
     more.category = category;
-    more.quantity = bytes;
-    if (bytes > 0)
+    more.quantity = quantity;
+    if (quantity > 0)
         ledger_add(l, &more, NULL);
 }
 
@@ -32,11 +32,13 @@ static void account(struct ledger *l, const struct admit *a, const struct admit_
     if (a->has_id)
         told.event_id = a->id;
     if (left->kind->category == CATEGORY_ATTACHMENT) {
-        add_bytes(l, &line, CATEGORY_ATTACHMENT, left->bytes);
+        add_more(l, &line, CATEGORY_ATTACHMENT, left->bytes);
         line.category = CATEGORY_ATTACHMENT_ITEM;
         line.quantity = left->n;
     } else if (left->kind->category == CATEGORY_LOG_ITEM) {
-        add_bytes(l, &line, CATEGORY_LOG_BYTE, left->bytes);
+        add_more(l, &line, CATEGORY_LOG_BYTE, left->bytes);
+    } else if (left->kind->category == CATEGORY_TRANSACTION) {
+        add_more(l, &line, CATEGORY_SPAN, left->spans);
     }
     ledger_add(l, &line, line.outcome == OUTCOME_ID_FILTERED ? NULL : &told); /* what is never stored is no case */
 }

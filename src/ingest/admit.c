@@ -87,6 +87,7 @@ void admit_leave(struct admit *a, const struct admit_left *one)
     a->left[i].n += one->n ? one->n : 1;
     a->left[i].bytes += one->bytes;
     a->left[i].quantity += one->quantity;
+    a->left[i].spans += one->spans;
 }
 
 void admit_leave_item(struct admit *a, const struct item_kind *kind, int reason, size_t bytes)
@@ -397,6 +398,12 @@ static int take(struct admit *a, const struct envelope *e, const struct envelope
     return 0;
 }
 
+/* Itself and those in it, which are not read but counted. One that is larger than any is looked at (§2.5) counts as one. */
+static uint64_t spans_of(const struct admit *a, struct str transaction)
+{
+    return 1 + (transaction.n > a->limits.event_max_bytes ? 0 : json_skim_count(transaction, STR("spans")));
+}
+
 /* Containers of what is not stored say how many are in them (protocol §2.3); each is some bytes long. What is not stored, or part of an event, may be of
  * another kind than its header says. */
 static void leave_item(struct admit *a, const struct envelope_item *item, int reason)
@@ -406,7 +413,10 @@ static void leave_item(struct admit *a, const struct envelope_item *item, int re
     int64_t n = 0;
     if (reason == 0 && kind->fate == ITEM_UNWANTED && json_parse(item->header, &doc, NULL) == 0)
         (void)json_i64(json_get(json_root(doc), STR("item_count")), &n);
-    if (n <= 1 || (uint64_t)n > item->payload.n)
+    if (kind->category == CATEGORY_TRANSACTION)
+        admit_leave(a, &(struct admit_left){
+                           .kind = kind, .reason = reason, .bytes = item->payload.n, .quantity = 1, .spans = spans_of(a, item->payload)});
+    else if (n <= 1 || (uint64_t)n > item->payload.n)
         admit_leave_item(a, kind, reason, item->payload.n);
     else
         admit_leave(a, &(struct admit_left){.kind = kind, .bytes = item->payload.n, .quantity = (uint64_t)n});
@@ -625,7 +635,7 @@ static int read_store(struct admit *a, struct str body, size_t max_decoded)
     a->is_read = true;
     if (r == 0) {
         a->unwanted = true;
-        admit_leave_item(a, a->kind, r, item.payload.n);
+        leave_item(a, &item, r);
     }
     a->has_id = true;
     a->id = a->n_records ? a->records[0].event_id : id_random();

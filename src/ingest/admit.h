@@ -34,6 +34,7 @@ struct admit_left {
     const char *quota; /* of -ERR_RATE_LIMITED: which one; static */
     unsigned n;
     uint64_t bytes, quantity; /* quantity: as accounts and quotas count it (category.h) */
+    uint64_t spans;           /* of transactions: they count beside these (protocol §4.5) */
 };
 /* Attachments that are no records: what they hold was made part of the event in records[with], and their fate is the event's. They count as form data. */
 struct admit_joined {

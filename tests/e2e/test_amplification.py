@@ -98,6 +98,7 @@ ITEMS = {
     "releases": (800, b'{"type":"raw_security","length":2,"sentry_release":"' + NULS + b'"}\n{}\n'),
     "fields": (190, b'{"type":"form_data","length":1000012}\n[["a","' + b"v" * 1_000_000 + b'"],1]\n'),
     "the least": (50_000, b"{}\n\n" * 1000),  # fifty million
+    "spans": (190, b'{"type":"transaction","length":1000012}\n{"spans":[' + b"{}," * 333_333 + b'1]}\n'),
 }
 
 

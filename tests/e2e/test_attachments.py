@@ -126,7 +126,7 @@ def test_of_a_transaction(picket, project, order):
         row, = wait_attachments(project, 1, project.find(event["event_id"])["id"])
         assert download(project, row).content == b"0123456789"
         return
-    wait_totals(project, {("transaction", "filtered", "not_stored"): 1, ("attachment", "invalid", "transaction_attachment"): 10,
+    wait_totals(project, {("transaction", "filtered", "not_stored"): 1, ("span", "filtered", "not_stored"): 1, ("attachment", "invalid", "transaction_attachment"): 10,
                           ("attachment_item", "invalid", "transaction_attachment"): 1})
     assert attachments(project) == [] and files(picket, project) == {}
 

@@ -86,7 +86,24 @@ def test_a_transaction_counts_as_one(project):
     answers.append(project.post(wire.dumps(transaction), path=f"/api/{project.id}/store/", headers={"Content-Type": "application/json"}))
     assert [answer.status_code for answer in answers] == [200] * 3
     assert {answer.headers[LIMITS] for answer in answers} == {answers[0].headers[LIMITS]} and "transaction" in limits(answers[0])
-    wait_totals(project, {("transaction", "filtered", "not_stored"): 3})
+    wait_totals(project, {("transaction", "filtered", "not_stored"): 3, ("span", "filtered", "not_stored"): 3})
+
+
+@pytest.mark.parametrize("way", ["transaction", "event", "store"])
+def test_spans_of_a_transaction(project, way):
+    """§4.5: each counts, and the transaction as one more; without being read, so not in one that is larger than an event may be."""
+    def post(payload):
+        if way == "store":
+            return project.post(payload, path=f"/api/{project.id}/store/", headers={"Content-Type": "application/json"})
+        return project.post(wire.envelope({}, wire.item(way, payload)))
+    others = {"type": "transaction", "contexts": {"trace": {"spans": [1, 2]}}, "extra": 'a "spans":[1,2,3] \\'}
+    payloads = [({**others, "spans": [{"description": "a, b]", "data": [[1], {}]}, {}, {"op": "db"}]}, 4), (others, 1), ({**others, "spans": []}, 1),
+                ({"spans": [{"op": "x"}] * 100, **others}, 101), ({**others, "spans": {"values": [1, 2]}}, 1), ({"spans": [1] * 7, **others, "padding": "x" * (1 << 20)}, 1)]
+    if way != "transaction":
+        payloads.pop()
+    for payload, _ in payloads:
+        assert post(wire.dumps(payload)).status_code == 200
+    wait_totals(project, {("transaction", "filtered", "not_stored"): len(payloads), ("span", "filtered", "not_stored"): sum(n for _, n in payloads)})
 
 
 def test_unwanted_beside_an_event(project):
@@ -241,7 +258,7 @@ def test_more_items_than_are_read(project, attached):
     answer = project.post(wire.envelope({}, *known, *[wire.item("nel", b"{}")] * (1000 - len(known)), *behind))
     assert accepted(answer) == first["event_id"]
     wanted = {("error", "accepted", ""): 1, ("log_item", "filtered", "not_stored"): 1000 - len(known), ("log_byte", "filtered", "not_stored"): 2 * (1000 - len(known))}
-    surplus = {"error": 1, "session": 1, "attachment_item": 1, "attachment": 10, "transaction": 1, "default": 20}
+    surplus = {"error": 1, "session": 1, "attachment_item": 1, "attachment": 10, "transaction": 1, "span": 1, "default": 20}
     wanted |= {(category, "invalid", "beyond_item_limit"): n for category, n in surplus.items()}
     if attached:
         wanted |= {("attachment_item", "accepted", ""): 1, ("attachment", "accepted", ""): 1}

@@ -20,7 +20,7 @@ LONG = 100_000
 TITLE = 60  # so much of a title is compared
 TOKEN = "0123456789abcdef" * 4
 ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
-UNWANTED = ("transaction", "span", "log_item", "trace_metric")
+UNWANTED = ("transaction", "log_item", "trace_metric")  # spans came in the transactions
 ATTACHED = {"log.txt": b"line one\nline two\n", "b\u00efn\U0001f600.dat": bytes([0, 10, 13, 255])}
 FEEDBACK = ("the button is broken \U0001f41e", "Ann", "ann@example.com")
 needs_node = pytest.mark.skipif(NODE < (18, 0), reason="needs Node 18")

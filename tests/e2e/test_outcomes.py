@@ -225,7 +225,7 @@ def test_the_newest_are_told_and_floods_hide_nobody(make_picket):
 def test_what_is_not_stored(project):
     items = [wire.item(kind, {"items": []}) for kind in ("transaction", "log", "log", "replay_event", "nonsense")]
     assert project.post(wire.envelope({}, *items)).status_code == 200
-    wait_totals(project, {("transaction", "filtered", "not_stored"): 1, ("log_item", "filtered", "not_stored"): 2,
+    wait_totals(project, {("transaction", "filtered", "not_stored"): 1, ("span", "filtered", "not_stored"): 1, ("log_item", "filtered", "not_stored"): 2,
                           ("log_byte", "filtered", "not_stored"): 2 * len(b'{"items":[]}'), ("replay", "filtered", "not_stored"): 1,
                           ("default", "filtered", "not_stored"): 1})
     assert project.api.read(project.path + "/delivery")["items"] == []
@@ -259,7 +259,8 @@ def random_item(chance):
         return wire.item("event", wire.error_event(extra={"x": "y" * (1 << 20)})), 1
     if kind == "transaction":
         name = chance.choice(["transaction", "span", "log", "profile"])
-        return wire.item(name, {}), 3 if name == "log" else 1  # logs by their bytes, too
+        spans = [{}] * chance.randrange(3) if name == "transaction" else []
+        return wire.item(name, {"spans": spans} if spans else {}), {"log": 3, "transaction": 2 + len(spans)}.get(name, 1)  # logs by their bytes, too
     if kind == "session":
         return wire.item("session", {"sid": str(uuid.uuid4()), "init": True, "started": now, "status": "ok", "attrs": {"release": chance.choice(["a@1", "", "latest"])}}), 1
     if kind == "sessions":

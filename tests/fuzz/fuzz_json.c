@@ -51,6 +51,19 @@ static void check_document(const struct json_doc *doc)
     arena_done(&a);
 }
 
+/* What is counted without being read is what is there, but for keys that are spelled with escapes. */
+static void check_skim(struct str text, const struct json_doc *whole)
+{
+    static const struct str keys[] = {STR("a"), STR("spans"), STR("")};
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        size_t n = json_skim_count(text, keys[i]);
+        const struct json *v = whole ? json_get(json_root(whole), keys[i]) : NULL;
+        assert(n <= text.n);
+        if (whole && str_find(text, '\\') == text.n)
+            assert(n == (json_type(v) == JSON_ARRAY ? json_count(v) : 0));
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str text = {(const char *)data, size};
@@ -58,6 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t at = 0, used = 0;
     int r = json_parse(text, &whole, &at);
     assert(r == 0 || (r == -ERR_BAD_JSON && at <= size));
+    check_skim(text, r == 0 ? whole : NULL);
     int p = json_parse_prefix(text, &prefix, &used);
     assert(p == 0 ? used > 0 && used <= size : p == -ERR_BAD_JSON);
     if (r == 0) {

@@ -97,6 +97,56 @@ static void prefix_ends_where_the_value_ends(void **state)
     }
 }
 
+static void elements_are_counted_without_reading(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t n;
+    } cases[] = {
+        {"{\"a\":[1,2,3]}", 3},
+        {"{\"a\":[]}", 0},
+        {" {\n\"b\" : [1] ,\t\"a\" : [ {} , [1,2] , \"x,]\" , null ] }", 4},
+        {"\xEF\xBB\xBF{\"a\":[1]}", 1},
+        {"{\"b\":{\"a\":[1,2]},\"c\":\"\\\"a\\\":[1,2]\",\"a\":[\"\\\\\",\"\\\"]\"]}", 2},
+        {"{\"a\":[1,2],\"a\":[1]}", 1},  /* the last counts */
+        {"{\"a\":[1,2],\"a\":null}", 0}, /* and is no array */
+        {"{\"a\":{\"x\":1,\"y\":2}}", 0},
+        {"{\"ab\":[1],\"\":[1]}", 0},
+        {"[{\"a\":[1]}]", 0},
+        {"\"a\":[1]", 0},
+        {"", 0},
+        {"{", 0},
+        {"{\"a\"", 0},
+        {"{\"a\":", 0},
+        {"{\"a\":[", 0},
+        {"{\"a\":[1,2", 2},
+        {"{\"a\":[1,{\"b\":2", 1}, /* cut short: what was there */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        if (json_skim_count(str_from(cases[i].text), STR("a")) != cases[i].n)
+            fail_msg("%s: %zu", cases[i].text, json_skim_count(str_from(cases[i].text), STR("a")));
+}
+
+/* At every place where a string may end: strings are looked through by words. */
+static void strings_of_any_length_end_where_they_end(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n < 40; n++) {
+        for (size_t quote = 0; quote <= n; quote++) { /* n: none */
+            AUTO_BUF struct buf text = {0};
+            buf_append_str(&text, STR("{\"b\":\""));
+            for (size_t i = 0; i < n; i++)
+                buf_append_str(&text, i == quote ? STR("\\\"") : STR("x"));
+            buf_append_str(&text, STR("\",\"a\":[1,2]}"));
+            AUTO_FREE char *exact = malloc(text.n); /* a sanitizer sees what is read beyond */
+            assert_non_null(exact);
+            memcpy(exact, text.p, text.n);
+            assert_int_equal(json_skim_count(str_of(exact, text.n), STR("a")), 2);
+        }
+    }
+}
+
 /* A thousand headers before a large payload must not cost a thousand copies of it. */
 static void prefix_does_not_read_what_follows(void **state)
 {
@@ -516,6 +566,8 @@ int main(void)
         cmocka_unit_test(reads_and_writes_the_table),
         cmocka_unit_test(finds_the_table_as_prefixes),
         cmocka_unit_test(prefix_ends_where_the_value_ends),
+        cmocka_unit_test(elements_are_counted_without_reading),
+        cmocka_unit_test(strings_of_any_length_end_where_they_end),
         cmocka_unit_test(prefix_does_not_read_what_follows),
         cmocka_unit_test(deep_nesting_needs_no_stack),
         cmocka_unit_test(unclosed_depth_is_an_error),
