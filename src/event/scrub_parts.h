@@ -53,7 +53,9 @@ size_t scrub_ssn(struct str s, size_t i);
 size_t scrub_iban(struct str s, size_t i); /* `i` is the first letter */
 size_t scrub_ipv4(struct str s, size_t i);
 size_t scrub_ipv6(struct str s, size_t i);
-bool scrub_is_basic(struct str credentials); /* base64 of user:password */
+/* Base64 of user:password, of which no more is looked at: a user's name and a colon are in the beginning. */
+enum { SCRUB_BASIC_ENOUGH = 96 };
+bool scrub_is_basic(struct str credentials);
 
 /* ---- texts (scrub_text.c) */
 

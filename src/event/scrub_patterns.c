@@ -202,11 +202,10 @@ size_t scrub_ipv6(struct str s, size_t i)
 
 bool scrub_is_basic(struct str credentials)
 {
-    enum { ENOUGH = 96 }; /* a user's name and a colon are in the beginning */
-    uint8_t decoded[3 * ENOUGH / 4 + 3];
+    uint8_t decoded[3 * SCRUB_BASIC_ENOUGH / 4 + 3];
     if (credentials.n < 4)
         return false;
-    ptrdiff_t n = str_base64_decode(str_take(credentials, ENOUGH), decoded);
+    ptrdiff_t n = str_base64_decode(str_take(credentials, SCRUB_BASIC_ENOUGH), decoded);
     bool colon = false;
     for (ptrdiff_t i = 0; i < n; i++) {
         if (decoded[i] < 0x20 || decoded[i] == 0x7F)

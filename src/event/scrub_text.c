@@ -5,7 +5,7 @@
  *     Bearer and Basic, '@' in an address.
  *     All other bytes are stepped over.
  * T2  Linear: from such a byte a bounded number of bytes is looked at, or bytes that the pass will not look at again, or bytes of a kind
- *     that ends at the next such byte.
+ *     that ends at the next such byte. Base64 is no such kind: it may be full of the word Basic, so its end is looked for when it goes.
  * T3  What was replaced, and all before it, is gone from `s`: nothing is replaced twice, and what follows is judged as if it followed the
  *     placeholder.
  * T4  Placeholders offer nothing to a second pass.
@@ -607,12 +607,12 @@ static void look_at_scheme(struct scan *k)
         return;
     while (from < s.n && memchr(" :/", s.p[from], 3))
         from++;
-    size_t to = bearer ? run_end(s, from, TOKEN) : base64_end(s, from);
+    size_t to = bearer ? run_end(s, from, TOKEN) : base64_end(str_take(s, from + SCRUB_BASIC_ENOUGH), from);
     struct str token = str_of(s.p + from, to - from);
     bool whole = i == 0 && !k->changed && to == s.n && !(k->looks & (LOOK_PROSE | LOOK_LABEL)) && token.n > 0;
     k->at = from;
     if (bearer ? whole || token.n >= TOKEN_CLEAR || (token.n >= TOKEN_MIN && has_digit(token)) : scrub_is_basic(token))
-        replace_by_kind(k, from, to, SCRUB_BEARER);
+        replace_by_kind(k, from, bearer ? to : base64_end(s, from), SCRUB_BEARER);
 }
 
 static void look_at_digit(struct scan *k)
