@@ -2,6 +2,7 @@
  * becomes: `scrubbed` is the event without _meta, `meta` its _meta, `out` the whole text, `becomes` the text; none of them: it stays as it
  * is. `rules`: event_cases.h. */
 #include "event_cases.h"
+#include "slow_pieces.h"
 
 #include "picket/base/clock.h"
 #include "picket/base/error.h"
@@ -116,52 +117,6 @@ static void many_changes_are_made(void **state)
     assert_int_equal(json_parse(buf_str(&out), &doc, NULL), 0);
     assert_int_equal(json_count(json_get(json_get(json_root(doc), STR("_meta")), STR("extra"))), 100);
 }
-
-static const char *const slow_pieces[] = {"=",
-                                          ":",
-                                          "/",
-                                          "//",
-                                          "-",
-                                          "-----BEGIN ",
-                                          "4111 ",
-                                          "1-",
-                                          "@",
-                                          "a@",
-                                          "token=",
-                                          "token='",
-                                          "token={",
-                                          "\\\\",
-                                          "\"password\\\\\"",
-                                          "bearer ",
-                                          "basic:",
-                                          "basic/",
-                                          "AA11",
-                                          "a.",
-                                          "::",
-                                          "[",
-                                          "{'",
-                                          "a@b.",
-                                          "password:   ",
-                                          "1.2.3.",
-                                          "fe80:",
-                                          "%5D",
-                                          "]",
-                                          "--",
-                                          "token=[",
-                                          "Cookie: ",
-                                          "-----BEGIN PRIVATE KEY-----",
-                                          "GB29 NWBK",
-                                          "<",
-                                          "<token>",
-                                          "<token a=",
-                                          "<token> ",
-                                          "<token>a",
-                                          "<token><![CDATA[",
-                                          "<token><![CDATA[[Filtered]",
-                                          "form-data;name=token;",
-                                          "form-data;name=token\n\n",
-                                          "form-data;name=token\n\n[Filtered]",
-                                          "form-data;name=token\\\\\\\\\\\\\\"};
 
 /* Texts on which a careless search takes time by the square of their length. The bound is far above what a megabyte takes even under a
  * sanitizer, and far below what a square costs. */
