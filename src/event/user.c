@@ -97,13 +97,18 @@ static void put_data(struct block_writer *b, const struct members *user)
     if (json_type(data) != JSON_OBJECT && !any)
         return;
     members_of_object(data, b->arena, &own);
+    struct members all = {.at = arena_array(b->arena, struct member, own.n + user->n + 1)};
+    for (size_t i = 0; i < own.n; i++)
+        if (json_type(own.at[i].value) > JSON_NULL)
+            members_add(&all, own.at[i].key, own.at[i].value);
+    for (size_t i = 0; i < user->n; i++)
+        if (!is_known(user->at[i].key))
+            members_add(&all, user->at[i].key, user->at[i].value);
+    members_keep_first(&all, b->arena);
     json_key(b->json, STR("data"));
     json_begin_object(b->json);
-    for (size_t i = 0; i < own.n; i++)
-        block_member(b, NULL, own.at[i].key, own.at[i].value);
-    for (size_t i = 0; i < user->n; i++)
-        if (!is_known(user->at[i].key) && json_type(json_get(data, user->at[i].key)) <= JSON_NULL)
-            block_member(b, NULL, user->at[i].key, user->at[i].value);
+    for (size_t i = 0; i < all.n; i++)
+        block_member(b, NULL, all.at[i].key, all.at[i].value);
     json_end_object(b->json);
 }
 
