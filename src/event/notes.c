@@ -339,53 +339,78 @@ static void put_wrapped(struct json_writer *w, const struct branch *b, const str
     json_end_object(w);
 }
 
-static bool is_wrapped(const struct branch *b, struct str key)
+/* Keys whose members are not copied as they came have a slot each: first the lists that were wrapped, then those with notes below them. */
+enum { AS_IT_CAME = -1 };
+
+static bool is_wrapped(int slot)
 {
-    for (unsigned i = 0; b->depth == 0 && i < b->notes->wrapped_n; i++)
-        if (str_eq(b->notes->wrapped[i], key))
-            return true;
-    return false;
+    return slot >= 0 && slot < NOTES_WRAPPED;
 }
 
-static bool is_last_of_its_key(const struct json *object, const struct json_iter *it, struct str *ret_key)
+/* *ret: the notes below member `key`, perhaps none. */
+static int slot_of(const struct branch *b, struct str key, struct branch *ret)
 {
-    return json_str_raw(it->key, ret_key) && json_get(object, *ret_key) == it->value;
+    bool has_notes = child_branch(b, key, ret);
+    if (!has_notes)
+        *ret = (struct branch){.notes = b->notes, .depth = b->depth + 1};
+    for (unsigned i = 0; b->depth == 0 && i < b->notes->wrapped_n; i++)
+        if (str_eq(b->notes->wrapped[i], key))
+            return (int)i;
+    return has_notes ? NOTES_WRAPPED + (int)(ret->from - b->from) : AS_IT_CAME;
+}
+
+/* The member that counts of each slot, which is the last one. In one pass: a hundred thousand may have the same key. */
+static const struct json **find_last(const struct branch *b, const struct json *sent)
+{
+    const struct json **last = arena_array(b->notes->arena, const struct json *, NOTES_WRAPPED + b->to - b->from);
+    struct branch child;
+    struct str key;
+    if (sent)
+        for (struct json_iter it = json_iter(sent); json_next(&it);) {
+            int slot = json_str_raw(it.key, &key) ? slot_of(b, key, &child) : AS_IT_CAME;
+            if (slot != AS_IT_CAME)
+                last[slot] = it.value;
+        }
+    return last;
+}
+
+static void put_sent(struct json_writer *w, const struct branch *b, const struct json *sent, const struct json *const *last)
+{
+    struct branch child;
+    struct str key;
+    for (struct json_iter it = json_iter(sent); json_next(&it);) {
+        if (!json_str_raw(it.key, &key) || (key.n == 0 && own_notes(b) > 0)) /* put_own has it */
+            continue;
+        int slot = slot_of(b, key, &child);
+        if (slot != AS_IT_CAME && last[slot] != it.value)
+            continue;
+        json_key(w, key);
+        if (is_wrapped(slot))
+            put_wrapped(w, &child, it.value);
+        else if (slot != AS_IT_CAME)
+            put_node(w, &child, it.value);
+        else
+            json_put_value(w, it.value);
+    }
 }
 
 static void put_node(struct json_writer *w, const struct branch *b, const struct json *sent)
 {
     struct branch child;
-    struct str key;
     if (json_type(sent) != JSON_OBJECT)
         sent = NULL;
+    const struct json *const *last = find_last(b, sent);
     json_begin_object(w);
     if (own_notes(b) > 0) {
         json_key(w, STR(""));
         put_own(w, b, json_get(sent, STR("")));
     }
     if (sent)
-        for (struct json_iter it = json_iter(sent); json_next(&it);) {
-            bool own = json_str_raw(it.key, &key) && key.n == 0 && own_notes(b) > 0;
-            bool wrapped = is_wrapped(b, key);
-            bool has_child = !own && child_branch(b, key, &child);
-            if (own || ((has_child || wrapped) && !is_last_of_its_key(sent, &it, &key)))
-                continue;
-            if (!has_child)
-                child = (struct branch){.notes = b->notes, .depth = b->depth + 1};
-            json_key(w, key);
-            if (wrapped)
-                put_wrapped(w, &child, it.value);
-            else if (has_child)
-                put_node(w, &child, it.value);
-            else
-                json_put_value(w, it.value);
-        }
-    for (unsigned at = b->from + own_notes(b), n; at < b->to; at += n) {
-        n = same_key(b, at);
-        key = b->notes->list[at].path[b->depth];
-        if (json_get(sent, key))
+        put_sent(w, b, sent, last);
+    for (unsigned at = b->from + own_notes(b); at < b->to; at += same_key(b, at)) {
+        struct str key = b->notes->list[at].path[b->depth];
+        if (last[slot_of(b, key, &child)])
             continue;
-        child = (struct branch){.notes = b->notes, .from = at, .to = at + n, .depth = b->depth + 1};
         json_key(w, key);
         put_node(w, &child, NULL);
     }
