@@ -43,7 +43,7 @@ static void put_vars(struct block_writer *b, struct str name, const struct json 
 enum ownership { OWN_UNKNOWN, OWN_LIBRARY, OWN_APP };
 
 /* Where package managers and runtimes put what is not the application (our own list; only for frames of which the sender says nothing). */
-static enum ownership guess_owner(const struct json *frame)
+static enum ownership guess_owner(const struct json *frame, struct arena *a)
 {
     static const struct str parts[] = {STR("node_modules/"), STR("site-packages/"), STR("dist-packages/"),    STR("/vendor/"),
                                        STR("/pkg/mod/"),     STR("/gems/"),         STR("/.cargo/registry/"), STR("/rustc/"),
@@ -53,8 +53,9 @@ static enum ownership guess_owner(const struct json *frame)
     static const struct str keys[] = {STR("abs_path"), STR("filename"), STR("module")};
     enum ownership owner = OWN_UNKNOWN;
     for (size_t k = 0; k < ARRAY_LEN(keys); k++) {
+        const struct json *v = json_get(frame, keys[k]);
         struct str s;
-        if (!json_str_raw(json_get(frame, keys[k]), &s) || s.n == 0)
+        if (!block_is_scalar(v) || !json_text(v, a, &s) || s.n == 0) /* as the copy has it */
             continue;
         owner = OWN_APP;
         for (size_t i = 0; i < ARRAY_LEN(starts); i++)
@@ -167,7 +168,7 @@ static void read_frames(const struct json *v, struct frames *f)
 }
 
 /* What the sender says; an SDK that marks frames as the application's marks all that are; else where the frame lies. */
-static void read_owners(struct frames *f)
+static void read_owners(struct frames *f, struct arena *a)
 {
     bool in_app, some_are = false;
     for (size_t i = 0; i < f->n; i++)
@@ -175,7 +176,7 @@ static void read_owners(struct frames *f)
     for (size_t i = 0; i < f->n; i++)
         if (block_read_bool(json_get(f->at[i], STR("in_app")), &in_app))
             f->owner[i] = in_app ? OWN_APP : OWN_LIBRARY;
-        else if ((f->owner[i] = guess_owner(f->at[i])) == OWN_APP && some_are)
+        else if ((f->owner[i] = guess_owner(f->at[i], a)) == OWN_APP && some_are)
             f->owner[i] = OWN_LIBRARY;
 }
 
@@ -210,7 +211,7 @@ static void put_frames(struct block_writer *b, struct str name, const struct jso
         return;
     }
     read_frames(v, &f);
-    read_owners(&f);
+    read_owners(&f, b->arena);
     choose_detailed(&f);
     if (f.sent > f.n)
         block_shortened(b, name, f.sent);
