@@ -43,6 +43,8 @@ void db_io_close(struct db_io *io)
 static void note_error(struct db_io *io)
 {
     const char *text = PQerrorMessage(io->pg);
+    if (!*text)
+        text = "the connection is out of step";
     size_t n = strcspn(text, "\n");
     if (n >= sizeof io->why)
         n = sizeof io->why - 1;

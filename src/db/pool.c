@@ -67,9 +67,11 @@ struct db_conn {
     PGresult *result;       /* the statement's own result, until the sync arrives */
     uint64_t n_sent;        /* statements */
     bool renewing;          /* what comes until the next sync is of discarding plans: a transaction of its own, some statements want one */
+    bool renewed;           /* its result was there: what comes next is the sync */
     bool preparing;         /* the next result of the statement is the Parse's */
     bool reused;            /* the flight has no Parse */
     bool broken;            /* sending failed: closed by the timer */
+    size_t said;            /* how long libpq's message was when it gave the last result */
     struct prepared prepared[STMT_COUNT];
 };
 
@@ -322,6 +324,7 @@ static bool send_statement(struct db_conn *c, const struct db_query *q)
         prepare_anew(p, q);
     c->n_sent++;
     c->renewing = c->n_sent > 1 && (c->n_sent & (c->n_sent - 1)) == 0;
+    c->renewed = false;
     if (c->renewing && (!PQsendQueryParams(pg, stmt_texts[STMT_DISCARD_PLANS].sql, 0, NULL, NULL, NULL, NULL, 0) || !PQpipelineSync(pg)))
         return false;
     char name[64]; /* PostgreSQL looks at 63 bytes; the number comes first so that it is never cut */
@@ -353,6 +356,7 @@ static void start(struct db_conn *c, struct db_query *q)
     q->conn = c;
     c->query = q;
     c->stmt = q->stmt;
+    c->said = 0; /* what is sent first on an idle connection clears the message */
     conn_set_state(c, CONN_BUSY);
     /* The query fails from the timer, not inside db_submit; the caller arms it. */
     c->broken = !send_statement(c, q) || db_io_flush(&c->io) < 0;
@@ -402,11 +406,31 @@ static void conclude(struct db_conn *c)
     pump(db);
 }
 
+/* ---- memory that libpq did not get
+ *
+ * It goes on as if nothing had happened, and does not always say so: the end of a flight is dropped, and waited for until another one is sent. The
+ * connection is out of step then, which is found by what cannot be: an error that no server made, a message that belongs to no result, another result
+ * where the sync was due, and no result where one was due (gaps in on_input). */
+
+static bool is_out_of_step(const struct db_conn *c, const PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    if (status == PGRES_FATAL_ERROR && !PQresultErrorField(result, PG_DIAG_SQLSTATE)) /* the server's all have one */
+        return true;
+    return c->renewing && c->renewed && status != PGRES_PIPELINE_SYNC;
+}
+
+static bool has_lost_a_result(const struct db_conn *c)
+{
+    return PQisBusy(c->io.pg) && strlen(PQerrorMessage(c->io.pg)) > c->said;
+}
+
 /* One result: the Parse's, the statement's, or the sync that ends the flight. True when the flight is over. */
 static bool take_result(struct db_conn *c, PGresult *result)
 {
     ExecStatusType status = PQresultStatus(result);
     if (c->renewing) {
+        c->renewed = true;
         c->renewing = status != PGRES_PIPELINE_SYNC;
         PQclear(result);
         return false;
@@ -434,9 +458,12 @@ static void on_input(struct db_io *io)
 {
     struct db_conn *c = container_of(io, struct db_conn, io);
     unsigned gaps = 0; /* libpq says NULL once between two statements of a flight, twice in a row when there is none */
-    while (c->state == CONN_BUSY && gaps < 2 && !PQisBusy(io->pg)) {
+    bool lost = false;
+    while (c->state == CONN_BUSY && gaps < 2 && !lost && !PQisBusy(io->pg)) {
         PGresult *result = PQgetResult(io->pg);
+        c->said = strlen(PQerrorMessage(io->pg));
         gaps = result ? 0 : gaps + 1;
+        lost = result && is_out_of_step(c, result);
         if (!result || !take_result(c, result))
             continue;
         if (c->result)
@@ -445,7 +472,7 @@ static void on_input(struct db_io *io)
             db_io_lost(io); /* a flight without a result cannot be: the stream is out of step */
         return;
     }
-    if (PQstatus(io->pg) == CONNECTION_BAD)
+    if (PQstatus(io->pg) == CONNECTION_BAD || (c->state == CONN_BUSY && (lost || gaps == 2 || has_lost_a_result(c))))
         db_io_lost(io);
 }
 

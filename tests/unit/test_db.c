@@ -1,9 +1,12 @@
 /* The pool against a real PostgreSQL: results and errors, one callback per query and never inside a call, bounds, deadlines, cancelling, lost
- * connections and servers that go and come back. */
+ * connections, servers that go and come back, and a libpq that gets no memory. */
 #include "db_kit.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
+
+#include <libpq-fe.h>
 
 static struct cluster_fixture cluster;
 
@@ -641,6 +644,66 @@ static void a_connection_found_dead_while_sending_fails_later(void **state)
     kit_close(&k);
 }
 
+/* ---- no memory */
+
+static int results_made, result_missing; /* 0: none */
+
+/* Stands before libpq's own, which calls it by name for each message that becomes a result. */
+PGresult *PQmakeEmptyPGresult(PGconn *pg, ExecStatusType status)
+{
+    PGresult *(*real)(PGconn *, ExecStatusType) = (PGresult * (*)(PGconn *, ExecStatusType)) dlsym(RTLD_NEXT, "PQmakeEmptyPGresult");
+    return ++results_made == result_missing ? NULL : real(pg, status);
+}
+
+/* The `missing`-th result from now on is. 0: the statement went well all the same, or failed as it should. */
+static int run_without_memory(struct kit *k, enum db_stmt stmt, int missing)
+{
+    struct op op;
+    op_init(&op, stmt);
+    results_made = 0;
+    result_missing = missing;
+    int64_t began_us = clock_mono_us();
+    int r = op_run(k, &op);
+    result_missing = 0;
+    if (clock_mono_us() - began_us > 5 * CLOCK_US_PER_S)
+        fail_msg("statement %d without result %d: ended by a deadline (%s)", (int)stmt, missing, err_name(r));
+    return r == -ERR_DB_AWAY ? r : 0;
+}
+
+/* Each result of a flight in turn, on a connection that has sent `before` statements: with the first goes a Parse, with the second the renewal of plans,
+ * with the third neither. */
+static void lose_each_result(enum db_stmt stmt, int before)
+{
+    int lost = 0;
+    for (int missing = 1;; missing++) {
+        struct kit k;
+        struct db_config config = kit_config(fixture_conninfo(&cluster));
+        config.connections = 1;
+        kit_open_with(&k, &config);
+        for (int i = 0; i < before; i++)
+            (void)kit_run(&k, stmt);
+        int r = run_without_memory(&k, stmt, missing);
+        bool all = results_made < missing;
+        assert_true(all || r == -ERR_DB_AWAY);
+        lost += r < 0;
+        for (int i = 0; i < 3; i++) /* in step, or made anew */
+            assert_int_equal(kit_number(&k, STMT_PING), 1);
+        kit_close(&k);
+        if (all)
+            break;
+    }
+    assert_true(lost >= 2); /* the statement's own and the end of the flight */
+}
+
+static void a_result_that_libpq_loses_ends_the_query(void **state)
+{
+    static const enum db_stmt stmts[] = {STMT_PING, STMT_TEST_BROKEN, STMT_TEST_DEFERRED_INSERT};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(stmts); i++)
+        for (int before = 0; before < 3; before++)
+            lose_each_result(stmts[i], before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -671,6 +734,7 @@ int main(void)
         cmocka_unit_test(queries_wait_for_a_server_that_restarts),
         cmocka_unit_test(a_killed_server_costs_one_callback_per_query),
         cmocka_unit_test(a_connection_found_dead_while_sending_fails_later),
+        cmocka_unit_test(a_result_that_libpq_loses_ends_the_query),
     };
     return cmocka_run_group_tests(tests, start_cluster, stop_cluster);
 }
