@@ -42,6 +42,7 @@
 #include "watch.h"
 
 enum {
+    START_GRACE_MS = 2000,
     REQUEST_GRACE_MS = 4000,
     DIGEST_GRACE_MS = 3000,
     QUERY_MS = 30000,
@@ -65,7 +66,7 @@ struct serve {
     const struct config *config;
     uv_loop_t loop;
     uv_signal_t signals[2];
-    uv_timer_t tidy;
+    uv_timer_t tidy, grace; /* grace: of a start that is to stop */
     struct db_cluster *cluster;
     const char *conninfo;
     struct db_session *session; /* the schema was looked at with: for the first pool */
@@ -95,7 +96,8 @@ struct serve {
     struct first_start first;
     enum privileges_start started;
     bool stopping;
-    int code; /* of the exit */
+    bool starting; /* db_wait() may be under way on `db` */
+    int code;      /* of the exit */
 };
 
 static void usage(void)
@@ -450,11 +452,11 @@ static int open_database(struct serve *s, bool *ret_away)
     return open_schema(s, answers ? FIRST_LOOK_S : 0, ret_away);
 }
 
-/* Where there are keys nobody starts for the first time: a database that goes away at this moment is no reason to end. */
+/* Where there are keys nobody starts for the first time: a database that goes away at this moment is no reason to end. Who is to stop ends well, too. */
 static int prepare_first_start(struct serve *s)
 {
     int code = first_start_prepare(&s->first, s->config, s->db);
-    return s->known_keys > 0 ? EXIT_OK : code;
+    return s->known_keys > 0 || s->stopping ? EXIT_OK : code;
 }
 
 static void open_watch(struct serve *s)
@@ -550,6 +552,7 @@ static void close_database(struct serve *s)
     wait_until(s, &closed);
     closed = false;
     if (s->db) {
+        db_cancel(&s->note); /* it will be noted at the next start */
         db_close(s->db, on_closed, &closed);
         wait_until(s, &closed);
     }
@@ -577,6 +580,7 @@ static void close_signals(struct serve *s)
     for (size_t i = 0; i < ARRAY_LEN(s->signals); i++)
         uv_close((uv_handle_t *)&s->signals[i], NULL);
     uv_close((uv_handle_t *)&s->tidy, NULL);
+    uv_close((uv_handle_t *)&s->grace, NULL);
 }
 
 static void close_monitors(struct serve *s)
@@ -590,6 +594,7 @@ static void close_monitors(struct serve *s)
 
 static void close_all(struct serve *s)
 {
+    s->starting = false;
     watch_stop(&s->watch);
     close_monitors(s);
     http_server_close(s->http, REQUEST_GRACE_MS);
@@ -622,6 +627,14 @@ static void close_all(struct serve *s)
     db_cluster_stop(s->cluster);
 }
 
+/* Again and again: the pool may not be there yet. What is answered until then is not cut short, the password of the first administrator is told once. */
+static void on_grace(uv_timer_t *timer)
+{
+    struct serve *s = container_of(timer, struct serve, grace);
+    if (s->starting && s->db)
+        db_give_up(s->db);
+}
+
 /* Also while the start waits for DATABASE_URL to answer, which may take minutes: there is nothing to take apart yet. Later in the start, and where that is
  * short, the flag is seen when it is over; the loop's own stop would be used up by whoever runs the loop at that moment. */
 static void on_signal(uv_signal_t *handle, int number)
@@ -631,6 +644,8 @@ static void on_signal(uv_signal_t *handle, int number)
     s->stopping = true;
     if (!s->cluster && !s->spool && s->known_keys <= 0)
         exit(EXIT_OK);
+    if (s->starting && !uv_is_active((uv_handle_t *)&s->grace))
+        uv_timer_start(&s->grace, on_grace, START_GRACE_MS, START_GRACE_MS);
     uv_stop(handle->loop);
 }
 
@@ -643,6 +658,7 @@ static void start_watching(struct serve *s)
             r = uv_signal_start(&s->signals[i], on_signal, numbers[i]);
         assert(r == 0);
     }
+    uv_timer_init(&s->loop, &s->grace);
     uv_timer_init(&s->loop, &s->tidy);
     uv_timer_start(&s->tidy, on_tidy, TIDY_MS, TIDY_MS);
 }
@@ -659,7 +675,7 @@ int cmd_serve(const struct config *config, int argc, char **argv)
     /* glibc raises this limit to the largest block that was freed, and then keeps such blocks: 19 MiB after each password. */
     (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
     static struct serve s; /* large, and the only one */
-    s = (struct serve){.config = config, .started = privileges_started()};
+    s = (struct serve){.config = config, .started = privileges_started(), .starting = true};
     if (uv_loop_init(&s.loop) < 0)
         return cmd_fail("cannot make an event loop: is there memory, and are there descriptors left?");
     start_watching(&s);
@@ -672,6 +688,7 @@ int cmd_serve(const struct config *config, int argc, char **argv)
         fflush(stdout);
         log_line(LOG_INFO, "listening", "host=%s port=%u http_threads=%u digest_workers=%u pid=%d", config->host, (unsigned)config->port,
                  (unsigned)config->http_threads, (unsigned)config->digest_workers, (int)getpid());
+        s.starting = false;
         if (!s.stopping) {
             first_start_show(&s.first, s.work);
             uv_run(&s.loop, UV_RUN_DEFAULT);

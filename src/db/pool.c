@@ -88,7 +88,8 @@ struct db {
     uint64_t answered_ms; /* when a statement went well last; 0: never */
     bool lost;            /* the last attempt failed: said once */
     bool closing;
-    void (*closed)(void *arg);
+    bool given_up;             /* closing, and what is under way is not waited for */
+    void (*closed)(void *arg); /* NULL: not asked for yet */
     void *closed_arg;
 };
 
@@ -160,7 +161,7 @@ static bool wants_connection(const struct db *db)
 /* Of no use any more, whatever the time. */
 static bool is_over(const struct db_conn *c)
 {
-    return c->broken || (c->db->closing && (c->state != CONN_BUSY || !c->query));
+    return c->broken || c->db->given_up || (c->db->closing && (c->state != CONN_BUSY || !c->query));
 }
 
 static uint64_t conn_deadline(const struct db_conn *c)
@@ -191,7 +192,8 @@ static void arm(struct db *db)
     if (uv_is_closing((uv_handle_t *)&db->timer))
         return;
     uint64_t now = uv_now(db->loop), at = UINT64_MAX;
-    if (!list_empty(&db->refused) || !list_empty(&db->conns[CONN_GONE]) || (db->closing && (db->n_conns == 0 || !list_empty(&db->waiting))))
+    if (!list_empty(&db->refused) || !list_empty(&db->conns[CONN_GONE]) || (db->closing && !list_empty(&db->waiting)) ||
+        (db->closed && db->n_conns == 0))
         at = now;
     struct list *l = list_first(&db->waiting);
     if (l)
@@ -478,7 +480,7 @@ static void on_input(struct db_io *io)
 
 static bool done_closing(struct db *db)
 {
-    return db->closing && db->n_conns == 0 && list_empty(&db->waiting) && list_empty(&db->refused) && list_empty(&db->conns[CONN_GONE]);
+    return db->closed && db->n_conns == 0 && list_empty(&db->waiting) && list_empty(&db->refused) && list_empty(&db->conns[CONN_GONE]);
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -516,7 +518,7 @@ static bool expire_conn(struct db *db)
                 continue;
             if (c->state == CONN_CONNECTING && !is_over(c))
                 back_off(db, "no answer while connecting");
-            conn_gone(c, c->broken ? -ERR_DB_AWAY : -ERR_DB_TIMEOUT);
+            conn_gone(c, is_over(c) ? -ERR_DB_AWAY : -ERR_DB_TIMEOUT);
             return true;
         }
     }
@@ -586,10 +588,16 @@ int db_open(uv_loop_t *loop, const struct db_config *config, struct db **ret)
 
 void db_close(struct db *db, void (*closed)(void *arg), void *arg)
 {
-    assert(!db->closing);
+    assert(!db->closed);
     db->closing = true;
     db->closed = closed;
     db->closed_arg = arg;
+    uv_timer_start(&db->timer, on_timer, 0, 0);
+}
+
+void db_give_up(struct db *db)
+{
+    db->closing = db->given_up = true;
     uv_timer_start(&db->timer, on_timer, 0, 0);
 }
 

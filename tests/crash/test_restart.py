@@ -10,7 +10,7 @@ import pytest
 
 import figures
 import server
-from test_database_away import MIGRATION_LOCK, copied_keys, private_server, start_in_the_dark
+from test_database_away import MIGRATION_LOCK, copied_keys, key_copy, private_server, start_in_the_dark
 from victims import children, is_gone
 from waiting import until
 
@@ -164,6 +164,27 @@ def test_restart_in_trouble(make_site, cluster, trouble):
             during.stop(site.promises)
             during = dark_start(site)
     balance(site, f"a restart with the database in trouble: {trouble}", before, during)
+
+
+@pytest.mark.parametrize("private", [False, True], ids=["foreign", "private"])
+def test_stop_while_the_start_waits(make_site, private):
+    """A statement of the start gets no answer for half a minute: SIGTERM ends it in time, well, and with the copy of the keys or without it. Without one
+    and with a foreign database there is nothing to take apart."""
+    site = make_site(private=private)
+    some_events(site).stop(site.promises)
+    copy = key_copy(site.picket)
+    for without in (False, True) if private else (False,):
+        site.picket.kill()  # a private PostgreSQL stays
+        if without:
+            os.unlink(copy)
+        with contextlib.closing(psycopg.connect(site.picket.conninfo())) as other:  # a private PostgreSQL ends before it does
+            other.execute("LOCK TABLE users")
+            site.picket.start(ready=False)
+            until(lambda: other.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'users'::regclass").fetchone()[0],
+                  site.picket.said)
+            site.picket.stop()
+        site.picket.start()
+    balance(site, f"stopped while the start waits for a {'private' if private else 'foreign'} database", site.load(rate=RATE, connections=8))
 
 
 def test_newer_schema_refuses_at_once(make_site, cluster):

@@ -509,6 +509,32 @@ static void closing_fails_the_waiting_and_lets_the_running_finish(void **state)
     kit_close_loop(&k);
 }
 
+/* Whoever waits in db_wait() would turn the loop until the server's own limit. */
+static void giving_up_ends_what_runs(void **state)
+{
+    (void)state;
+    struct kit k;
+    struct db_config config = kit_config(fixture_conninfo(&cluster));
+    config.connections = 1;
+    config.application = "picket given up"; /* the server sleeps on, and other tests count */
+    kit_open_with(&k, &config);
+    KIT_UNTIL(&k, db_connected(k.db));
+    struct op running, waiting, late;
+    int64_t began_us = clock_mono_us();
+    start_sleep(&k, &running, 9000);
+    start_sleep(&k, &waiting, 1);
+    db_give_up(k.db);
+    db_give_up(k.db);
+    assert_int_equal(running.n_done + waiting.n_done, 0); /* never inside the call */
+    KIT_UNTIL(&k, running.n_done == 1 && waiting.n_done == 1);
+    assert_true(running.r == -ERR_DB_AWAY && waiting.r == -ERR_DB_AWAY);
+    start_sleep(&k, &late, 1);
+    KIT_UNTIL(&k, late.n_done == 1);
+    assert_int_equal(late.r, -ERR_DB_AWAY);
+    assert_true(clock_mono_us() - began_us < 5 * CLOCK_US_PER_S);
+    kit_close(&k);
+}
+
 /* ---- losing the server */
 
 static void nothing_there_is_away(void **state)
@@ -728,6 +754,7 @@ int main(void)
         cmocka_unit_test(cancelled_queries_are_silent),
         cmocka_unit_test(done_may_cancel_others),
         cmocka_unit_test(closing_fails_the_waiting_and_lets_the_running_finish),
+        cmocka_unit_test(giving_up_ends_what_runs),
         cmocka_unit_test(nothing_there_is_away),
         cmocka_unit_test(a_lost_connection_ends_its_query_and_is_remade),
         cmocka_unit_test(an_idle_connection_that_was_ended_is_remade),

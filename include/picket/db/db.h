@@ -48,6 +48,9 @@ struct db_config {
 MUST_CHECK int db_open(uv_loop_t *loop, const struct db_config *config, struct db **ret);
 /* Fails waiting queries with -ERR_DB_AWAY, lets running ones finish or time out, then closed() runs on the loop. */
 void db_close(struct db *db, void (*closed)(void *arg), void *arg);
+/* For whoever must not wait: all queries end with -ERR_DB_AWAY in the next turn, those under way, too, and those that are submitted from now on. Before
+ * db_close(), idempotent. */
+void db_give_up(struct db *db);
 void db_session_close(struct db_session *session); /* one that no pool took over; NULL is fine */
 uv_loop_t *db_loop(const struct db *db);
 bool db_connected(const struct db *db);                    /* at least one connection is up */
