@@ -46,8 +46,9 @@ static uint64_t *sites;               /* in NTH_SITES; NULL: not asked for */
 static uint64_t n_sites, wanted_site; /* 0: any */
 static const char *const kinds[KINDS] = {"open", "write", "sync", "rename", "mmap", "alloc", "pq"};
 
-/* libh2o's tables do not look at what they got, nor does libcrypto when it is used first, nor libc when it looks for a user: there, want of memory ends
- * the process by SIGSEGV instead of SIGABRT, and nobody can help it. Whoever else follows a pointer that is none ends as such. */
+/* libh2o's tables do not look at what they got, nor does libcrypto when it is used first, libzstd when it makes a dictionary, libc when it looks for a
+ * user: there, want of memory ends the process by SIGSEGV instead of SIGABRT, and nobody can help it. Whoever else follows a pointer that is none ends as
+ * such. */
 static _Unwind_Reason_Code judge_frame(struct _Unwind_Context *context, void *arg)
 {
     struct dl_find_object object;
@@ -58,7 +59,7 @@ static _Unwind_Reason_Code judge_frame(struct _Unwind_Context *context, void *ar
     const char *name = object.dlfo_link_map->l_name;
     Dl_info function;
     bool is_user_lookup = dladdr(pc, &function) != 0 && function.dli_sname && strcmp(function.dli_sname, "getpwnam") == 0;
-    *is_theirs = strstr(name, "libh2o") || strstr(name, "libcrypto") || is_user_lookup;
+    *is_theirs = strstr(name, "libh2o") || strstr(name, "libcrypto") || strstr(name, "libzstd") || is_user_lookup;
     if (is_user_lookup)
         return _URC_END_OF_STACK;
     bool goes_on =
