@@ -16,7 +16,7 @@
 #include "calls.h"
 #include "tree.h"
 
-enum { CONTENTS = 16, CONTENT_MAX = 9000, MAX_BYTES = 24000, LIVES = 3, STEPS = 16, TICKS = 256 };
+enum { CONTENTS = 16, CONTENT_MAX = 9000, MAX_BYTES = 8 * BLOB_BLOCK, LIVES = 3, STEPS = 16, TICKS = 256 };
 #define TICK_US (2 * CLOCK_US_PER_HOUR)              /* more than what a horizon leaves for clocks that were set */
 #define BEGIN_US (INT64_C(20000) * CLOCK_US_PER_DAY) /* of the first tick */
 
@@ -167,7 +167,13 @@ static bool check(const struct life *l)
     return ok;
 }
 
-/* Files of contents, or unfinished ones, and their bytes. */
+/* As the bound counts; an empty file takes one, too. */
+static uint64_t in_blocks(uint64_t bytes)
+{
+    return bytes ? (bytes + BLOB_BLOCK - 1) / BLOB_BLOCK * BLOB_BLOCK : BLOB_BLOCK;
+}
+
+/* Files of contents, or unfinished ones, and what they take. */
 static size_t files(const struct life *l, bool unfinished, uint64_t *ret_bytes)
 {
     size_t n = 0;
@@ -179,7 +185,7 @@ static size_t files(const struct life *l, bool unfinished, uint64_t *ret_bytes)
         if (e->fts_info != FTS_F || e->fts_level != 3 || is_unfinished(str_from(e->fts_name)) != unfinished)
             continue;
         n++;
-        *ret_bytes += (uint64_t)e->fts_statp->st_size;
+        *ret_bytes += in_blocks((uint64_t)e->fts_statp->st_size);
     }
     (void)fts_close(t);
     return n;
@@ -238,7 +244,7 @@ static int put(struct life *l, unsigned what)
     blob_stats(s->kit.s, &before);
     recording_note(l->rec, EVENT_BEGAN, seq_of(what, l->tick), c->bytes.n);
     int r = blob_put(s->kit.s, c->name.project_id, buf_str(&c->bytes), &name);
-    bool is_over = before.bytes + c->bytes.n > MAX_BYTES;
+    bool is_over = before.bytes + in_blocks(c->bytes.n) > MAX_BYTES;
     if ((r == -ERR_BLOB_QUOTA) != is_over)
         return broken(l, "the bound does not hold: %d with %" PRIu64 " bytes", r, before.bytes) - 1;
     if (r < 0)
@@ -270,8 +276,8 @@ static bool put_well(struct life *l, unsigned what)
     struct blob_stats before;
     blob_stats(l->blob->kit.s, &before);
     int r = put(l, what);
-    return r > 0 ||
-           (r == 0 && (before.bytes + l->blob->contents[what].bytes.n > MAX_BYTES || broken(l, "content %u could not be put", what)));
+    return r > 0 || (r == 0 && (before.bytes + in_blocks(l->blob->contents[what].bytes.n) > MAX_BYTES ||
+                                broken(l, "content %u could not be put", what)));
 }
 
 /* One of those that are there; if there are none, any. */
