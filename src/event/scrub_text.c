@@ -54,11 +54,11 @@ struct str scrub_reason_id(const struct scrub_remark *remark)
 
 /* ---- characters */
 
-enum { NAME = 1, BARE = 2, TOKEN = 4, AUTHORITY = 8, WORD = 16, LOCAL = 32 };
+enum { NAME = 1, BARE = 2, TOKEN = 4, AUTHORITY = 8, WORD = 16, LOCAL = 32, BASE64 = 64 };
 
-#define LETTER (NAME | BARE | TOKEN | AUTHORITY | WORD | LOCAL)
+#define LETTER (NAME | BARE | TOKEN | AUTHORITY | WORD | LOCAL | BASE64)
 /* NAME: of unquoted names. BARE: of values without quotes. TOKEN: RFC 6750 §2.1. AUTHORITY: between "//" and the path. WORD: what makes a
- * number part of something else. LOCAL: before the '@' of an address. */
+ * number part of something else. LOCAL: before the '@' of an address. BASE64: without its padding. */
 static const uint8_t classes[256] = {
     ['a' ... 'z'] = LETTER,
     ['A' ... 'Z'] = LETTER,
@@ -66,7 +66,7 @@ static const uint8_t classes[256] = {
     [0x00 ... 0x08] = BARE | AUTHORITY, /* as U+FFFD, which NUL becomes when it is written */
     [0x0E ... 0x1F] = BARE | AUTHORITY,
     [0x7F ... 0xFF] = BARE | AUTHORITY,
-    ['_'] = LETTER,
+    ['_'] = LETTER & ~BASE64,
     ['-'] = NAME | BARE | TOKEN | AUTHORITY | LOCAL,
     ['.'] = NAME | BARE | TOKEN | AUTHORITY | LOCAL,
     ['%'] = NAME | BARE | AUTHORITY | LOCAL,
@@ -74,8 +74,8 @@ static const uint8_t classes[256] = {
     [']'] = NAME | AUTHORITY,
     ['$'] = NAME | BARE | AUTHORITY,
     ['~'] = BARE | TOKEN | AUTHORITY,
-    ['+'] = BARE | TOKEN | AUTHORITY | LOCAL,
-    ['/'] = BARE | TOKEN,
+    ['+'] = BARE | TOKEN | AUTHORITY | LOCAL | BASE64,
+    ['/'] = BARE | TOKEN | BASE64,
     ['='] = BARE | TOKEN | AUTHORITY,
     ['!'] = BARE | AUTHORITY,
     ['#'] = BARE,
@@ -584,8 +584,7 @@ static bool has_digit(struct str s)
 
 static size_t base64_end(struct str s, size_t i)
 {
-    while (i < s.n && (is(s.p[i], TOKEN) && !memchr("-._~=", s.p[i], 5)))
-        i++;
+    i = run_end(s, i, BASE64);
     for (unsigned padding = 0; padding < 2 && i < s.n && s.p[i] == '='; padding++)
         i++;
     return i;
