@@ -4,6 +4,8 @@
 #include "event_cases.h"
 #include "slow_pieces.h"
 
+#include <time.h>
+
 #include "picket/base/clock.h"
 #include "picket/base/error.h"
 
@@ -118,6 +120,14 @@ static void many_changes_are_made(void **state)
     assert_int_equal(json_count(json_get(json_get(json_root(doc), STR("_meta")), STR("extra"))), 100);
 }
 
+/* Of this thread: what others do beside it is not measured. */
+static int64_t own_time_us(void)
+{
+    struct timespec ts;
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts), 0);
+    return (int64_t)ts.tv_sec * CLOCK_US_PER_S + ts.tv_nsec / 1000;
+}
+
 /* Texts on which a careless search takes time by the square of their length. The bound is far above what a megabyte takes even under a
  * sanitizer, and far below what a square costs. */
 static void time_is_linear(void **state)
@@ -135,9 +145,9 @@ static void time_is_linear(void **state)
         json_field_str(&w, STR("message"), buf_str(&text));
         json_field_str(&w, STR("other"), buf_str(&text));
         json_end_object(&w);
-        int64_t start = clock_mono_us();
+        int64_t start = own_time_us();
         assert_true(scrub_event(buf_str(&payload), &rules, &out) >= 0);
-        int64_t took = clock_mono_us() - start;
+        int64_t took = own_time_us() - start;
         if (took > BOUND_US)
             fail_msg("a megabyte of <%s> takes %lld us", slow_pieces[i], (long long)took);
     }
