@@ -1,7 +1,10 @@
 /* test_blob.c: content-addressed files (src/blob): what is put is there, once, within bounds; what nobody names goes, and nothing else. */
 #include "blob_kit.h"
 
+#include <inttypes.h>
 #include <pthread.h>
+#include <sched.h>
+#include <sys/file.h>
 #include <sys/statvfs.h>
 
 #include "internal.h"
@@ -220,14 +223,116 @@ static void holds(void **state)
     kit_done(&k);
 }
 
-/* Putters of the same contents, and a sweeper that thinks all of them unnamed and removes what is older than AGE_US: what was put since is there. The
- * system's clock for files goes in steps of some milliseconds. */
-enum { PUTTERS = 4, ROUNDS = 200, CONTENTS = 26, AGE_US = 50000, STEP_US = 10000 };
+/* ---- B3: somebody else holds the shard's lock while one of these comes */
+
+struct visitor {
+    pthread_t thread;
+    struct blob_store *s;
+    struct blob_found found;
+    int64_t before_us;
+    int r;
+};
+
+static void *visit_to_put(void *arg)
+{
+    struct visitor *v = arg;
+    v->r = blob_put(v->s, PROJECT, STR("x"), &v->found.name);
+    return NULL;
+}
+
+static void *visit_to_remove(void *arg)
+{
+    struct visitor *v = arg;
+    v->r = blob_remove(v->s, &v->found, v->before_us);
+    return NULL;
+}
+
+static int shard_lock(const struct kit *k, int how)
+{
+    char path[KIT_PATH_MAX];
+    struct blob_name name;
+    assert_int_equal(blob_put(k->s, PROJECT, STR("x"), &name), 0);
+    assert_true(snprintf(path, sizeof path, "%s/%d/%02x", k->dir, PROJECT, name.sha256[0]) < (int)sizeof path);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(flock(fd, how), 0);
+    return fd;
+}
+
+/* Until the kernel lists somebody who waits for that lock (proc(5)): for ever, if nobody does. */
+static void wait_for_waiter(int fd)
+{
+    char line[256], end[64];
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    (void)snprintf(end, sizeof end, ":%" PRIu64 " 0 EOF", (uint64_t)st.st_ino);
+    for (bool seen = false; !seen; (void)sched_yield()) {
+        FILE *locks = fopen("/proc/locks", "re");
+        assert_non_null(locks);
+        while (!seen && fgets(line, sizeof line, locks))
+            seen = strstr(line, "-> FLOCK") && strstr(line, end);
+        (void)fclose(locks);
+    }
+}
+
+static void a_sweeper_waits_for_who_puts(void **state)
+{
+    (void)state;
+    struct visitor v = {.before_us = clock_wall_us() - OLD_US / 2};
+    struct kit k;
+    kit_init(&k);
+    v.s = k.s;
+    AUTO_CLOSE int lock = shard_lock(&k, LOCK_SH);
+    assert_int_equal(blob_put(k.s, PROJECT, STR("x"), &v.found.name), 0); /* shared: that does not wait */
+    v.found.bytes = 1;
+    kit_age(&k, &v.found.name);
+    assert_int_equal(pthread_create(&v.thread, NULL, visit_to_remove, &v), 0);
+    wait_for_waiter(lock);
+    assert_true(kit_holds(&k, &v.found.name, STR("x")));
+    assert_int_equal(blob_put(k.s, PROJECT, STR("x"), &v.found.name), 0); /* new again */
+    assert_int_equal(flock(lock, LOCK_UN), 0);
+    (void)pthread_join(v.thread, NULL);
+    assert_int_equal(v.r, 0);
+    assert_true(kit_holds(&k, &v.found.name, STR("x")));
+    kit_done(&k);
+}
+
+static void who_puts_waits_for_a_sweeper(void **state)
+{
+    (void)state;
+    char path[KIT_PATH_MAX];
+    struct visitor v = {0};
+    struct kit k;
+    kit_init(&k);
+    v.s = k.s;
+    assert_int_equal(blob_put(k.s, PROJECT, STR("x"), &v.found.name), 0);
+    kit_path(&k, &v.found.name, path);
+    AUTO_CLOSE int lock = shard_lock(&k, LOCK_EX);
+    assert_int_equal(pthread_create(&v.thread, NULL, visit_to_put, &v), 0);
+    wait_for_waiter(lock);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(flock(lock, LOCK_UN), 0);
+    (void)pthread_join(v.thread, NULL);
+    assert_int_equal(v.r, 0);
+    assert_true(kit_holds(&k, &v.found.name, STR("x")));
+    kit_done(&k);
+}
+
+/* Putters of the same contents, and a sweeper that thinks all of them unnamed and removes what is older than AGE_US: what was put since is there. */
+enum { PUTTERS = 4, ROUNDS = 200, CONTENTS = 26, AGE_US = 20000 };
 struct putter {
     pthread_t thread;
     struct kit *kit;
     unsigned promised, lost;
 };
+
+/* The clock by which the system stamps files. It goes in steps, and how far it is behind the other one depends on how late a tick is handled. */
+static int64_t file_clock_us(void)
+{
+    struct timespec now;
+    assert_int_equal(clock_gettime(CLOCK_REALTIME_COARSE, &now), 0);
+    return (int64_t)now.tv_sec * CLOCK_US_PER_S + now.tv_nsec / 1000;
+}
 
 static void *put_around(void *arg)
 {
@@ -235,12 +340,12 @@ static void *put_around(void *arg)
     for (unsigned i = 0; i < ROUNDS; i++) {
         char text[] = {(char)('a' + i % CONTENTS), 0};
         struct blob_name name;
-        int64_t began_us = clock_wall_us();
+        int64_t began_us = file_clock_us();
         int r = blob_put(p->kit->s, PROJECT, str_from(text), &name);
-        if (r == -ENOENT) /* to this sweeper unfinished files are old, too: nothing was promised */
+        if (r == -ERR_BLOB_FAILED) /* to this sweeper unfinished files are old, too: nothing was promised */
             continue;
         p->promised++;
-        if (r < 0 || (!kit_holds(p->kit, &name, str_from(text)) && clock_wall_us() - began_us < AGE_US - STEP_US))
+        if (r < 0 || (!kit_holds(p->kit, &name, str_from(text)) && file_clock_us() - began_us <= AGE_US))
             p->lost++;
     }
     return NULL;
@@ -258,7 +363,7 @@ static void put_and_swept_at_once(void **state)
         assert_int_equal(pthread_create(&putters[i].thread, NULL, put_around, &putters[i]), 0);
     }
     for (unsigned i = 0; i < ROUNDS; i++) {
-        int64_t before_us = clock_wall_us() - AGE_US;
+        int64_t before_us = file_clock_us() - AGE_US;
         struct blob_found found[CONTENTS];
         size_t n = kit_walk(&k, INT64_MAX, found, CONTENTS); /* as if all were old and nobody named them */
         for (size_t j = 0; j < n && j < CONTENTS; j++)
@@ -287,6 +392,8 @@ int main(void)
         cmocka_unit_test(old_ones_are_found_and_removed),
         cmocka_unit_test(leftovers),
         cmocka_unit_test(holds),
+        cmocka_unit_test(a_sweeper_waits_for_who_puts),
+        cmocka_unit_test(who_puts_waits_for_a_sweeper),
         cmocka_unit_test(put_and_swept_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
