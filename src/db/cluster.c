@@ -28,6 +28,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -44,6 +45,7 @@
 #include "picket/base/clock.h"
 #include "picket/base/error.h"
 #include "picket/base/hash.h"
+#include "tune.h"
 
 enum {
     STEP_MS = 20,
@@ -442,17 +444,19 @@ static const char *wal_compression(struct db_cluster *c, const char *postgres)
 
 static int spawn_server(struct db_cluster *c)
 {
-    AUTO_BUF struct buf program = {0}, sockets = {0}, connections = {0};
+    AUTO_BUF struct buf program = {0}, sockets = {0}, connections = {0}, buffers = {0}, wal = {0};
+    const struct db_tuning tuning = db_tune(buf_cstr(&c->dir));
     buf_printf(&program, "%s/postgres", buf_cstr(&c->bin));
     buf_printf(&connections, "max_connections=%u", c->connections);
     buf_printf(&sockets, "unix_socket_directories=%s", buf_cstr(&c->run));
+    buf_printf(&buffers, "shared_buffers=%" PRIu64 "MB", tuning.shared_buffers_mb);
+    buf_printf(&wal, "max_wal_size=%" PRIu64 "MB", tuning.max_wal_size_mb);
     /* What it logs about failed statements never shows values: an error tracker stores other people's secrets. */
     static const char *const settings[] = {
         "listen_addresses=",
         "port=5432",
         "fsync=on",
-        "shared_buffers=128MB",
-        "max_wal_size=2GB",
+        "checkpoint_timeout=15min",
         "logging_collector=off",
         "log_destination=stderr",
         "log_timezone=UTC",
@@ -460,14 +464,14 @@ static int spawn_server(struct db_cluster *c)
         "log_error_verbosity=terse",
         "log_min_error_statement=panic",
     };
-    const char *argv[3 + 2 * (ARRAY_LEN(settings) + 3) + 1] = {buf_cstr(&program), "-D", buf_cstr(&c->data)};
+    const char *const made[] = {wal_compression(c, buf_cstr(&program)), buf_cstr(&sockets), buf_cstr(&connections), buf_cstr(&buffers),
+                                buf_cstr(&wal)};
+    const char *argv[3 + 2 * (ARRAY_LEN(settings) + ARRAY_LEN(made)) + 1] = {buf_cstr(&program), "-D", buf_cstr(&c->data)};
     size_t n = 3;
-    argv[n++] = "-c";
-    argv[n++] = wal_compression(c, buf_cstr(&program));
-    argv[n++] = "-c";
-    argv[n++] = buf_cstr(&sockets);
-    argv[n++] = "-c";
-    argv[n++] = buf_cstr(&connections);
+    for (size_t i = 0; i < ARRAY_LEN(made); i++) {
+        argv[n++] = "-c";
+        argv[n++] = made[i];
+    }
     for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
         argv[n++] = "-c";
         argv[n++] = settings[i];

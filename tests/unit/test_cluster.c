@@ -11,6 +11,8 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "tune.h"
+
 /* Every test has a directory; those that break things while it is made begin without a cluster. */
 static int make_empty(void **state)
 {
@@ -116,12 +118,20 @@ static int status_of(pid_t pid)
 
 /* ---- the ordinary way */
 
+struct seen_server {
+    struct db_tuning tuning;
+    int times;
+};
+
 static void see_server(void *arg, const struct db_rows *rows)
 {
     static const char *const expected[] = {"on", "on", "UTF8", "", "C.UTF-8", "terse"};
     for (size_t i = 0; i < ARRAY_LEN(expected); i++)
         assert_true(str_eq(db_text(rows, 0, (int)i), str_from(expected[i])));
-    ++*(int *)arg;
+    struct seen_server *seen = arg;
+    assert_int_equal(db_i64(rows, 0, ARRAY_LEN(expected)), seen->tuning.shared_buffers_mb);
+    assert_int_equal(db_i64(rows, 0, ARRAY_LEN(expected) + 1), seen->tuning.max_wal_size_mb);
+    seen->times++;
 }
 
 static void is_durable_private_and_detached(void **state)
@@ -131,11 +141,11 @@ static void is_durable_private_and_detached(void **state)
     assert_true(db_cluster_started(f->cluster));
     struct kit k;
     struct db_query q;
-    int seen = 0;
+    struct seen_server seen = {.tuning = db_tune(f->dir)};
     kit_open(&k, fixture_conninfo(f));
     db_query_init(&q, STMT_TEST_SERVER, NULL);
     assert_int_equal(db_wait(k.db, &q, see_server, &seen), 0);
-    assert_int_equal(seen, 1);
+    assert_int_equal(seen.times, 1);
     kit_close(&k);
     struct stat st;
     char path[FIXTURE_PATH_MAX * 2];
@@ -145,6 +155,20 @@ static void is_durable_private_and_detached(void **state)
     pid_t server = server_of(f->cluster);
     assert_int_equal(getsid(server), server); /* Ctrl-C in Picket's terminal does not reach it */
     assert_true(geteuid() != 0 || st.st_uid != 0);
+}
+
+static void is_as_large_as_the_machine_allows(void **state)
+{
+    (void)state;
+    const uint64_t gb = UINT64_C(1) << 30;
+    static const struct {
+        unsigned memory_gb, disk_gb, shared_buffers_mb, max_wal_size_mb;
+    } cases[] = {{0, 0, 128, 1024}, {1, 8, 128, 1024}, {4, 64, 512, 4096}, {24, 252, 2048, 8192}, {512, 4096, 2048, 8192}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct db_tuning tuning = db_tuning_of(cases[i].memory_gb * gb, cases[i].disk_gb * gb);
+        assert_int_equal(tuning.shared_buffers_mb, cases[i].shared_buffers_mb);
+        assert_int_equal(tuning.max_wal_size_mb, cases[i].max_wal_size_mb);
+    }
 }
 
 static void keeps_its_data(void **state)
@@ -594,6 +618,7 @@ int main(void)
 #define STARTED(test) cmocka_unit_test_setup_teardown(test, make_started, leave)
     const struct CMUnitTest tests[] = {
         STARTED(is_durable_private_and_detached),
+        cmocka_unit_test(is_as_large_as_the_machine_allows),
         STARTED(keeps_its_data),
         STARTED(the_last_one_out_stops_it),
         EMPTY(the_environment_does_not_lead_astray),
