@@ -85,6 +85,8 @@ void batch_init(struct batch *b);
 void batch_done(struct batch *b);
 /* Makes the batch ready for another range; memory beyond what an ordinary batch needs is given back. */
 void batch_clear(struct batch *b);
+/* A cleared batch that will have nothing to do for a while: gives back most of its memory. */
+void batch_rest(struct batch *b);
 /* Reads the records of the claimed b->range from the spool. Blocks for file reads: digest threads only. */
 MUST_CHECK int batch_load(struct batch *b, struct spool *spool);
 /* Binds the projects of the records, for whoever asks for their rules, which go into b->rules before: */

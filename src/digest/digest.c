@@ -33,6 +33,7 @@ enum {
     LINGER_MS = 5,
     FEW_RECORDS = 50,
     READ_RETRY_MS = 1000,
+    REST_SOON_MS = 1000,
     BACKOFF_MIN_MS = 50,
     BACKOFF_MAX_MS = 5000,
     XX_ATTEMPTS = 8,
@@ -312,6 +313,14 @@ static void ask_rules(struct worker *w)
     db_submit(w->db, &w->query);
 }
 
+/* At a moment when it is busy it stays as it is; the next time that there is nothing to claim begins another second. */
+static void on_rest_soon(uv_timer_t *timer)
+{
+    struct worker *w = container_of(timer, struct worker, rest_soon);
+    if (w->holding == HOLDS_NOTHING)
+        batch_rest(&w->batch);
+}
+
 /* Claims the next range, loads its records and asks for their rules. Nothing there: it is over; after a failure the next try is planned. */
 static void take_range(struct worker *w)
 {
@@ -321,6 +330,8 @@ static void take_range(struct worker *w)
     int r = spool_claim(d->config.spool, d->config.batch_records, d->config.batch_bytes, &w->batch.range);
     if (r == 0) {
         set_holding(w, HOLDS_NOTHING);
+        if (!uv_is_active((uv_handle_t *)&w->rest_soon))
+            uv_timer_start(&w->rest_soon, on_rest_soon, REST_SOON_MS, 0);
         return;
     }
     atomic_store(&w->sleeps, false);
@@ -501,8 +512,9 @@ static void on_ranges(struct db_query *q, int r, const struct db_rows *rows)
 static void on_db_closed(void *arg)
 {
     struct worker *w = arg;
-    uv_handle_t *const handles[] = {(uv_handle_t *)&w->wake,    (uv_handle_t *)&w->stop,   (uv_handle_t *)&w->linger,
-                                    (uv_handle_t *)&w->backoff, (uv_handle_t *)&w->upkeep, (uv_handle_t *)&w->grace};
+    uv_handle_t *const handles[] = {(uv_handle_t *)&w->wake,     (uv_handle_t *)&w->stop,   (uv_handle_t *)&w->linger,
+                                    (uv_handle_t *)&w->backoff,  (uv_handle_t *)&w->upkeep, (uv_handle_t *)&w->grace,
+                                    (uv_handle_t *)&w->rest_soon};
     for (size_t i = 0; i < ARRAY_LEN(handles); i++)
         uv_close(handles[i], NULL);
 }
@@ -568,7 +580,7 @@ static int open_worker(struct digest *d, unsigned index)
     db_query_init(&w->query, STMT_PING, NULL);
     uv_async_init(&w->loop, &w->wake, on_wake);
     uv_async_init(&w->loop, &w->stop, on_stop);
-    uv_timer_t *const timers[] = {&w->linger, &w->backoff, &w->upkeep, &w->grace};
+    uv_timer_t *const timers[] = {&w->linger, &w->backoff, &w->upkeep, &w->grace, &w->rest_soon};
     for (size_t i = 0; i < ARRAY_LEN(timers); i++)
         uv_timer_init(&w->loop, timers[i]);
     w->counts = metric_block(sizeof *w->counts);

@@ -32,7 +32,7 @@ struct worker {
     uv_loop_t loop;
     uv_async_t wake, stop;
     atomic_bool sleeps; /* the spool had nothing for it: who makes something durable wakes it. Otherwise it will look by itself */
-    uv_timer_t linger, backoff, upkeep, grace;
+    uv_timer_t linger, backoff, upkeep, grace, rest_soon;
     struct db *db;
     bool stopping, closing;
 
