@@ -198,6 +198,9 @@ static bool claim_one(struct life *l, bool *ret)
     bool ok = n >= 0 || broken(l, "spool_read: %d", n);
     for (int i = 0; ok && i < n; i++)
         ok = delivered(l, &records[i]);
+    if (n ==
+        0) /* damage alone, which fates cannot name: were it held, the cursor would stay before it, and what is settled behind it come again */
+        spool_settle(l->kit->s, &l->held[--l->n_held]);
     return ok;
 }
 
@@ -230,7 +233,7 @@ static bool drain(struct life *l, enum settling settling)
     while (ok && some) {
         ok = claim_one(l, &some);
         bool must = settling == SETTLE_ALL || l->n_held == HELD_MAX;
-        if (ok && some && (must || rng_below(&l->rng, 3) > 0))
+        if (ok && some && l->n_held > 0 && (must || rng_below(&l->rng, 3) > 0))
             ok = settle(l, must ? l->n_held - 1 : (unsigned)rng_below(&l->rng, l->n_held));
     }
     for (uint64_t i = 0; ok && i < l->fates->next; i++)
