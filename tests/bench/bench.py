@@ -705,6 +705,8 @@ def main():
         subprocess.run(["ninja", "-C", bench.build, "--quiet", "picket", *(f"tests/bench/{name}" for name in ("load", "floor", "raw"))], check=True, stdout=sys.stderr)
     try:
         run(bench, arguments.scenarios.split())
+    except KeyboardInterrupt:
+        say("stopped: this is what there was until then")
     finally:
         bench.close()
     judged = bars(bench.results)
