@@ -153,14 +153,16 @@ static void s3_s6_each_record_is_settled_once(void **state)
 static void cancelling_races_with_answers(void **state)
 {
     struct kit *k = *state;
-    enum { N = 3000 };
+    enum { N = 3000, TURNS = 50 };
     unsigned answered = 0, cancelled = 0;
     for (unsigned i = 0; i < N; i++) {
         struct kit_append *a = malloc(sizeof *a), *b = malloc(sizeof *b);
         assert_int_equal(kit_append_start(k, a, 2 * i, 64), 0);
         assert_int_equal(kit_append_start(k, b, 2 * i + 1, 64), 0);
-        for (unsigned turns = i % 50; turns > 0; turns--)
+        for (unsigned turns = i % TURNS; turns > 0; turns--) /* none: it cannot be answered; the most: it is waited for */
             (void)uv_run(&k->loop, UV_RUN_NOWAIT);
+        while (i % TURNS == TURNS - 1 && a->n_done == 0)
+            (void)uv_run(&k->loop, UV_RUN_ONCE);
         answered += a->n_done;
         cancelled += !a->n_done;
         spool_append_cancel(&a->a);
@@ -169,7 +171,7 @@ static void cancelling_races_with_answers(void **state)
             (void)uv_run(&k->loop, UV_RUN_ONCE);
         free(b);
     }
-    assert_true(answered > 0 && cancelled > 0);
+    assert_true(answered >= N / TURNS && cancelled >= N / TURNS);
     AUTO_FREE struct kit_seen *seen = kit_drain(k);
     kit_expect(seen, 0, 2 * N);
 }
