@@ -15,6 +15,7 @@
 
 #include <errno.h>
 
+#include "picket/base/clock.h"
 #include "picket/base/error.h"
 #include "picket/digest/spill.h"
 #include "picket/protocol/payload.h"
@@ -54,6 +55,7 @@ void erasure_requests_read(struct erasure_requests *e, const struct db_rows *row
     size_t n = (size_t)db_count(rows);
     arena_init(&e->arena);
     e->n = 0;
+    e->to_come_ms = (clock_wall_us() + 60 * CLOCK_US_PER_S) / 1000;
     e->at = arena_alloc(&e->arena, (n + 1) * sizeof *e->at); /* + 1: never asks for nothing */
     e->persons = arena_alloc(&e->arena, (n + 1) * sizeof *e->persons);
     struct place_of *order = arena_alloc(&e->arena, (n + 1) * sizeof *order);
@@ -104,14 +106,20 @@ static int find_in(const struct person *persons, size_t n, const struct erasure_
     return person_in_text(persons, n, r->payload); /* of a newer release */
 }
 
+/* What bears a time to come was taken while a clock was ahead: when, nobody knows, so it counts as before. Servers' clocks may differ by a minute. */
+static bool came_before(const struct erasure_requests *e, size_t i, const struct id128 *id)
+{
+    return id_cmp(id, &e->at[i].before) < 0 || id_v7_ms(id) > e->to_come_ms;
+}
+
 /* Whoever asked too early to mean this record is left out: one that asked later may mean it. */
 int erasure_owner(const struct erasure_requests *e, const struct erasure_record *record)
 {
     for (size_t i = 0; i < e->n; i++) {
-        if (e->at[i].project != record->project || id_cmp(&record->id, &e->at[i].before) >= 0)
+        if (e->at[i].project != record->project || !came_before(e, i, &record->id))
             continue;
         size_t n = 1;
-        while (i + n < e->n && e->at[i + n].project == record->project && id_cmp(&record->id, &e->at[i + n].before) < 0)
+        while (i + n < e->n && e->at[i + n].project == record->project && came_before(e, i + n, &record->id))
             n++;
         int found = find_in(&e->persons[i], n, record);
         if (found >= 0)
@@ -194,7 +202,8 @@ static bool is_known(const struct erasure_searched *s, int64_t id)
 /* Those of `e` that are new; both arrays are of its arena. */
 static struct erasure_requests new_ones(const struct erasure_requests *e, const struct erasure_searched *s, struct arena *arena)
 {
-    struct erasure_requests fresh = {.at = arena_alloc(arena, (e->n + 1) * sizeof *fresh.at),
+    struct erasure_requests fresh = {.to_come_ms = e->to_come_ms,
+                                     .at = arena_alloc(arena, (e->n + 1) * sizeof *fresh.at),
                                      .persons = arena_alloc(arena, (e->n + 1) * sizeof *fresh.persons)};
     for (size_t i = 0; i < e->n; i++) {
         if (is_known(s, e->at[i].id))

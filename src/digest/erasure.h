@@ -19,6 +19,7 @@ struct erasure_requests {
     struct erasure_request *at; /* this and the next are the arena's */
     struct person *persons;     /* of the same places */
     size_t n;
+    int64_t to_come_ms; /* by the wall clock when they were read, and a little later */
     struct arena arena;
 };
 /* Binds erasure_open: all requests, or what one for `only` would be if it names a project. */
