@@ -118,7 +118,9 @@ static void on_done(void *arg, int result, const char *sqlstate, const struct re
     tell_tidied(total->tidied);
     bool is_time = r->swept_mono_us == 0 || clock_mono_us() - r->swept_mono_us > SWEEP_EVERY_US;
     bool may_be_unnamed = total->attachments > 0 || total->tidied[RETENTION_DEAD_LETTERS] > 0; /* a letter names files, too */
-    r->sweeps = result == 0 && (may_be_unnamed || is_time);
+    bool is_known =
+        spool_oldest_us(r->config.spool) != SPOOL_AGE_UNKNOWN; /* otherwise nothing could be judged, and the next run will see */
+    r->sweeps = result == 0 && is_known && (may_be_unnamed || is_time);
     if (total->attachments)
         log_line(LOG_INFO, "attachments dropped", "rows=%" PRId64 " bytes=%" PRId64, total->attachments, total->attachment_bytes);
     end_run(r);

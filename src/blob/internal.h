@@ -13,6 +13,8 @@ enum {
     BLOB_FILES_FLOOR = 1024, /* left to the database and the spool, which may share the disk */
 };
 
+#define BLOB_HOLDS_NOTHING INT64_MAX
+
 struct blob_usage {                   /* of a project */
     uint64_t project_id, bytes;       /* as blob_on_disk() has them */
     uint8_t durable[BLOB_SHARDS / 8]; /* a bit for each shard whose directory entries this process has synced */
@@ -21,8 +23,9 @@ struct blob_usage {                   /* of a project */
 struct blob_store {
     char *dir;
     struct blob_config config;
-    atomic_bool stopped, held; /* held: blob_hold was called */
-    pthread_mutex_t lock;      /* of what follows; never held across I/O */
+    atomic_bool stopped;
+    atomic_llong held_us; /* what this node holds; BLOB_HOLDS_NOTHING: it has not said yet */
+    pthread_mutex_t lock; /* of what follows; never held across I/O */
     struct blob_usage *usage;
     size_t n_usage, usage_cap;
     uint64_t bytes;

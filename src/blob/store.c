@@ -26,6 +26,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include "picket/base/clock.h"
 #include "picket/base/error.h"
 #include "picket/base/fault.h"
 
@@ -284,6 +285,15 @@ static int explain(int r)
     return r == -ENOSPC || r == -EDQUOT ? -ERR_BLOB_FULL : r == -ERR_BLOB_FULL ? r : -ERR_BLOB_FAILED;
 }
 
+/* Before anything is put: the word that keeps it (walk.c). */
+static int hold_back(struct blob_store *s)
+{
+    int64_t now_us = clock_wall_us(), oldest_us = s->config.oldest_us;
+    if (atomic_load(&s->held_us) <= now_us)
+        return 0;
+    return blob_hold(s, &s->config.node, oldest_us < now_us ? oldest_us : now_us);
+}
+
 int blob_put(struct blob_store *s, uint64_t project_id, struct str bytes, struct blob_name *ret)
 {
     struct blob_name name = {.project_id = project_id};
@@ -293,7 +303,7 @@ int blob_put(struct blob_store *s, uint64_t project_id, struct str bytes, struct
     int r = reserve(s, project_id, on_disk);
     if (r < 0)
         return r;
-    r = atomic_load(&s->held) ? 0 : blob_hold(s, &s->config.node, s->config.oldest_us);
+    r = hold_back(s);
     if (r == 0)
         r = check_room(s, on_disk);
     if (r == 0)
@@ -340,6 +350,7 @@ int blob_open(const struct blob_config *config, struct blob_store **ret)
         return -ENOMEM;
     }
     s->config.dir = s->dir;
+    atomic_init(&s->held_us, BLOB_HOLDS_NOTHING);
     (void)pthread_mutex_init(&s->lock, NULL);
     *ret = s;
     return 0;

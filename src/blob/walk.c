@@ -7,6 +7,9 @@
  * a cut of power could take the word and leave the content to the sweep of whoever is back first. The names that lead to holds/ are synced on
  * the way to the first shard.
  *
+ * A clock that was ahead, and is set right, has said words that what is put now is older than. So who puts says a new word first when the last is of a time
+ * to come, and nobody judges what is younger than an hour by its own clock, whatever the words say.
+ *
  * The same walk adds up the bytes of each project, which puts them right after what other processes did. */
 #include "internal.h"
 
@@ -60,8 +63,8 @@ int blob_hold(struct blob_store *s, const struct id128 *node, int64_t oldest_us)
     int r = blob_file_sync(fd); /* it may have gone back */
     if (r == 0)
         r = blob_dir_sync(dir);
-    if (r == 0)
-        atomic_store(&s->held, true);
+    if (r == 0 && id_eq(node, &s->config.node))
+        atomic_store(&s->held_us, oldest_us);
     return r;
 }
 
@@ -96,7 +99,8 @@ int blob_horizon(struct blob_store *s, int64_t *ret_us)
     (void)closedir(dir); /* only read */
     if (least == INT64_MAX)
         return -ENOENT;
-    *ret_us = least - CLOCK_US_PER_HOUR;
+    int64_t now_us = clock_wall_us();
+    *ret_us = (least < now_us ? least : now_us) - CLOCK_US_PER_HOUR;
     return 0;
 }
 

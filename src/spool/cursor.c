@@ -445,7 +445,7 @@ static int cursor_read(struct spool *s, enum cursor_save how, struct spool_pos *
     return 1;
 }
 
-static bool is_further(struct spool_pos a, struct spool_pos b)
+bool spool_is_further(struct spool_pos a, struct spool_pos b)
 {
     return a.segment != b.segment ? a.segment > b.segment : a.offset > b.offset;
 }
@@ -461,7 +461,7 @@ int cursor_load(struct spool *s, bool *ret_lost)
     if (r_kept < 0 && r_kept != -EIO)
         return r_kept;
     *ret_lost = r_quick <= 0 && r_kept <= 0 && (r_quick < 0 || r_kept < 0);
-    s->cursor = is_further(kept, quick) ? kept : quick;
+    s->cursor = spool_is_further(kept, quick) ? kept : quick;
     s->kept = kept;
     return 0;
 }

@@ -108,6 +108,11 @@ struct spool {
     struct list claims, skips; /* ascending */
     unsigned n_released;
 
+    struct {                         /* spool_oldest_us() */
+        struct spool_pos until;      /* where the spool ended when it was asked last */
+        int64_t least_us, oldest_us; /* what the wall clock has shown since, at the least; the answer */
+    } age;
+
     uint64_t records_appended, syncs, refused, turned_away, quarantined, seals, quarantine_used;
     uint64_t appends_queued, appends_ended;
     int last_error;
@@ -138,6 +143,7 @@ void segment_unref(struct spool *s, struct segment *seg);
 MUST_CHECK int spool_recover(struct spool *s, struct spool_recovery *ret);
 
 /* cursor.c */
+bool spool_is_further(struct spool_pos a, struct spool_pos b);
 void cursor_advance(struct spool *s);                                    /* under lock */
 bool cursor_is_at_end(const struct spool *s, const struct segment *seg); /* under lock: all of it is settled, and nothing of a later one */
 /* Sets cursor and kept. *ret_lost: there was a file, and none says anything. */

@@ -258,6 +258,7 @@ void *keeper_main(void *arg)
         if (clock_mono_us() >= floor_us) {
             spool_floor_check(s);
             age_check(s);
+            (void)spool_oldest_us(s); /* so that an answer is not of long ago */
             floor_us = clock_mono_us() + FLOOR_EVERY_US;
         }
         until_us = cursor_is_dirty(s) && last.quick_us + CURSOR_EVERY_US < floor_us ? last.quick_us + CURSOR_EVERY_US : floor_us;

@@ -59,6 +59,48 @@
 
 enum { COMMIT_MAX_BYTES = 8 * 1024 * 1024, COMMIT_MAX_BLOCKS = 4096, RETRY_US = 1000 * 1000 };
 
+/* ---- ages by the wall clock, which may be set in either direction
+ *
+ * Numbers of segments tell no time then: they only grow, and after a clock that was ahead is set right they are of a time to come. So it is noted where the
+ * spool ends, and what the clock shows at the least from then on; when the cursor has passed that place, all that is not settled was written since. What
+ * an earlier process left behind is of an unknown age. */
+
+/* Under the lock. */
+static void age_begin(struct spool *s, int64_t now_us)
+{
+    const struct segment *last = list_empty(&s->segments) ? NULL : container_of(s->segments.prev, struct segment, link);
+    s->age.until = last ? (struct spool_pos){last->number, last->end} : s->cursor;
+    s->age.least_us = now_us;
+}
+
+static void age_open(struct spool *s)
+{
+    int64_t now_us = clock_wall_us();
+    age_begin(s, now_us);
+    s->age.oldest_us = s->bytes ? SPOOL_AGE_UNKNOWN : now_us;
+}
+
+/* Under the lock. */
+static void age_saw(struct spool *s, int64_t now_us)
+{
+    if (now_us < s->age.least_us)
+        s->age.least_us = now_us;
+}
+
+int64_t spool_oldest_us(struct spool *s)
+{
+    int64_t now_us = clock_wall_us();
+    (void)pthread_mutex_lock(&s->lock);
+    age_saw(s, now_us);
+    if (s->bytes == 0 || !spool_is_further(s->age.until, s->cursor)) {
+        s->age.oldest_us = s->bytes == 0 ? now_us : s->age.least_us;
+        age_begin(s, now_us);
+    }
+    int64_t oldest_us = s->age.oldest_us;
+    (void)pthread_mutex_unlock(&s->lock);
+    return oldest_us;
+}
+
 /* ---- group commit: the committer's thread */
 
 /* Under lock. */
@@ -174,8 +216,9 @@ static int commit_write(struct segment *seg, struct commit *c)
 /* S3: the end moves only after a good sync. S1: and only up. */
 static void commit_finish(struct spool *s, const struct commit *c, int r)
 {
-    int64_t now_us = clock_mono_us();
+    int64_t now_us = clock_mono_us(), wall_us = clock_wall_us();
     (void)pthread_mutex_lock(&s->lock);
+    age_saw(s, wall_us);
     s->pending_bytes -= c->bytes;
     s->appends_ended += c->n_blocks;
     LIST_EACH(&c->blocks, it) {
@@ -399,6 +442,7 @@ int spool_open(const struct spool_config *config, struct spool **ret, struct spo
     if (r == 0) {
         door_init(&s->door, config->delay_us, config->max_bytes, config->max_pending_bytes, s->bytes, clock_mono_us());
         spool_floor_check(s);
+        age_open(s);
         r = threads_start(s);
     }
     if (r < 0) {
@@ -467,15 +511,4 @@ void spool_stats(struct spool *s, struct spool_stats *ret)
         .appends_ended = s->appends_ended,
     };
     (void)pthread_mutex_unlock(&s->lock);
-}
-
-/* Numbers of segments are the microseconds when they were begun. */
-int64_t spool_oldest_us(struct spool *s)
-{
-    struct spool_stats stats;
-    int64_t now_us = clock_wall_us();
-    spool_stats(s, &stats);
-    bool holds =
-        stats.bytes > 0 && stats.cursor.segment > 0 && stats.cursor.segment < (uint64_t)now_us; /* 0: a new spool, nothing is settled yet */
-    return holds ? (int64_t)stats.cursor.segment : now_us;
 }

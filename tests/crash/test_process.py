@@ -2,6 +2,7 @@
 that jumps by a day, or is days off."""
 import contextlib
 import glob
+import json
 import os
 import pathlib
 import random
@@ -11,8 +12,10 @@ import time
 import pytest
 import requests
 
+import client
 import figures
 import server
+import wire
 from conversation import places
 from load import REFUSALS
 from ports import free_port
@@ -114,6 +117,61 @@ def test_clock_days_off(make_site, clock):
     result = site.check()
     assert len(receipt_days(site)) == 2 and site.picket.sql("SELECT count(*) FROM events_default") == [(0,)]
     figures.record("a clock six days ahead", 1, result)
+
+
+def test_attachments_of_a_clock_that_was_ahead(make_site, clock):
+    """A day ahead at first, then set right: what comes then and is not stored yet keeps its file, though what was said and numbered before is of tomorrow."""
+    site = make_site(start=False, **clock.settings)
+    clock("+1d")
+    site.start()
+    where = os.path.join(site.picket.settings["DATA_DIR"], "attachments", str(site.project.id))
+
+    def send(content):
+        client.accepted(site.project.post(wire.envelope({}, wire.item("attachment", content, filename=content.decode()))))
+
+    def stored(n):
+        until(lambda: site.picket.sql("SELECT count(*) FROM attachments WHERE project_id = %s", site.project.id) == [(n,)], f"{n} are not stored")
+
+    send(b"ahead")
+    stored(1)
+    clock("+0")
+    site.picket.sql("CREATE FUNCTION not_now() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE SQLSTATE '40001'; END $$")
+    site.picket.sql(f"CREATE TRIGGER not_now BEFORE INSERT ON attachments FOR EACH ROW WHEN (NEW.project_id = {site.project.id}) EXECUTE FUNCTION not_now()")
+    try:
+        send(b"right")
+        swept = site.picket.command("retention", "run")
+    finally:
+        site.picket.sql("DROP FUNCTION not_now CASCADE")
+    stored(2)
+    assert "freed" not in swept
+    assert sorted(path.read_bytes() for path in pathlib.Path(where).glob("*/*")) == [b"ahead", b"right"]
+
+
+def test_erasing_after_a_clock_was_ahead(make_site, clock):
+    """What came before the request and bears a time still to come belongs to whom it belongs; what comes later stays."""
+    away_from_midnight()
+    site = make_site(**clock.settings)
+
+    def send(value):
+        site.project.send(wire.error_event(value=value, user={"email": "ann@example.com"}))
+        envelope = wire.envelope({}, wire.item("feedback", json.dumps({"contexts": {"feedback": {"message": value, "contact_email": "ann@example.com"}}}).encode()))
+        client.accepted(site.project.post(envelope))
+
+    def left():
+        events = site.picket.sql("SELECT title FROM events WHERE project_id = %s", site.project.id)
+        return sorted(title.split(": ")[-1] for title, in events), sorted(m for m, in site.picket.sql("SELECT message FROM feedback WHERE project_id = %s", site.project.id))
+
+    values = ["right", "ahead", "right again"]
+    for offset, value in zip(("+0", "+1d", "+0"), values):
+        clock(offset)
+        send(value)
+    until(lambda: left() == (sorted(values),) * 2, lambda: f"not all is stored: {left()}")
+    site.picket.command("retention", "erase", "--project", site.project.id, "--user", "email:ann@example.com")
+    assert left() == ([], [])
+    send("later")
+    until(lambda: left() == (["later"],) * 2, lambda: f"{left()}")
+    site.picket.command("retention", "run")
+    assert left() == (["later"],) * 2
 
 
 # ---- two of them

@@ -223,6 +223,25 @@ static void holds(void **state)
     kit_done(&k);
 }
 
+/* Its words were said by a clock that was a day ahead, and what is put now is older than they are. */
+static void holds_after_a_clock_was_set_back(void **state)
+{
+    (void)state;
+    struct blob_name name;
+    struct kit k;
+    int64_t horizon, now_us = clock_wall_us();
+    const struct id128 other = {{9}};
+    kit_init(&k);
+    assert_int_equal(blob_hold(k.s, &other, now_us + CLOCK_US_PER_DAY), 0);
+    assert_int_equal(blob_hold(k.s, &k.config.node, now_us + CLOCK_US_PER_DAY), 0);
+    assert_int_equal(blob_horizon(k.s, &horizon), 0);
+    assert_in_range(horizon, now_us - CLOCK_US_PER_HOUR, clock_wall_us() - CLOCK_US_PER_HOUR); /* whatever they say */
+    assert_int_equal(blob_put(k.s, PROJECT, STR("x"), &name), 0);
+    assert_int_equal(blob_horizon(k.s, &horizon), 0);
+    assert_int_equal(horizon, k.config.oldest_us - CLOCK_US_PER_HOUR);
+    kit_done(&k);
+}
+
 /* ---- B3: somebody else holds the shard's lock while one of these comes */
 
 struct visitor {
@@ -392,6 +411,7 @@ int main(void)
         cmocka_unit_test(old_ones_are_found_and_removed),
         cmocka_unit_test(leftovers),
         cmocka_unit_test(holds),
+        cmocka_unit_test(holds_after_a_clock_was_set_back),
         cmocka_unit_test(a_sweeper_waits_for_who_puts),
         cmocka_unit_test(who_puts_waits_for_a_sweeper),
         cmocka_unit_test(put_and_swept_at_once),

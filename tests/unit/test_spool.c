@@ -625,11 +625,37 @@ static void reports_a_directory_that_cannot_be_made(void **state)
     assert_int_equal(spool_open(&config, &s, NULL), -ENOTDIR);
 }
 
+/* How long ago what is not settled was written, at most; of what an earlier process left behind nobody knows. */
+static void the_age_of_what_is_not_settled(void **state)
+{
+    struct kit *k = *state;
+    struct spool_range first, second;
+    AUTO_FREE struct kit_seen *seen = kit_seen_new();
+    int64_t began_us = clock_wall_us();
+    assert_true(spool_oldest_us(k->s) >= began_us); /* there is none */
+    kit_append_many(k, 0, 2, 10);
+    assert_in_range(spool_oldest_us(k->s), began_us, clock_wall_us());
+    kit_reopen(k);
+    assert_int_equal(spool_oldest_us(k->s), SPOOL_AGE_UNKNOWN);
+    int64_t again_us = clock_wall_us();
+    kit_append_many(k, 2, 2, 10);
+    assert_true(kit_claim(k, 1, seen, &first));
+    spool_settle(k->s, &first);
+    assert_int_equal(spool_oldest_us(k->s), SPOOL_AGE_UNKNOWN); /* one of the two is left */
+    assert_true(kit_claim(k, 1, seen, &second));
+    spool_settle(k->s, &second);
+    assert_true(spool_oldest_us(k->s) > SPOOL_AGE_UNKNOWN);
+    assert_true(spool_oldest_us(k->s) <= again_us);
+    free(kit_drain(k));
+    assert_true(spool_oldest_us(k->s) >= again_us);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        CASE(the_age_of_what_is_not_settled),
         CASE(hands_out_what_was_appended),
         CASE(takes_every_size_up_to_the_limit),
         CASE(takes_a_record_without_meta_and_payload),

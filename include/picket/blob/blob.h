@@ -45,9 +45,10 @@ void blob_stop(struct blob_store *s);
 /* ---- what nobody names any more. Who removes asks the database first, and only about what is older than anything that is not in it yet. */
 
 /* Says, for all processes that use the directory, that `node` may still have to tell the database of what was put since oldest_us. The first blob_put
- * says it by itself, as blob_config has it; it is said again as time goes by, and a late word keeps more than is needed. Durable when it returns 0. */
+ * says it by itself, as blob_config has it, and so does one that comes when the clock shows less than the word that was said last; it is said again as time
+ * goes by, and a late word keeps more than is needed. Durable when it returns 0. */
 MUST_CHECK int blob_hold(struct blob_store *s, const struct id128 *node, int64_t oldest_us);
-/* Before which time everything was told: the least that nodes hold, with an hour for clocks that were set. -ENOENT: no node has ever said. */
+/* Before which time everything was told: the least that nodes hold, and now, less an hour for what is under way. -ENOENT: no node has ever said. */
 MUST_CHECK int blob_horizon(struct blob_store *s, int64_t *ret_us);
 
 struct blob_found {

@@ -153,5 +153,7 @@ struct spool_stats {
 };
 void spool_stats(struct spool *s, struct spool_stats *ret);
 void spool_put_metrics(struct spool *s, struct metric_text *t); /* what is in the stats, too. Any thread */
-/* Wall clock, µs: no record that is not settled yet was written earlier; now, when there is none. Any thread. */
+/* Wall clock, µs, however it was set meanwhile: no record that is not settled yet was written when it showed less; a few seconds behind what could be
+ * said. Now, when there is none. SPOOL_AGE_UNKNOWN, which is before everything: some of an earlier process are left. Any thread. */
+#define SPOOL_AGE_UNKNOWN INT64_C(0)
 int64_t spool_oldest_us(struct spool *s);
