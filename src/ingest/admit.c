@@ -502,7 +502,8 @@ static bool can_have_attachments(const struct item_kind *kind)
     return kind->fate == ITEM_STORED && kind->needs_event_id && !is_one;
 }
 
-/* Before any attachment's bytes are written: is all of it there, and whose are they? A transaction's only if there is nothing else, wherever it stands. */
+/* Before any attachment's bytes are written: is all of it there, and whose are they? A transaction's only if there is nothing else that is an event or makes
+ * one, wherever it stands. */
 static int look_ahead(struct admit *a, struct envelope e)
 {
     struct envelope_item item;
@@ -512,7 +513,7 @@ static int look_ahead(struct admit *a, struct envelope e)
         if (item.is_surplus)
             continue;
         has_transaction = has_transaction || str_eq(item.kind->name, STR("transaction"));
-        has_other = has_other || can_have_attachments(item.kind);
+        has_other = has_other || can_have_attachments(item.kind) || admit_crash_makes_event(&item);
     }
     a->of_transaction = has_transaction && !has_other;
     a->at = e.at;

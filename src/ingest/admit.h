@@ -161,6 +161,8 @@ MUST_CHECK int admit_unreal(struct admit *a, struct str body);
 MUST_CHECK int admit_unreal_item(struct admit *a, const struct envelope_item *item);
 /* An attachment of that type may belong to a crash report. */
 void admit_crash_note(struct admit *a, struct str type, struct str bytes);
+/* An item that is a crash report, or describes an event, by its type (protocol §3.1): its bytes are not looked at. */
+bool admit_crash_makes_event(const struct envelope_item *item);
 /* An attachment of that type describes the event: it becomes part of it, and there is nothing to keep. 1: noted; <0: all of it, or its end, cannot be read:
  * -ERR_BAD_MSGPACK, -ERR_ITEM_TOO_LARGE, -ERR_SURPLUS_EVENT. */
 bool admit_crash_joins(struct str type);

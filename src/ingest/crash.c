@@ -406,6 +406,18 @@ void admit_crash_note(struct admit *a, struct str type, struct str bytes)
         note(a, PART_CONTEXT, bytes);
 }
 
+bool admit_crash_makes_event(const struct envelope_item *item)
+{
+    AUTO_JSON struct json_doc *doc = NULL;
+    AUTO_ARENA struct arena arena = {0};
+    struct str type;
+    if (item->kind->use != ITEM_USE_ATTACHMENT || json_parse(item->header, &doc, NULL) < 0)
+        return false;
+    if (!json_str(json_get(json_root(doc), STR("attachment_type")), &arena, &type))
+        return false;
+    return str_eq(type, dump_kind.type) || str_eq(type, apple_kind.type) || admit_crash_joins(type);
+}
+
 bool admit_crash_joins(struct str type)
 {
     return str_eq(type, STR("event.payload")) || str_eq(type, STR("event.breadcrumbs"));

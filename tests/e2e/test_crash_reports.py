@@ -229,6 +229,21 @@ def test_dump_in_an_envelope(project, order):
     wait_totals(project, {("error", "accepted", ""): 1, ("attachment", "accepted", ""): len(DUMP), ("attachment_item", "accepted", ""): 1})
 
 
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_dump_beside_a_transaction(project, order):
+    """§3.1: only what is plain goes with a transaction that is not stored; a crash report makes its event, and the rest belongs to that."""
+    event_id = uuid.uuid4().hex
+    attached, plain = wire.item("attachment", DUMP, filename="x.dmp", attachment_type="event.minidump"), wire.item("attachment", b"plain", filename="a.txt")
+    transaction = wire.item("transaction", {"type": "transaction"})
+    items = {"before": [attached, plain, transaction], "after": [transaction, plain, attached]}[order]
+    accepted(project.post(wire.envelope({"event_id": event_id}, *items)))
+    found = project.find(event_id)
+    assert found["title"] == CRASH
+    assert sorted(row["name"] for row in wait_attachments(project, 2, found["id"])) == ["a.txt", "x.dmp"]
+    wait_totals(project, {("transaction", "filtered", "not_stored"): 1, ("span", "filtered", "not_stored"): 1, ("error", "accepted", ""): 1,
+                          ("attachment", "accepted", ""): len(DUMP) + 5, ("attachment_item", "accepted", ""): 2})
+
+
 def test_other_files_of_an_event(project):
     """§3.1 event.payload and event.breadcrumbs in MessagePack, §3.3 a form's fields, an Apple crash report: they make an event; only the last one is a file,
     too."""
