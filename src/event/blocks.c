@@ -400,6 +400,15 @@ void block_object(struct block_writer *b, struct str name, const struct json *v,
 
 /* ---- lists */
 
+const struct json *block_no_object(const struct json *list)
+{
+    if (json_type(list) == JSON_ARRAY)
+        for (struct json_iter it = json_iter(list); json_next(&it);)
+            if (!is_absent(it.value) && json_type(it.value) != JSON_OBJECT)
+                return it.value;
+    return NULL;
+}
+
 size_t block_elements(const struct json *v, struct arena *a, const struct json ***ret)
 {
     const struct json *values = event_values(v), **elements = arena_alloc(a, (json_count(values) + 1) * sizeof *elements);
@@ -414,6 +423,22 @@ size_t block_elements(const struct json *v, struct arena *a, const struct json *
     return n;
 }
 
+void block_values_left(struct block_writer *b, struct str name, const struct json *v)
+{
+    const struct str values = STR("values");
+    const struct json *list = event_values(v), *first = block_no_object(list);
+    struct members m = {0};
+    if (list)
+        members_of_object(v, b->arena, &m); /* none of a bare list */
+    notes_enter(&b->notes, name);
+    if (first)
+        block_dropped(b, values, first, "expected objects", json_count(list));
+    for (size_t i = 0; i < m.n; i++)
+        if (!is_absent(m.at[i].value) && !str_eq(m.at[i].key, values))
+            block_invalid(b, m.at[i].key, m.at[i].value, "expected values alone");
+    notes_leave(&b->notes);
+}
+
 void block_values(struct block_writer *b, struct str name, const struct json *v, block_element_fn *put)
 {
     const struct json **elements;
@@ -423,6 +448,7 @@ void block_values(struct block_writer *b, struct str name, const struct json *v,
             block_invalid(b, name, v, "expected a list of values");
         return;
     }
+    block_values_left(b, name, v);
     json_key(b->json, name);
     json_begin_object(b->json);
     json_key(b->json, STR("values"));

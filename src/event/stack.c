@@ -7,8 +7,10 @@ enum { FRAMES_MAX = 250, DETAILED_MAX = 50, PATH_MAX_CHARS = 256, NAME_MAX_CHARS
 /* Lines of source around a frame. Their number is what places them, so a null among them becomes an empty line. */
 static void put_lines(struct block_writer *b, struct str name, const struct json *v)
 {
-    if (json_type(v) != JSON_ARRAY)
+    if (json_type(v) != JSON_ARRAY) {
+        block_invalid(b, name, v, "expected a list");
         return;
+    }
     json_key(b->json, name);
     json_begin_array(b->json);
     for (struct json_iter it = json_iter(v); json_next(&it);) {
@@ -206,6 +208,7 @@ static void put_owner(struct block_writer *b, const struct frames *f, size_t i)
 static void put_frames(struct block_writer *b, struct str name, const struct json *v)
 {
     struct frames f;
+    const struct json *wrong = block_no_object(v);
     if (json_type(v) != JSON_ARRAY) {
         block_invalid(b, name, v, "expected a list");
         return;
@@ -213,7 +216,9 @@ static void put_frames(struct block_writer *b, struct str name, const struct jso
     read_frames(v, &f);
     read_owners(&f, b->arena);
     choose_detailed(&f);
-    if (f.sent > f.n)
+    if (wrong) /* says that not all are there, too */
+        block_dropped(b, name, wrong, "expected objects", json_count(v));
+    else if (f.sent > f.n)
         block_shortened(b, name, f.sent);
     json_key(b->json, name);
     json_begin_array(b->json);
@@ -359,7 +364,9 @@ void block_exception(struct block_writer *b, struct str name, const struct json 
     const struct json **elements;
     if (block_elements(v, b->arena, &elements) > 0) /* dashboards read the first without looking whether there is one */
         block_values(b, name, v, put_exception);
-    else if (!event_values(v) && (json_type(v) != JSON_OBJECT || json_count(v) > 0))
+    else if (event_values(v))
+        block_values_left(b, name, v);
+    else if (json_type(v) != JSON_OBJECT || json_count(v) > 0)
         block_invalid(b, name, v, "expected a list of values");
 }
 

@@ -81,6 +81,20 @@ struct str block_user_address(struct block_writer *b)
 
 /* ---- the user */
 
+/* Notes the members of `user` that came too late: those of `all` behind the first `n_data` are what is left of them, in their order. */
+static void note_superseded(struct block_writer *b, const struct members *user, const struct members *all, size_t n_data)
+{
+    size_t next = n_data;
+    for (size_t i = 0; i < user->n; i++) {
+        if (is_known(user->at[i].key))
+            continue;
+        if (next < all->n && str_eq(all->at[next].key, user->at[i].key))
+            next++;
+        else if (json_type(user->at[i].value) > JSON_NULL)
+            block_invalid(b, user->at[i].key, user->at[i].value, "data has it already");
+    }
+}
+
 /* `data` with what stood beside it. */
 static void put_data(struct block_writer *b, const struct members *user)
 {
@@ -101,10 +115,12 @@ static void put_data(struct block_writer *b, const struct members *user)
     for (size_t i = 0; i < own.n; i++)
         if (json_type(own.at[i].value) > JSON_NULL)
             members_add(&all, own.at[i].key, own.at[i].value);
+    size_t n_data = all.n;
     for (size_t i = 0; i < user->n; i++)
         if (!is_known(user->at[i].key))
             members_add(&all, user->at[i].key, user->at[i].value);
     members_keep_first(&all, b->arena);
+    note_superseded(b, user, &all, n_data);
     json_key(b->json, STR("data"));
     json_begin_object(b->json);
     for (size_t i = 0; i < all.n; i++)

@@ -210,6 +210,34 @@ static void many_elements_are_no_trouble(void **state)
     (void)alarm(0);
 }
 
+/* However many elements a list loses, that is one note; what is one for each member is bounded by NOTES_MAX. */
+static void notes_are_bounded(void **state)
+{
+    (void)state;
+    enum { ELEMENTS = 10000, LISTS = 4, NOTES = 200 };
+    static const char *const forms[] = {
+        /* $ are elements, % members */
+        "{\"exception\":[$],\"threads\":{\"values\":[$]},\"breadcrumbs\":[$],\"stacktrace\":{\"frames\":[$]}}",
+        "{\"exception\":{\"values\":[],%}}",
+        "{\"user\":{%,\"data\":{%}}}",
+    };
+    static const size_t wanted[ARRAY_LEN(forms)] = {LISTS, NOTES, NOTES};
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+        AUTO_BUF struct buf payload = {0};
+        AUTO_JSON struct json_doc *doc = NULL;
+        for (const char *p = forms[i]; *p; p++) {
+            if (*p != '$' && *p != '%')
+                buf_append_char(&payload, *p);
+            for (unsigned n = 0; n < ELEMENTS && *p == '$'; n++)
+                buf_printf(&payload, "%s%u", n > 0 ? "," : "", n);
+            for (unsigned n = 0; n < ELEMENTS && *p == '%'; n++)
+                buf_printf(&payload, "%s\"k%u\":1", n > 0 ? "," : "", n);
+        }
+        doc = normalised(buf_str(&payload));
+        assert_int_equal(json_count(json_get(json_root(doc), STR("errors"))), wanted[i]);
+    }
+}
+
 static void bad_bytes_come_out_as_utf8(void **state)
 {
     (void)state;
@@ -226,9 +254,13 @@ static void bad_bytes_come_out_as_utf8(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(payloads_are_normalised),        cmocka_unit_test(output_is_appended),
-        cmocka_unit_test(nesting_of_any_depth_is_copied), cmocka_unit_test(duplicates_are_written_once),
-        cmocka_unit_test(interpolation_is_bounded),       cmocka_unit_test(many_elements_are_no_trouble),
+        cmocka_unit_test(payloads_are_normalised),
+        cmocka_unit_test(output_is_appended),
+        cmocka_unit_test(nesting_of_any_depth_is_copied),
+        cmocka_unit_test(duplicates_are_written_once),
+        cmocka_unit_test(interpolation_is_bounded),
+        cmocka_unit_test(many_elements_are_no_trouble),
+        cmocka_unit_test(notes_are_bounded),
         cmocka_unit_test(bad_bytes_come_out_as_utf8),
     };
     return cmocka_run_group_tests_name("normalise", tests, NULL, NULL);
