@@ -409,6 +409,17 @@ const struct json *block_no_object(const struct json *list)
     return NULL;
 }
 
+const struct json *block_no_pair(const struct json *list, struct arena *a)
+{
+    struct str key;
+    if (json_type(list) == JSON_ARRAY)
+        for (struct json_iter it = json_iter(list); json_next(&it);)
+            if (!is_absent(it.value) &&
+                (json_type(it.value) != JSON_ARRAY || json_count(it.value) != 2 || !json_text(json_at(it.value, 0), a, &key)))
+                return it.value;
+    return NULL;
+}
+
 size_t block_elements(const struct json *v, struct arena *a, const struct json ***ret)
 {
     const struct json *values = event_values(v), **elements = arena_alloc(a, (json_count(values) + 1) * sizeof *elements);

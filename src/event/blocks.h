@@ -93,8 +93,9 @@ void block_object(struct block_writer *b, struct str name, const struct json *v,
 
 /* The elements of a container that are objects, in the arena: of a bare array, of `values`, or a lone element. Returns their number. */
 size_t block_elements(const struct json *v, struct arena *a, const struct json ***ret);
-/* The first element of a list that is no object; NULL: all are, or `list` is none. Nulls are nothing. */
+/* The first element of a list that is no object, or no pair of a name and a value; NULL: all are, or `list` is none. Nulls are nothing. */
 const struct json *block_no_object(const struct json *list);
+const struct json *block_no_pair(const struct json *list, struct arena *a);
 /* Notes what of a container with `values` is left out: elements that are no objects, and members beside the list. */
 void block_values_left(struct block_writer *b, struct str name, const struct json *v);
 /* {"values": […]}, each element an object whose members `put` writes; nothing when `v` is no such container. */

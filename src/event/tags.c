@@ -78,18 +78,6 @@ static void put_tag(struct block_writer *b, struct str key, const struct json *v
     block_put_text(b, key, value, VALUE_MAX, 0);
 }
 
-/* The first element of a list that is no pair of a name and a value; NULL: all are. Nulls are nothing. */
-static const struct json *no_pair(const struct json *tags, struct arena *a)
-{
-    struct str key;
-    if (json_type(tags) == JSON_ARRAY)
-        for (struct json_iter it = json_iter(tags); json_next(&it);)
-            if (json_type(it.value) > JSON_NULL &&
-                (json_type(it.value) != JSON_ARRAY || json_count(it.value) != 2 || !json_text(json_at(it.value, 0), a, &key)))
-                return it.value;
-    return NULL;
-}
-
 static void read_tags(struct block_writer *b, const struct json *v, struct members *ret)
 {
     struct members sent, tags;
@@ -110,9 +98,9 @@ static void read_tags(struct block_writer *b, const struct json *v, struct membe
 
 void block_tags(struct block_writer *b, const struct json **ret_environment)
 {
-    const struct json *v = b->view->at[EVENT_KEY_TAGS], *site = json_get(b->root, STR("site")), *server, *dropped = no_pair(v, b->arena);
+    const struct json *v = b->view->at[EVENT_KEY_TAGS], *dropped = block_no_pair(v, b->arena);
+    const struct json *site = json_get(b->root, STR("site")), *server = b->view->at[EVENT_KEY_SERVER_NAME];
     struct members tags;
-    server = b->view->at[EVENT_KEY_SERVER_NAME];
     *ret_environment = NULL;
     if (json_type(v) > JSON_NULL && json_type(v) < JSON_ARRAY)
         block_invalid(b, event_key_name(EVENT_KEY_TAGS), v, "expected tags");
