@@ -32,6 +32,13 @@ static void note_pairs(struct block_writer *b, struct str name, size_t sent)
         block_shortened(b, name, sent);
 }
 
+static void note_no_pairs(struct block_writer *b, struct str name, const struct json *v)
+{
+    const struct json *first = block_no_pair(v, b->arena);
+    if (first)
+        block_dropped(b, name, first, "expected pairs", json_count(v));
+}
+
 /* a=b&c=d */
 static void put_query_text(struct block_writer *b, struct str member, struct str text)
 {
@@ -84,6 +91,7 @@ static void put_pairs_of(struct block_writer *b, struct str name, const struct j
         block_invalid(b, name, v, "expected pairs");
         return;
     }
+    note_no_pairs(b, name, v);
     json_key(b->json, name);
     json_begin_array(b->json);
     if (is_text)
@@ -203,6 +211,7 @@ void block_headers(struct block_writer *b, struct str name, const struct json *v
         block_invalid(b, name, v, "expected pairs");
         return;
     }
+    note_no_pairs(b, name, v);
     read_headers(v, b->arena, &h);
     qsort(h.at, h.n, sizeof *h.at, by_name);
     json_key(b->json, name);

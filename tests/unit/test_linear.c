@@ -242,6 +242,7 @@ static const char *const shapes[] = {
     "{\"contexts\":{\"response\":{\"headers\":{~\"a#\":\"b\"~},\"cookies\":[~[\"a\",\"b\"]~]}}}",
     "{\"request\":{\"headers\":{~\"a#\":\"b\"~},\"cookies\":[~[\"a\",\"b\"]~],\"query_string\":[~[\"a\",\"b\"]~]}}",
     "{\"request\":{\"headers\":[~[\"user-agent\",\"b\"]~]}}",
+    "{\"request\":{\"headers\":[[{~\"k#\":1~},1],~[\"a\"]~],\"cookies\":[~\"a\"~],\"query_string\":[~null~,~[[],1]~]}}",
     "{\"request\":{\"headers\":{~\"cookie\":\"a=b\"~}}}",
     "{\"logentry\":{\"message\":\"{0} %s {k} %(k)s {9}\",\"params\":[~\"a\"~]}}",
     "{\"logentry\":{\"message\":\"{0} %s {k} %(k)s {9}\",\"params\":{~\"k#\":1~}}}",
