@@ -12,7 +12,7 @@ enum { MAX_CODE_POINTS = 8192, ENOUGH_BYTES = 4 * MAX_CODE_POINTS, MAX_PLACEHOLD
 struct entry {
     struct str template, formatted;
     bool has_template, has_formatted;
-    const struct json *params;
+    const struct json *from, *params;
 };
 
 /* ---- interpolation */
@@ -111,7 +111,7 @@ static struct str interpolate(struct str template, const struct json *params, st
 /* False when `v` holds no message at all. `false` is what some SDKs send for "none". */
 static bool read_entry(const struct json *v, struct arena *a, struct entry *ret)
 {
-    struct entry e = {0};
+    struct entry e = {.from = v};
     bool is;
     if (json_type(v) == JSON_OBJECT) {
         e.has_template = json_text(json_get(v, STR("message")), a, &e.template);
@@ -124,10 +124,48 @@ static bool read_entry(const struct json *v, struct arena *a, struct entry *ret)
     return e.has_template || e.has_formatted;
 }
 
+/* Notes that `v` of member `key` is not written, unless there is nothing in it. */
+static void note_unused(struct block_writer *b, enum event_key key, const struct json *v, const char *reason)
+{
+    bool is;
+    if (json_type(v) > JSON_NULL && (!json_bool(v, &is) || is) && (json_type(v) != JSON_OBJECT || json_count(v) > 0))
+        block_invalid(b, event_key_name(key), v, reason);
+}
+
+/* The entry is `logentry`, or `message` where that has none. A message that is a text stays what it is beside an entry. */
+static bool find_entry(struct block_writer *b, struct entry *ret)
+{
+    const struct json *entry = b->view->at[EVENT_KEY_LOGENTRY], *message = b->view->at[EVENT_KEY_MESSAGE];
+    if (read_entry(entry, b->arena, ret)) {
+        if (json_type(message) != JSON_STRING && json_type(message) != JSON_NUMBER)
+            note_unused(b, EVENT_KEY_MESSAGE, message, "logentry has it already");
+        return true;
+    }
+    note_unused(b, EVENT_KEY_LOGENTRY, entry, "expected a message");
+    if (read_entry(message, b->arena, ret))
+        return true;
+    note_unused(b, EVENT_KEY_MESSAGE, message, "expected a message");
+    return false;
+}
+
+static void note_other_members(struct block_writer *b, const struct json *entry)
+{
+    static const struct str known[] = {STR("message"), STR("formatted"), STR("params")};
+    struct members m;
+    members_of_object(entry, b->arena, &m);
+    for (size_t i = 0; i < m.n; i++) {
+        bool is_known = json_type(m.at[i].value) <= JSON_NULL;
+        for (size_t k = 0; k < ARRAY_LEN(known); k++)
+            is_known |= str_eq(known[k], m.at[i].key);
+        if (!is_known)
+            block_invalid(b, m.at[i].key, m.at[i].value, "expected message, formatted and params alone");
+    }
+}
+
 void block_logentry(struct block_writer *b)
 {
     struct entry e;
-    if (!read_entry(b->view->at[EVENT_KEY_LOGENTRY], b->arena, &e) && !read_entry(b->view->at[EVENT_KEY_MESSAGE], b->arena, &e))
+    if (!find_entry(b, &e))
         return;
     bool has_params = json_type(e.params) >= JSON_ARRAY;
     if (!e.has_formatted)
@@ -139,6 +177,9 @@ void block_logentry(struct block_writer *b)
     notes_enter(&b->notes, event_key_name(EVENT_KEY_LOGENTRY));
     block_put_text(b, STR("message"), e.template, MAX_CODE_POINTS, 0);
     block_put_text(b, STR("formatted"), e.formatted, MAX_CODE_POINTS, 0);
+    if (!has_params && json_type(e.params) > JSON_NULL)
+        block_invalid(b, STR("params"), e.params, "expected a list or an object");
+    note_other_members(b, e.from);
     notes_leave(&b->notes);
     if (has_params) {
         json_key(b->json, STR("params"));

@@ -246,6 +246,7 @@ static const char *const shapes[] = {
     "{\"request\":{\"headers\":{~\"cookie\":\"a=b\"~}}}",
     "{\"logentry\":{\"message\":\"{0} %s {k} %(k)s {9}\",\"params\":[~\"a\"~]}}",
     "{\"logentry\":{\"message\":\"{0} %s {k} %(k)s {9}\",\"params\":{~\"k#\":1~}}}",
+    "{\"logentry\":{\"message\":\"a\",~\"k#\":1~},\"message\":{~\"k#\":1~}}",
     "{\"logentry\":{~\"message\":\"token=a\"~,~\"params\":[1]~}}",
     "{\"exception\":[~{}~]}",
     "{\"exception\":[~{\"type\":\"a\",\"stacktrace\":{\"frames\":[{}]}}~],\"stacktrace\":{}}",
