@@ -1,7 +1,7 @@
 /* feedback.c: what people wrote about an error, in both of its forms (protocol §7.3, §7.4).
  *
  * Feedback is a whole event: it is scrubbed as one, and what tells under which circumstances it was written is normalised as an event's is. A user
- * report has nothing but words.
+ * report has nothing but words, and may lack those, too: dialogs of SDKs send what was left empty, and who met an error is worth knowing.
  *
  * Whether feedback is sound is judged by what came, so that the digest, which knows what its project wants taken out, does not think otherwise than the
  * door. Where that takes all of the words, it says so in their place. */
@@ -65,11 +65,9 @@ static void put_id(struct json_writer *w, struct str key, const struct id128 *id
     json_field_str(w, key, str_of(dashed, ID_DASHED));
 }
 
-static int put(const struct feedback *f, const struct item_origin *origin, size_t bytes, struct buf *out)
+static void put(const struct feedback *f, const struct item_origin *origin, size_t bytes, struct buf *out)
 {
     struct json_writer w;
-    if (f->message.n == 0)
-        return -ERR_NO_MESSAGE;
     json_writer_init(&w, out);
     json_begin_object(&w);
     json_key(&w, STR("feedback"));
@@ -92,7 +90,6 @@ static int put(const struct feedback *f, const struct item_origin *origin, size_
     account_put_sender(&w, origin, bytes);
     account_put_accepted(&w, origin->received_us, CATEGORY_FEEDBACK, 1);
     json_end_object(&w);
-    return 0;
 }
 
 static int parse(struct str payload, struct json_doc **ret)
@@ -144,7 +141,8 @@ static int read_event(const struct json *root, const struct item_origin *origin,
     if (f.message.n == 0)
         f.message = STR("[Filtered]");
     notes_init(&b.notes, a);
-    return put(&f, origin, bytes, out);
+    put(&f, origin, bytes, out);
+    return 0;
 }
 
 int feedback_read(struct str payload, const struct item_origin *origin, struct buf *out)
@@ -185,7 +183,10 @@ int user_report_read(struct str payload, const struct item_origin *origin, struc
     };
     if (id_is_nil(&f.event_id))
         f.event_id = origin->event_id;
-    r = put(&f, origin, payload.n, out);
+    if (f.message.n == 0 && id_is_nil(&f.event_id))
+        r = -ERR_NO_MESSAGE;
+    else
+        put(&f, origin, payload.n, out);
     arena_done(&a);
     return r;
 }

@@ -105,11 +105,22 @@ def test_twice_is_once(project):
 
 
 @pytest.mark.parametrize("kind, payload", [("feedback", {"contexts": {"feedback": {"message": " "}}}), ("feedback", {"contexts": []}), ("feedback", {}),
-                                           ("user_report", {"event_id": "1" * 32}), ("user_report", {"comments": None})])
+                                           ("user_report", {"comments": None})])
 def test_without_a_message(project, kind, payload):
     answer = project.post(wire.envelope({}, wire.item(kind, payload)))
     assert answer.status_code == 400 and "message" in answer.text
     wait_totals(project, {("feedback", "invalid", "no_message"): 1})
+
+
+@pytest.mark.parametrize("words", [{}, {"comments": None}, {"comments": ""}])
+def test_user_report_without_words(project, words):
+    """§7.4: dialogs of Cocoa and Java send what was left empty."""
+    event_id = uuid.uuid4().hex
+    accepted(project.post(wire.envelope({"event_id": event_id}, wire.item("user_report", {"event_id": event_id, "name": "Bob", "email": None, **words}))))
+    item, = wait_feedback(project)
+    assert (item["message"], item["name"], item["email"], uuid.UUID(item["event_id"]).hex) == ("", "Bob", None, event_id)
+    assert detail(project, item)["message"] == ""
+    wait_totals(project, {("feedback", "accepted", ""): 1})
 
 
 def test_long_and_odd_texts(project):

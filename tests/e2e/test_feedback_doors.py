@@ -67,13 +67,25 @@ def test_user_feedback_with_a_token(project, picket):
     assert {line["key_id"] for line in project.api.read(project.path + "/outcomes")["totals"]} == {key}
 
 
+def test_user_feedback_without_words(project):
+    """§7.4: only the event must be named."""
+    for comments in (" ", "", None):
+        assert post_report(project, report(comments=comments)).status_code == 200, comments
+        answer = by_token(project, report(comments=comments))
+        assert answer.status_code == 200 and answer.json()["comments"] == "", answer.text
+    event_id = uuid.uuid4().hex
+    assert post_report(project, {"event_id": event_id}).status_code == 200
+    items = wait_feedback(project, 7)
+    assert {item["message"] for item in items} == {""} and uuid.UUID(items[0]["event_id"]).hex == event_id and items[0]["name"] is None
+
+
 def test_user_feedback_with_a_token_is_refused(project, picket):
     """No such token or project; no cookie serves here, where any page may post; a body that is none."""
     for token in ("Bearer " + "0" * 40, "Bearer nonsense", "Bearer "):
         assert by_token(project, report(), token=token).status_code == 401
     for name in ("no-such-project", "99999999", "99999999999999999999", "%00", "%ff"):
         assert by_token(project, report(), name).status_code == 404, name
-    for body in ({**FORM}, report("nonsense"), report(comments=" "), []):
+    for body in ({**FORM}, report("nonsense"), []):
         assert by_token(project, body).status_code == 400, body
     assert by_token(project, report(comments="x" * (64 << 10))).status_code == 413
     other = picket.new_project()
@@ -94,7 +106,7 @@ def test_packed_user_feedback(project):
 
 def test_user_feedback_is_refused(project, picket):
     """§7.4: 400 validation, 401 for reading with a DSN; no key, a wrong one, another project's."""
-    for body in ({**FORM}, report("nonsense"), report(comments=" "), report(comments=None), [], "x"):
+    for body in ({**FORM}, report("nonsense"), [], "x"):
         assert post_report(project, body).status_code == 400, body
     path = f"/api/0/projects/sentry/{project.slug}/user-feedback/"
     assert project.api.post(path, data=b"{", headers={"Authorization": f"DSN {project.dsn}"}).status_code == 400
@@ -107,7 +119,7 @@ def test_user_feedback_is_refused(project, picket):
     assert post_report(project, report(), name=other.id, Authorization=None, **project.auth).status_code == 403
     for headers in ({"Authorization": f"DSN {project.dsn}"}, NOBODY):
         assert project.api.get(path, headers=headers).status_code == 401
-    wait_totals(project, {("feedback", "invalid", "no_message"): 2, ("feedback", "invalid", "invalid_json"): 3, ("feedback", "invalid", "invalid_envelope"): 2,
+    wait_totals(project, {("feedback", "invalid", "invalid_json"): 3, ("feedback", "invalid", "invalid_envelope"): 2,
                           ("feedback", "invalid", "too_large"): 1})
     assert totals(other) == {}
 

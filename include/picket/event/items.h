@@ -8,7 +8,8 @@
  *
  * Attachments are the exception: their bytes are not looked at, and what is read is what the door wrote about them.
  *
- * Errors: -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT; feedback and user reports without a text: -ERR_NO_MESSAGE; check-ins: -ERR_BAD_CHECK_IN. */
+ * Errors: -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT; feedback without a text, user reports with neither a text nor an event: -ERR_NO_MESSAGE;
+ * check-ins: -ERR_BAD_CHECK_IN. */
 #pragma once
 
 #include "picket/base/buf.h"
