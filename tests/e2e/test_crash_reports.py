@@ -102,6 +102,22 @@ def test_broken_fields_cost_nothing(project, fields):
     assert project.find(send(project, dump(), *((name, None, value) for name, value in fields)))["title"] == CRASH
 
 
+CRUMBS = b"".join(b"\x81\xa7message\xda\x80\x00" + b"x" * (32 << 10) for _ in range(35))
+
+
+@pytest.mark.parametrize("part, name", [(("log_tail", None, b"x" * 1_100_000), "log_tail"), (("__sentry-breadcrumb1", "__sentry-breadcrumb1", CRUMBS), "breadcrumbs")],
+                         ids=["field", "breadcrumbs"])
+def test_a_large_part_costs_the_others_nothing(project, part, name):
+    """§2.6, §3.3: what is beyond MAX_EVENT_BYTES goes by whole parts, and is named."""
+    assert len(part[2]) > 1 << 20
+    event = project.find(send(project, dump(), part, ("sentry", None, b'{"release":"game@1","user":{"id":"42"}}'), ("note", None, b"kept"),
+                              ("__sentry-event", "__sentry-event", b"\x81\xa4tags\x81\xa7msgpack\xa3yes")))
+    data = event["data"]
+    assert (event["title"], event["release"], data["user"]["id"], dict(data["tags"])["msgpack"]) == (CRASH, "game@1", "42", "yes")
+    assert data["extra"] == {"note": "kept"} and not data.get("breadcrumbs") and len(data["threads"]["values"]) == 2
+    assert [error for error in data["errors"] if error["type"] == "value_too_long"] == [{"type": "value_too_long", "name": name}]
+
+
 COMPRESSED = {"gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress, "zst": zstandard.ZstdCompressor().compress}
 
 

@@ -196,6 +196,36 @@ static void looks_at_lists_that_lie_upon_each_other_once(void **state)
     }
 }
 
+/* Those that are left out first make the event no shorter, because others say the same: it is not merged again for each of them. */
+static void leaves_out_many_at_once(void **state)
+{
+    (void)state;
+    enum { SAME = 1000, OTHERS = 700, SAME_BYTES = 1000, OTHER_BYTES = 900, LIMIT = 600000 };
+    static char names[OTHERS][16];
+    AUTO_BUF struct buf out = {0};
+    AUTO_JSON struct json_doc *doc = NULL;
+    AUTO_FREE struct native_field *fields = calloc(SAME + OTHERS, sizeof *fields);
+    AUTO_FREE char *text = malloc(SAME_BYTES);
+    assert_true(fields && text);
+    memset(text, 'x', SAME_BYTES);
+    for (size_t i = 0; i < SAME; i++)
+        fields[i] = (struct native_field){STR("sentry[transaction]"), str_of(text, SAME_BYTES)};
+    for (size_t i = 0; i < OTHERS; i++) {
+        int n = snprintf(names[i], sizeof names[i], "field %zu", i);
+        fields[SAME + i] = (struct native_field){str_of(names[i], (size_t)n), str_of(text, OTHER_BYTES)};
+    }
+    double began = cpu_seconds();
+    native_event(
+        &(struct native_report){.event = STR("{\"release\":\"r\"}"), .fields = fields, .n_fields = SAME + OTHERS, .max_bytes = LIMIT},
+        &out);
+    assert_true(cpu_seconds() - began < 1.0);
+    assert_true(out.n <= LIMIT);
+    assert_int_equal(json_parse(buf_str(&out), &doc, NULL), 0);
+    const struct json *event = json_root(doc);
+    assert_int_equal(json_type(json_get(event, STR("release"))), JSON_STRING);
+    assert_int_equal(json_count(json_get(event, STR("errors"))), 100);
+}
+
 static void finds_modules_by_address(void **state)
 {
     (void)state;
@@ -221,6 +251,7 @@ int main(void)
         cmocka_unit_test(survives_cut_dumps),
         cmocka_unit_test(survives_wrong_numbers),
         cmocka_unit_test(looks_at_lists_that_lie_upon_each_other_once),
+        cmocka_unit_test(leaves_out_many_at_once),
         cmocka_unit_test(finds_modules_by_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,8 +22,11 @@ struct native_report {
     size_t max_bytes;          /* of the event's JSON, see below */
 };
 /* Breadcrumb files are MessagePack: arrays, or one value behind the other; that whose last one is newer comes last.
- * max_bytes: of all texts together twice as much is read. When the event would be larger, only `event` and what the dump says are kept, without threads
- * and images if need be (that is 20 KiB beyond the event at most); `errors` tells so. */
+ * max_bytes: of all parts together twice as much is read, of more the smallest. When the event would be larger, parts are left out whole until it is
+ * not: breadcrumb files, then the largest, be it a field, a text or an annotation; the others stay. When that is not enough, only `event` and what the
+ * dump says are kept, without threads and images if need be (that is 20 KiB beyond the event at most). `errors` names what was left out, up to a
+ * hundred: value_too_long with the field's or the annotation's name, "breadcrumbs", "__sentry-event", "CrashContext.runtime-xml",
+ * "apple_crash_report"; "sentry" when it was all. */
 
 /* Appends the event's JSON to `out`. Whatever is broken in the parts is left out: a crash is never lost for it (§1.6). */
 void native_event(const struct native_report *report, struct buf *out);
