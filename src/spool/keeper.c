@@ -171,7 +171,7 @@ static bool spare_begin(struct spool *s)
 
 static int spare_fill(struct spool *s)
 {
-    AUTO_FREE char *zeros = calloc(1, FILL_STEP);
+    char *zeros = calloc(1, FILL_STEP);
     AUTO_CLOSE int fd = disk_open(s->dir_fd, SPARE_NAME, O_WRONLY | O_CREAT | O_TRUNC, "spool.spare.open");
     int r = fd < 0 ? fd : zeros ? 0 : -ENOMEM;
     for (uint64_t at = 0; r == 0 && at < s->config.segment_bytes; at += FILL_STEP) {
@@ -180,6 +180,7 @@ static int spare_fill(struct spool *s)
         if (r == 0)
             r = disk_sync(fd, "spool.spare.sync"); /* in steps: one large sync would hold up the commits */
     }
+    free(zeros);
     return r;
 }
 
