@@ -190,7 +190,7 @@ TRIGGERS = {
     # the long form only:
     "out of memory (53200)": ("UPDATE ON project_counters", "BEFORE", "random() < 0.5", "53200"),
     "input/output errors (58030)": ("INSERT ON project_hours", "BEFORE", "random() < 0.5", "58030"),
-    "internal errors (XX000)": ("INSERT ON issue_hours", "AFTER", "random() < 0.3", "XX000"),
+    "internal errors (XX000)": ("UPDATE ON issue_hours", "AFTER", "random() < 0.3", "XX000"),
 }
 
 
