@@ -469,7 +469,7 @@ static void on_upkeep(uv_timer_t *timer)
     }
     w->upkeep_running = true;
     db_query_init(&w->upkeep_query, STMT_UPKEEP, on_upkept);
-    db_bind_time(&w->upkeep_query, spool_oldest_us(w->digest->config.spool));
+    db_bind_time(&w->upkeep_query, spool_begun_us(w->digest->config.spool));
     db_submit(w->db, &w->upkeep_query);
 }
 

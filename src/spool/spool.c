@@ -101,6 +101,16 @@ int64_t spool_oldest_us(struct spool *s)
     return oldest_us;
 }
 
+/* Numbers of segments are the microseconds when they were begun. */
+int64_t spool_begun_us(struct spool *s)
+{
+    struct spool_stats stats;
+    int64_t now_us = clock_wall_us();
+    spool_stats(s, &stats);
+    bool tells = stats.bytes > 0 && stats.cursor.segment > 0 && stats.cursor.segment < (uint64_t)now_us; /* 0: a new spool */
+    return tells ? (int64_t)stats.cursor.segment : now_us;
+}
+
 /* ---- group commit: the committer's thread */
 
 /* Under lock. */

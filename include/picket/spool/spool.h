@@ -157,3 +157,6 @@ void spool_put_metrics(struct spool *s, struct metric_text *t); /* what is in th
  * said. Now, when there is none. SPOOL_AGE_UNKNOWN, which is before everything: some of an earlier process are left. Any thread. */
 #define SPOOL_AGE_UNKNOWN INT64_C(0)
 int64_t spool_oldest_us(struct spool *s);
+/* Wall clock, µs, by the clock as it was set then: when the oldest segment with something that is not settled was begun; now, when there is none, or when that
+ * is still to come. For who prepares something for those records, and can do without. Any thread. */
+int64_t spool_begun_us(struct spool *s);
