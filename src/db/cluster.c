@@ -18,7 +18,7 @@
  *
  * A server that ends while it is used (killed for want of memory, say) is started again by whoever uses it and notices: all of them may try, one
  * gets start.lock first, and the others find its server running. db_cluster_restart() forks in a process that has threads: its child calls nothing
- * but what is safe then, because privileges were dropped long before and there are no groups to look up.
+ * but what is safe then, and finds its user's groups looked up.
  *
  * Blocking, for start-up: waiting is done in steps of STEP_MS with PQping, libpq's own question for this. */
 #include "picket/db/cluster.h"
@@ -54,6 +54,7 @@ enum {
     LOG_MAX_BYTES = 8 << 20,
     MAJOR_MIN = 15,
     CONNECTIONS_MIN = 60,
+    GROUPS_MAX = 64,
     EXIT_UNREACHABLE = 126, /* of a child that could not become what it should */
 };
 
@@ -62,8 +63,9 @@ struct db_cluster {
     const char *bin_dir;                                     /* as configured, borrowed */
     uid_t uid;
     gid_t gid;
-    const char *user; /* its name when privileges are dropped, else NULL */
-    pid_t child;      /* of this process; 0: taken over */
+    gid_t groups[GROUPS_MAX];
+    int n_groups; /* 0: privileges are not dropped */
+    pid_t child;  /* of this process; 0: taken over */
     bool created;
     unsigned connections, stop_ms;
     atomic_bool give_up; /* set by any thread: what waits is late */
@@ -332,7 +334,7 @@ enum fate { DIES_WITH_US, OUTLIVES_US };
 static _Noreturn void become(const struct db_cluster *c, const char *log, const char *const argv[], enum fate fate, pid_t parent)
 {
     (void)setsid(); /* fails only for a group leader, which a fresh child is not */
-    if (c->user && (initgroups(c->user, c->gid) < 0 || setgid(c->gid) < 0 || setuid(c->uid) < 0))
+    if (c->n_groups && (setgroups((size_t)c->n_groups, c->groups) < 0 || setgid(c->gid) < 0 || setuid(c->uid) < 0))
         _exit(EXIT_UNREACHABLE);
     if (fate == DIES_WITH_US && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)) /* after setuid, which clears it */
         _exit(EXIT_UNREACHABLE);
@@ -548,7 +550,11 @@ static int identify(struct db_cluster *c, const char **ret_why)
     }
     c->uid = pw->pw_uid;
     c->gid = pw->pw_gid;
-    c->user = "postgres";
+    c->n_groups = GROUPS_MAX;
+    if (getgrouplist("postgres", c->gid, c->groups, &c->n_groups) < 0) {
+        *ret_why = "user postgres is in too many groups";
+        return -E2BIG;
+    }
     return 0;
 }
 
