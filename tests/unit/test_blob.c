@@ -297,22 +297,23 @@ static void wait_for_waiter(int fd)
 static void a_sweeper_waits_for_who_puts(void **state)
 {
     (void)state;
-    struct visitor v = {.before_us = clock_wall_us() - OLD_US / 2};
+    struct visitor v = {.before_us = clock_wall_us() - OLD_US / 2}; /* the visitor's alone while it is there */
+    struct blob_name name;
     struct kit k;
     kit_init(&k);
     v.s = k.s;
     AUTO_CLOSE int lock = shard_lock(&k, LOCK_SH);
-    assert_int_equal(blob_put(k.s, PROJECT, STR("x"), &v.found.name), 0); /* shared: that does not wait */
-    v.found.bytes = 1;
-    kit_age(&k, &v.found.name);
+    assert_int_equal(blob_put(k.s, PROJECT, STR("x"), &name), 0); /* shared: that does not wait */
+    v.found = (struct blob_found){.name = name, .bytes = 1};
+    kit_age(&k, &name);
     assert_int_equal(pthread_create(&v.thread, NULL, visit_to_remove, &v), 0);
     wait_for_waiter(lock);
-    assert_true(kit_holds(&k, &v.found.name, STR("x")));
-    assert_int_equal(blob_put(k.s, PROJECT, STR("x"), &v.found.name), 0); /* new again */
+    assert_true(kit_holds(&k, &name, STR("x")));
+    assert_int_equal(blob_put(k.s, PROJECT, STR("x"), &name), 0); /* new again */
     assert_int_equal(flock(lock, LOCK_UN), 0);
     (void)pthread_join(v.thread, NULL);
     assert_int_equal(v.r, 0);
-    assert_true(kit_holds(&k, &v.found.name, STR("x")));
+    assert_true(kit_holds(&k, &name, STR("x")));
     kit_done(&k);
 }
 
