@@ -349,9 +349,11 @@ static void on_readable(uv_stream_t *stream, ssize_t n, const uv_buf_t *read)
         c->load->bad_answers++;
         lose(c);
     } else if (r == 1 && c->writing) {
-        /* answered before everything was written: a refusal; the rest of the connection is of no use */
+        /* answered before all is known to be written: a refusal, or the answer was seen first; the connection is of no use */
         c->load->answered++;
         c->load->statuses[status]++;
+        if (status == 200)
+            promised(c, body);
         c->state = CONN_IDLE;
         lose(c);
     } else if (r == 1) {

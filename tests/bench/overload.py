@@ -49,7 +49,7 @@ class Latencies:
 
     def __init__(self, picket, ask, pause):
         self.picket, self.ask, self.pause = picket, ask, pause
-        self.ms, self.failures, self.over = [], [], threading.Event()
+        self.ms, self.begun, self.failures, self.over, self.first = [], [], [], threading.Event(), time.monotonic()
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
@@ -66,12 +66,17 @@ class Latencies:
                 self.failures.append(repr(e))
                 connection = None
             self.ms.append((time.monotonic() - start) * 1000)
+            self.begun.append(start - self.first)
             self.over.wait(self.pause)
 
     def stop(self):
         self.over.set()
         self.thread.join(60)
         return self
+
+    def worst_at(self):
+        """After how many seconds the one began that took longest."""
+        return max(zip(self.ms, self.begun))[1] if self.ms else float("nan")
 
     def percentile(self, share):
         values = sorted(self.ms)
@@ -170,7 +175,7 @@ def sustainable(picket, build, directory, seconds, issues):
     time.sleep(seconds * 3 / 5)
     rate = (picket.rows(project) - before) / (time.monotonic() - start)
     result = load.wait()
-    wait_for("the backlog", lambda: picket.rows(project) >= len(load.acknowledged), 120)
+    wait_for("the backlog", lambda: picket.spool_bytes() == 0, 120)
     return rate, result
 
 
@@ -235,7 +240,7 @@ def measure_flood(picket, build, directory, seconds, rate, n_issues):
     result = load.wait()
     for one in (issues, health, bystander):
         one.stop()
-    wait_for("the backlog", lambda: picket.rows(project) >= len(load.acknowledged), 600)
+    wait_for("the backlog", lambda: picket.rows(project) >= len(load.acknowledged) and picket.spool_bytes() == 0, 600)  # rows may be of unknown ones
     drained = time.monotonic() - ended
     rows = stored(picket, project)
     statuses = {int(status): n for status, n in result["statuses"].items()}
@@ -248,7 +253,8 @@ def measure_flood(picket, build, directory, seconds, rate, n_issues):
             "acknowledged": len(load.acknowledged), "stored": len(rows), "lost": len(load.acknowledged - set(rows)), "duplicated": len(rows) - len(set(rows)),
             "memory_mib": memory.stop(), "issues_p50_ms": issues.percentile(.5), "issues_p95_ms": issues.percentile(.95), "issues_asked": len(issues.ms),
             "health_p95_ms": health.percentile(.95), "failures": (issues.failures + health.failures + bystander.failures)[:10],
-            "visible_p50_s": bystander.percentile(.5) / 1000, "visible_max_s": max(bystander.ms) / 1000, "visible_events": len(bystander.ms),
+            "visible_p50_s": bystander.percentile(.5) / 1000, "visible_p95_s": bystander.percentile(.95) / 1000,
+            "visible_max_s": max(bystander.ms) / 1000, "visible_worst_at_s": bystander.worst_at(), "visible_events": len(bystander.ms),
             "left_at_end": len(load.acknowledged) - digested, "drained_s": drained}
 
 
@@ -339,7 +345,8 @@ def judge(results):
         yield "memory", f"{f['memory_mib']:.1f} MiB RssAnon at most", f["memory_mib"] < BARS["memory_mib"]
         yield "issue list", f"p50 {f['issues_p50_ms']:.0f} ms, p95 {f['issues_p95_ms']:.0f} ms", f["issues_p95_ms"] < BARS["issues_p95_ms"]
         yield "health", f"p95 {f['health_p95_ms']:.0f} ms; failures of any probe: {f['failures'] or 'none'}", not f["failures"]
-        yield "visible", f"another's events after {f['visible_p50_s']:.2f} s, at most {f['visible_max_s']:.2f} s", f["visible_max_s"] < BARS["visible_max_s"]
+        yield ("visible", f"another's events p50 {f['visible_p50_s']:.2f} s, p95 {f['visible_p95_s']:.2f} s, at most {f['visible_max_s']:.2f} s, "
+               f"which began after {f['visible_worst_at_s']:.0f} s", f["visible_max_s"] < BARS["visible_max_s"])
         yield "drained", f"{f['left_at_end']:,} events left when the flood ended, gone after {f['drained_s']:.1f} s", f["drained_s"] < BARS["drained_s"]
     if "slow" in results:
         s = results["slow"]

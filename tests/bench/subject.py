@@ -61,6 +61,12 @@ class Picket:
     def rows(self, project):
         return int(self.query(f"select digested from project_counters where project_id = {int(project)}"))
 
+    def spool_bytes(self):
+        """What waits to be digested."""
+        request = urllib.request.Request(self.url + "/metrics", headers={"Authorization": "Bearer " + self.token})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return int(re.search(r"^picket_spool_bytes (\d+)$", answer.read().decode(), re.M).group(1))
+
     def query(self, sql):
         sockets = os.path.join(self.data, "postgres", "run")
         if not os.path.isdir(sockets):
