@@ -351,45 +351,96 @@ void spool_skip(struct spool *s, const struct spool_range *range)
 
 /* ---- reading */
 
-/* The bytes [at, end) of the range lie at p; what is damaged is kept aside and left out. */
-static unsigned range_decode(struct spool *s, const struct segment *seg, const struct spool_range *range, const char *p, size_t n,
-                             struct spool_record *records)
+int spool_heads(struct spool *s, const struct spool_range *range, struct spool_record *records)
+{
+    struct head_window w = {.n = 0};
+    struct record_head head;
+    struct segment *seg;
+    unsigned n = 0;
+    int r = segment_ref(s, range->segment, &seg);
+    if (r < 0)
+        return r;
+    for (uint64_t at = range->from; at < range->to && n < range->n_records && (r = head_at(seg, &w, at, range->to, &head)) > 0;
+         at += record_bytes_padded(head.bytes)) {
+        record_decode(&head, &records[n]);
+        records[n].meta = records[n].payload = STR("");
+        n++;
+    }
+    segment_unref(s, seg);
+    return r < 0 ? r : (int)n;
+}
+
+/* What was read of a range: n bytes from `at` on lie at p. */
+struct part {
+    const struct segment *seg;
+    const struct spool_range *range;
+    uint64_t at;
+    const char *p;
+    size_t n;
+    bool is_last;
+};
+
+/* What is damaged is kept aside and left out. *ret_to is behind the last valid record: what follows is for the next part, so that damage is kept in one piece. */
+static unsigned part_decode(struct spool *s, const struct part *part, struct spool_record *records, unsigned max_records, uint64_t *ret_to)
 {
     unsigned found = 0;
-    uint64_t at = range->from, end = range->from + n, damaged = at;
+    uint64_t at = part->at, end = part->at + part->n, damaged = at;
     while (at < end) {
-        const struct record_head *h = (const struct record_head *)(p + (at - range->from));
-        bool is_head = at + RECORD_HEAD_BYTES <= end && record_head_valid(h, seg->seed, at, end);
-        bool is_record = is_head && record_body_valid(h) && found < range->n_records;
+        const struct record_head *h = (const struct record_head *)(part->p + (at - part->at));
+        bool is_head = at + RECORD_HEAD_BYTES <= end && record_head_valid(h, part->seg->seed, at, part->range->to);
+        bool is_cut = at + RECORD_HEAD_BYTES > end || (is_head && at + record_bytes_padded(h->bytes) > end);
+        if (is_cut && !part->is_last)
+            break;
+        bool is_record = is_head && !is_cut && record_body_valid(h) && found < max_records;
         if (is_record && damaged < at)
-            quarantine_bytes(s, range->segment, damaged, str_of(p + (damaged - range->from), (size_t)(at - damaged)));
+            quarantine_bytes(s, part->range->segment, damaged, str_of(part->p + (damaged - part->at), (size_t)(at - damaged)));
         if (is_record)
             record_decode(h, &records[found++]);
         at += is_head ? record_bytes_padded(h->bytes) : 8;
         if (is_record)
             damaged = at;
     }
-    if (damaged < end)
-        quarantine_bytes(s, range->segment, damaged, str_of(p + (damaged - range->from), (size_t)(end - damaged)));
+    if (damaged < end && part->is_last)
+        quarantine_bytes(s, part->range->segment, damaged, str_of(part->p + (damaged - part->at), (size_t)(end - damaged)));
+    *ret_to = damaged;
     return found;
+}
+
+int spool_read_part(struct spool *s, const struct spool_range *range, uint64_t *at, size_t max_bytes, struct buf *buf,
+                    struct spool_record *records, unsigned max_records)
+{
+    struct part part = {.range = range, .at = *at};
+    struct segment *seg;
+    uint64_t to = *at;
+    unsigned found = 0;
+    int r = segment_ref(s, range->segment, &seg);
+    if (r < 0)
+        return r;
+    part.seg = seg;
+    for (size_t want = max_bytes; r >= 0 && to == *at && !part.is_last; want *= 2) { /* a record, or damage, may be larger than a part */
+        size_t left = (size_t)(range->to - *at);
+        part.n = want < left ? want : left;
+        buf_clear(buf);
+        buf_reserve(buf, part.n);
+        r = disk_salvage(seg->fd, buf->p, part.n, *at, "spool.read", NULL);
+        if (r < 0)
+            break;
+        part.is_last = (size_t)r < part.n || part.n == left; /* the file may be shorter than it was */
+        part.p = buf->p;
+        buf->n = part.n = (size_t)r;
+        found = part_decode(s, &part, records, max_records, &to);
+    }
+    segment_unref(s, seg);
+    if (r < 0)
+        return r;
+    *at = part.is_last ? range->to : to;
+    return (int)found;
 }
 
 int spool_read(struct spool *s, const struct spool_range *range, struct buf *buf, struct spool_record *records)
 {
-    struct segment *seg;
-    size_t n = (size_t)(range->to - range->from);
-    int r = segment_ref(s, range->segment, &seg);
-    if (r < 0)
-        return r;
-    buf_clear(buf);
-    buf_reserve(buf, n);
-    r = disk_salvage(seg->fd, buf->p, n, range->from, "spool.read", NULL);
-    if (r >= 0) {
-        buf->n = (size_t)r;
-        r = (int)range_decode(s, seg, range, buf->p, buf->n, records);
-    }
-    segment_unref(s, seg);
-    return r;
+    uint64_t at = range->from;
+    return spool_read_part(s, range, &at, SIZE_MAX, buf, records, range->n_records);
 }
 
 /* ---- the cursor's files: each is one small record, replaced as a whole. They may lag (redelivery is harmless), never lead (S6).

@@ -244,10 +244,14 @@ static void drain_and_check(const struct edit *e)
     struct spool_stats stats;
     AUTO_BUF struct buf buf = {0};
     while (spool_claim(s, ARRAY_LEN(records), 4096, &range) == 1) {
-        int n = spool_read(s, &range, &buf, records);
-        must(n >= 0);
-        for (int i = 0; i < n; i++)
-            check_record(&records[i], delivered);
+        unsigned left = range.n_records;
+        for (uint64_t at = range.from; at < range.to;) {
+            int n = spool_read_part(s, &range, &at, 64 + e->cursor % 4096, &buf, records, left);
+            must(n >= 0 && (unsigned)n <= left);
+            left -= (unsigned)n;
+            for (int i = 0; i < n; i++)
+                check_record(&records[i], delivered);
+        }
         spool_settle(s, &range);
     }
     spool_stats(s, &stats);

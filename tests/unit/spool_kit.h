@@ -28,6 +28,7 @@ struct kit {
     struct spool *s;
     struct spool_port *port;
     struct spool_recovery recovery;
+    size_t part_bytes; /* of a range that are read at a time; 0: all of it */
 };
 
 /* ---- files */
@@ -260,7 +261,7 @@ static inline void kit_append_many(struct kit *k, uint64_t first, unsigned n, si
 enum { KIT_SEEN_MAX = 1 << 17 };
 struct kit_seen {
     uint32_t count[KIT_SEEN_MAX]; /* by number */
-    unsigned n_records, n_ranges;
+    unsigned n_records;
 };
 
 static inline void kit_note(struct kit_seen *seen, const struct spool_record *records, int n)
@@ -271,7 +272,6 @@ static inline void kit_note(struct kit_seen *seen, const struct spool_record *re
         seen->count[records[i].project_id]++;
         seen->n_records++;
     }
-    seen->n_ranges++;
 }
 
 /* Claims and reads one range into `seen`. False: nothing there. */
@@ -284,9 +284,17 @@ static inline bool kit_claim(struct kit *k, unsigned max_records, struct kit_see
         return false;
     assert_in_range(range->n_records, 1, max_records);
     AUTO_FREE struct spool_record *records = calloc(range->n_records, sizeof *records);
-    int n = spool_read(k->s, range, &buf, records);
-    assert_in_range(n, 0, range->n_records);
-    kit_note(seen, records, n);
+    unsigned left = range->n_records;
+    assert_int_equal(spool_heads(k->s, range, records), range->n_records);
+    for (uint64_t at = range->from; at < range->to;) {
+        int n =
+            k->part_bytes ? spool_read_part(k->s, range, &at, k->part_bytes, &buf, records, left) : spool_read(k->s, range, &buf, records);
+        assert_in_range(n, 0, left);
+        left -= (unsigned)n;
+        kit_note(seen, records, n);
+        if (!k->part_bytes)
+            break;
+    }
     return true;
 }
 

@@ -11,6 +11,14 @@ static int setup(void **state)
     return 0;
 }
 
+/* Records, and what is damaged, are larger and smaller than a part. */
+static int setup_in_parts(void **state)
+{
+    (void)setup(state);
+    ((struct kit *)*state)->part_bytes = 300;
+    return 0;
+}
+
 static int teardown(void **state)
 {
     kit_done(*state);
@@ -518,6 +526,10 @@ static void another_versions_digested_segment_goes(void **state)
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE_IN_PARTS(name) \
+    { \
+#name "_in_parts", name, setup_in_parts, teardown, NULL \
+    }
 
 int main(void)
 {
@@ -536,6 +548,11 @@ int main(void)
         CASE(damage_before_a_trailer_is_no_torn_tail),
         CASE(finds_records_behind_a_long_gap),
         CASE(bytes_in_a_payload_never_pass_for_a_record),
+        CASE_IN_PARTS(s4_a_torn_tail_is_cut_at_every_byte),
+        CASE_IN_PARTS(s4_a_damaged_byte_costs_its_record_only),
+        CASE_IN_PARTS(s4_a_damaged_byte_in_a_finished_segment_costs_its_record_only),
+        CASE_IN_PARTS(quarantine_keeps_the_damaged_bytes_once),
+        CASE_IN_PARTS(bytes_in_a_payload_never_pass_for_a_record),
         CASE(another_versions_records_are_left_alone),
         CASE(another_versions_digested_segment_goes),
     };

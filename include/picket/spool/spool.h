@@ -115,6 +115,13 @@ MUST_CHECK int spool_claim(struct spool *s, unsigned max_records, uint64_t max_b
 /* Reads the range with pread into `buf` (replaced) and fills records[0..n): their slices borrow `buf`. Returns the number of valid
  * records; a record whose checksum fails (S4) is quarantined, counted and left out. `records` has room for range->n_records. */
 MUST_CHECK int spool_read(struct spool *s, const struct spool_range *range, struct buf *buf, struct spool_record *records);
+/* The same in parts, for who need not have all of them at once: from *at on, which is range->from at first, about max_bytes (> 0), or one record that is
+ * larger; *at moves behind them, and is range->to when that was all. A part may have no valid record. `records` has room for max_records, which
+ * are those of the range that were not read yet. After an error *at is as it was. */
+MUST_CHECK int spool_read_part(struct spool *s, const struct spool_range *range, uint64_t *at, size_t max_bytes, struct buf *buf,
+                               struct spool_record *records, unsigned max_records);
+/* The range's records without meta and payload, which are "", by their headers alone: what is damaged behind them is found by reading. */
+MUST_CHECK int spool_heads(struct spool *s, const struct spool_range *range, struct spool_record *records);
 /* The range's transaction is committed (S6): moves the low-water mark, saves the cursor from time to time, removes passed segments. */
 void spool_settle(struct spool *s, const struct spool_range *range);
 /* The range was not committed and will be claimed again, before anything new (in parts, if a claim then wants fewer records). Wakes nobody:
