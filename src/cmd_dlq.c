@@ -379,7 +379,7 @@ static int find_letter(const struct config *config, int64_t number, struct showi
     if (code != EXIT_OK)
         return code;
     if (s->found) {
-        if (s->payload.n && payload_unpack(buf_str(&s->payload), SPOOL_MAX_RECORD, &s->decoded) < 0)
+        if (s->payload.n && payload_unpack(buf_str(&s->payload), STR(""), SPOOL_MAX_RECORD, &s->decoded) < 0)
             return cmd_fail("the payload of dead letter %" PRId64 " is damaged", number);
         return EXIT_OK;
     }

@@ -135,7 +135,7 @@ static int read_letter(const char *dir, const struct spill_name *name, struct re
     if (r < 0)
         return r;
     buf_clear(&t->payload);
-    payload_pack(t->packer, part, &t->payload);
+    payload_pack(t->packer, NULL, part, &t->payload);
     return 0;
 }
 

@@ -169,7 +169,7 @@ static void payload_dispose(void *memory)
 static void job_run(struct http_job *http_job)
 {
     struct payload_job *job = container_of(http_job, struct payload_job, job);
-    job->result = payload_unpack(buf_str(&job->stored), PAYLOAD_MAX, &job->text);
+    job->result = payload_unpack(buf_str(&job->stored), STR(""), PAYLOAD_MAX, &job->text);
 }
 
 static void job_free(struct payload_job *job)

@@ -133,7 +133,8 @@ struct payload_job {
     struct event_op *op;
     enum form form;
     struct event_row row;
-    struct arena arena; /* holds the row's texts */
+    struct arena arena; /* holds the row's texts, and this: */
+    struct str dictionary;
     int result;
     struct buf stored, text; /* text: what is answered as `data`, or the raw payload */
 };
@@ -159,12 +160,13 @@ static void event_dispose(void *memory)
 }
 
 /* The payload as it is answered, appended. Any thread. */
-static int read_payload(enum form form, struct str stored, const struct event_row *row, size_t max_bytes, struct buf *out)
+static int read_payload(enum form form, struct str stored, struct str dictionary, const struct event_row *row, size_t max_bytes,
+                        struct buf *out)
 {
     AUTO_BUF struct buf text = {0};
     if (form == RAW)
-        return payload_unpack(stored, max_bytes, out);
-    int r = payload_unpack(stored, max_bytes, &text);
+        return payload_unpack(stored, dictionary, max_bytes, out);
+    int r = payload_unpack(stored, dictionary, max_bytes, &text);
     return r < 0 ? r : event_normalise(buf_str(&text), row, out);
 }
 
@@ -187,7 +189,7 @@ static void answer_event(struct event_op *op, int r, const struct buf *text)
 static void job_run(struct http_job *http_job)
 {
     struct payload_job *job = container_of(http_job, struct payload_job, job);
-    job->result = read_payload(job->form, buf_str(&job->stored), &job->row, PAYLOAD_MAX, &job->text);
+    job->result = read_payload(job->form, buf_str(&job->stored), job->dictionary, &job->row, PAYLOAD_MAX, &job->text);
 }
 
 static void job_free(struct payload_job *job)
@@ -209,7 +211,7 @@ static void job_home(struct http_job *http_job)
     job_free(job);
 }
 
-static void read_elsewhere(struct event_op *op, struct str stored, const struct event_row *row)
+static void read_elsewhere(struct event_op *op, struct str stored, struct str dictionary, const struct event_row *row)
 {
     if (http_reserve_answer(op->call, payload_size(stored)) < 0) {
         http_answer_error(op->call, -ERR_BUSY, STR("too many answers wait to be read"));
@@ -223,6 +225,7 @@ static void read_elsewhere(struct event_op *op, struct str stored, const struct 
     job->row.client_address = arena_str(&job->arena, row->client_address); /* the rows are gone when the job runs */
     job->row.sdk_name = arena_str(&job->arena, row->sdk_name);
     job->row.sdk_version = arena_str(&job->arena, row->sdk_version);
+    job->dictionary = arena_str(&job->arena, dictionary);
     buf_append_str(&job->stored, stored);
     op->job = job;
     int r = http_job_submit(op->call->worker, &job->job);
@@ -233,7 +236,7 @@ static void read_elsewhere(struct event_op *op, struct str stored, const struct 
     }
 }
 
-/* Columns behind the summary's: received_at, server_name, sdk_name, sdk_version, payload, the client's address. */
+/* Columns behind the summary's: received_at, server_name, sdk_name, sdk_version, payload, the client's address, the payload's dictionary. */
 static void put_head(struct event_op *op, const struct db_rows *rows)
 {
     json_writer_init(&op->w, &op->head);
@@ -267,7 +270,7 @@ static void found(struct db_query *q, int r, const struct db_rows *rows)
     if (op->form == NORMALISED)
         put_head(op, rows);
     AUTO_BUF struct buf text = {0};
-    struct str stored = db_bytes(rows, 0, 12);
+    struct str stored = db_bytes(rows, 0, 12), dictionary = db_bytes(rows, 0, 14);
     struct event_row row = {.event_id = db_id(rows, 0, 1),
                             .project_id = (uint64_t)op->project,
                             .received_us = db_time(rows, 0, 8),
@@ -275,9 +278,9 @@ static void found(struct db_query *q, int r, const struct db_rows *rows)
                             .client_address = db_text(rows, 0, 13),
                             .sdk_name = db_text(rows, 0, 10),
                             .sdk_version = db_text(rows, 0, 11)};
-    r = stored.n > INLINE_STORED ? -ERR_TOO_LARGE : read_payload(op->form, stored, &row, INLINE_DECODED, &text);
+    r = stored.n > INLINE_STORED ? -ERR_TOO_LARGE : read_payload(op->form, stored, dictionary, &row, INLINE_DECODED, &text);
     if (r == -ERR_TOO_LARGE)
-        read_elsewhere(op, stored, &row);
+        read_elsewhere(op, stored, dictionary, &row);
     else
         answer_event(op, r, &text);
 }

@@ -2,7 +2,7 @@
  *
  * The statement wants its records ascending by (project, event_id) and distinct by it, and its groups ascending by (project, hash): sorting
  * here costs microseconds and spares the database both the sort and the decision. Of records with the same id the one that was received
- * first is kept. Payloads are compressed here, on the digest's thread, so that neither the door nor PostgreSQL pays for it.
+ * first is kept. Payloads are packed here, on the digest's thread, so that neither the door nor PostgreSQL pays for it.
  *
  * Items that are no events are read by the event layer (items.h) and stored by digest_reports() (0005_reports.sql), which ends the batch. */
 #include "batch.h"
@@ -18,7 +18,7 @@
 
 /* Of each piece of scratch memory: what is kept from one batch to the next, and what of it while there is nothing to do. To get it anew for each batch was 2 of the
  * 30 µs that an event takes here, for the kernel clears every page. */
-enum { KEEP_BUSY_BYTES = 16 << 20, KEEP_IDLE_BYTES = 1 << 20 };
+enum { KEEP_BUSY_BYTES = 16 << 20, KEEP_IDLE_BYTES = 1 << 20, PART_BYTES = 512 << 10 /* what is read at a time: fits a cache */ };
 
 static const enum db_type array_types[A_COUNT] = {
     [A_G_PROJECT] = DB_I32,      [A_G_HASH] = DB_BYTES,    [A_G_TYPE] = DB_TEXT,     [A_G_VALUE] = DB_TEXT,       [A_G_TITLE] = DB_TEXT,
@@ -33,7 +33,7 @@ void batch_init(struct batch *b)
 {
     *b = (struct batch){0};
     arena_init(&b->arena);
-    b->packer = payload_packer_new();
+    dictionaries_init(&b->dictionaries);
 }
 
 void batch_done(struct batch *b)
@@ -42,12 +42,13 @@ void batch_done(struct batch *b)
         db_array_done(&b->arrays[i]);
     buf_done(&b->bytes);
     buf_done(&b->scratch);
+    buf_done(&b->packed);
     rules_done(&b->rules);
     free(b->records);
     free(b->items);
     free(b->order);
     arena_done(&b->arena);
-    payload_packer_free(b->packer);
+    dictionaries_done(&b->dictionaries);
 }
 
 static void give_back(struct batch *b, size_t above)
@@ -56,6 +57,8 @@ static void give_back(struct batch *b, size_t above)
         buf_done(&b->bytes);
     if (b->scratch.cap > above)
         buf_done(&b->scratch);
+    if (b->packed.cap > above)
+        buf_done(&b->packed);
     for (unsigned i = 0; i < A_COUNT; i++)
         if (b->arrays[i].buf.cap > above)
             db_array_done(&b->arrays[i]);
@@ -64,8 +67,9 @@ static void give_back(struct batch *b, size_t above)
 void batch_clear(struct batch *b)
 {
     b->n_records = b->n_items = b->n_open = 0;
-    b->claims = false;
+    b->claims = b->retains = false;
     rules_clear(&b->rules);
+    dictionaries_clear(&b->dictionaries);
     arena_reset(&b->arena);
     give_back(b, KEEP_BUSY_BYTES);
 }
@@ -74,6 +78,7 @@ void batch_rest(struct batch *b)
 {
     assert(b->n_records == 0);
     give_back(b, KEEP_IDLE_BYTES);
+    dictionaries_rest(&b->dictionaries);
 }
 
 static void reserve(struct batch *b, unsigned n)
@@ -116,14 +121,25 @@ static int64_t parser_position(struct str payload)
     return json_parse(payload, &doc, &at) == -ERR_BAD_JSON ? (int64_t)at : -1;
 }
 
-/* Everything that is stored of the event, its title and columns too, is of the scrubbed payload. */
-static int scrub_item(struct batch *b, struct batch_item *item)
+/* Everything that is stored of the event, its title and columns too, is of the scrubbed payload. That is packed at once: a batch of them as they are would
+ * be as large again as what was read. */
+static int read_event(struct batch *b, struct batch_item *item)
 {
+    const struct spool_record *record = item->record;
+    const struct event_origin origin = {.received_us = record->received_us,
+                                        .sent_at_us = record->sent_at_us,
+                                        .envelope_header = record->meta};
     buf_clear(&b->scratch);
-    int r = scrub_event(item->record->payload, item->rules, &b->scratch);
-    if (r > 0)
-        item->payload = arena_str(&b->arena, buf_str(&b->scratch));
-    return r;
+    int r = scrub_event(record->payload, item->rules, &b->scratch);
+    struct str payload = r > 0 ? buf_str(&b->scratch) : record->payload;
+    if (r >= 0)
+        r = event_read(payload, &origin, &b->arena, &item->fields);
+    if (r < 0)
+        return r;
+    buf_clear(&b->packed);
+    dictionaries_pack(&b->dictionaries, record->project_id, payload, &b->packed);
+    item->packed = arena_str(&b->arena, buf_str(&b->packed));
+    return 0;
 }
 
 /* NULL: an event, or a kind of a newer release. */
@@ -204,16 +220,12 @@ static void read_report(struct batch *b, struct batch_item *item, const struct s
 
 static void read_item(struct batch *b, struct batch_item *item, const struct spool_record *record)
 {
-    *item = (struct batch_item){
-        .record = record, .payload = record->payload, .detail = STR(""), .position = -1, .rules = rules_of(&b->rules, record->project_id)};
+    *item = (struct batch_item){.record = record, .detail = STR(""), .position = -1, .rules = rules_of(&b->rules, record->project_id)};
     if (record->kind != SPOOL_EVENT) {
         read_report(b, item, record);
         return;
     }
-    struct event_origin origin = {.received_us = record->received_us, .sent_at_us = record->sent_at_us, .envelope_header = record->meta};
-    int r = scrub_item(b, item);
-    if (r >= 0)
-        r = event_read(item->payload, &origin, &b->arena, &item->fields);
+    int r = read_event(b, item);
     if (r < 0) {
         item->outcome = OUTCOME_DEAD;
         item->reason = r;
@@ -223,34 +235,60 @@ static void read_item(struct batch *b, struct batch_item *item, const struct spo
     }
 }
 
-int batch_load(struct batch *b, struct spool *spool)
+int batch_load(struct batch *b, struct spool *spool, bool retains)
 {
     reserve(b, b->range.n_records);
-    int n = spool_read(spool, &b->range, &b->bytes, b->records);
+    b->spool = spool;
+    b->retains = retains;
+    int n = spool_heads(spool, &b->range, b->records);
     b->n_records = n < 0 ? 0 : (unsigned)n;
     return n;
 }
 
-/* One after the other: that some come twice does no harm. */
-void batch_bind_projects(struct batch *b, struct db_query *q)
+static int by_number(const void *pa, const void *pb)
 {
-    struct db_array *a = &b->arrays[0];
-    uint64_t last = 0;
-    db_array_start(a, DB_I32);
-    for (unsigned i = 0; i < b->n_records; i++) {
-        uint64_t project_id = b->records[i].project_id;
-        if (project_id != last && project_id <= INT32_MAX)
-            db_array_i32(a, (int32_t)project_id);
-        last = project_id;
-    }
-    db_bind_array(q, a);
+    uint32_t a = *(const uint32_t *)pa, b = *(const uint32_t *)pb;
+    return a < b ? -1 : a > b;
 }
 
-void batch_read(struct batch *b)
+void batch_bind_projects(struct batch *b, struct db_query *q)
 {
-    b->n_items = b->n_records;
-    for (unsigned i = 0; i < b->n_items; i++)
-        read_item(b, &b->items[i], &b->records[i]);
+    struct db_array *projects = &b->arrays[0], *known = &b->arrays[1];
+    unsigned n = 0;
+    db_array_start(projects, DB_I32);
+    db_array_start(known, DB_I64);
+    for (unsigned i = 0; i < b->n_records; i++)
+        if (b->records[i].project_id <= INT32_MAX)
+            b->order[n++] = (uint32_t)b->records[i].project_id;
+    qsort(b->order, n, sizeof *b->order, by_number);
+    for (unsigned i = 0, next; i < n; i = next) {
+        for (next = i + 1; next < n && b->order[next] == b->order[i];)
+            next++;
+        db_array_i32(projects, (int32_t)b->order[i]);
+        db_array_i64(known, dictionaries_known(&b->dictionaries, b->order[i], next - i));
+    }
+    db_bind_array(q, projects);
+    db_bind_array(q, known);
+}
+
+/* Columns: project, its rules, its dictionary's number, checksum and content, whether it wants samples. */
+void batch_take_projects(struct batch *b, const struct db_rows *rows)
+{
+    for (int i = 0; i < db_count(rows); i++) {
+        struct dictionary_entry entry = {.project_id = (uint64_t)db_i64(rows, i, 0), .wants_samples = db_bool(rows, i, 5)};
+        rules_add(&b->rules, entry.project_id, db_text(rows, i, 1), &b->arena);
+        if (!db_is_null(rows, i, 2)) {
+            entry.number = (int16_t)db_i64(rows, i, 2);
+            entry.checksum = db_i64(rows, i, 3);
+        }
+        if (!db_is_null(rows, i, 4))
+            entry.content = arena_str(&b->arena, db_bytes(rows, i, 4));
+        dictionaries_add(&b->dictionaries, &entry);
+    }
+}
+
+static void sort_items(struct batch *b)
+{
     qsort(b->items, b->n_items, sizeof *b->items, by_event);
     unsigned repeated = 0;
     for (unsigned i = 1, first = 0; i < b->n_items && b->items[i].outcome == OUTCOME_OPEN; i++) {
@@ -267,10 +305,47 @@ void batch_read(struct batch *b)
         b->n_open++;
 }
 
+/* What the next part takes the place of, and is still needed. */
+static void keep_record(struct batch *b, struct spool_record *record)
+{
+    record->meta = arena_str(&b->arena, record->meta);
+    record->payload = arena_str(&b->arena, record->payload);
+}
+
+/* Of an event that can be read the packed payload is kept alone: what it came as is needed only if the database refuses it. */
+static void read_part(struct batch *b, struct spool_record *records, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct batch_item *item = &b->items[b->n_items++];
+        if (records[i].kind != SPOOL_EVENT && !b->retains)
+            keep_record(b, &records[i]);
+        read_item(b, item, &records[i]);
+        if (item->outcome == OUTCOME_DEAD && records[i].kind == SPOOL_EVENT && !b->retains)
+            keep_record(b, &records[i]);
+    }
+}
+
+int batch_read(struct batch *b)
+{
+    size_t part_bytes = b->retains ? SIZE_MAX : PART_BYTES;
+    b->n_items = 0;
+    for (uint64_t at = b->range.from; at < b->range.to;) {
+        struct spool_record *records = b->records + b->n_items;
+        int n = spool_read_part(b->spool, &b->range, &at, part_bytes, &b->bytes, records, b->range.n_records - b->n_items);
+        if (n < 0)
+            return n;
+        read_part(b, records, (unsigned)n);
+    }
+    b->n_records = b->n_items;
+    sort_items(b);
+    return 0;
+}
+
 void batch_take(struct batch *b, const struct spool_record *record)
 {
     reserve(b, 1);
     b->range = (struct spool_range){.n_records = 1};
+    b->retains = true;
     b->records[0] = *record;
     b->n_records = b->n_items = 1;
     read_item(b, &b->items[0], &b->records[0]);
@@ -368,9 +443,7 @@ static void put_record(struct batch *b, const struct batch_item *item)
     db_array_text(&a[A_R_SDK_NAME], f->sdk_name);
     db_array_text(&a[A_R_SDK_VERSION], f->sdk_version);
     put_address(&a[A_R_ADDR], item);
-    buf_clear(&b->scratch);
-    payload_pack(b->packer, item->payload, &b->scratch);
-    db_array_bytes(&a[A_R_PAYLOAD], buf_str(&b->scratch));
+    db_array_bytes(&a[A_R_PAYLOAD], item->packed);
     db_array_i64(&a[A_R_KEY], (int64_t)r->key_id);
     db_array_i16(&a[A_R_CATEGORY], (int16_t)category_of_item(item));
     db_array_i64(&a[A_R_BYTES], (int64_t)r->payload.n);
@@ -530,6 +603,7 @@ void batch_take_outcomes(struct batch *b, const struct db_rows *rows, unsigned f
 
 void batch_give_up(struct batch *b, struct batch_item *item, int r, const struct db_query *q)
 {
+    assert(b->retains || item->record->kind != SPOOL_EVENT);
     b->claims = false; /* the statement that would have claimed the range failed */
     item->outcome = OUTCOME_DEAD;
     item->reason = r;
@@ -593,7 +667,7 @@ static void put_dead(struct batch *b, const struct batch_item *item)
         db_array_null(&a[D_POSITION]);
     db_array_bytes(&a[D_META], r->meta);
     buf_clear(&b->scratch);
-    payload_pack(b->packer, r->payload, &b->scratch);
+    payload_pack(b->dictionaries.packer, NULL, r->payload, &b->scratch);
     db_array_bytes(&a[D_PAYLOAD], buf_str(&b->scratch));
     if (r->key_id)
         db_array_i64(&a[D_KEY], (int64_t)r->key_id);

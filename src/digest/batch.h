@@ -1,9 +1,9 @@
 /* batch.h: the records of one spool range on their way to becoming rows. Private to digest; a batch belongs to its worker. */
 #pragma once
 
+#include "dictionaries.h"
 #include "picket/db/db.h"
 #include "picket/event/event.h"
-#include "picket/protocol/payload.h"
 #include "picket/spool/spool.h"
 #include "rules.h"
 
@@ -19,7 +19,7 @@ enum outcome {
 
 struct batch_item {
     const struct spool_record *record;
-    struct str payload;              /* the record's, or what scrubbing left of it: in the batch's arena */
+    struct str packed;               /* of an event: what scrubbing left of the payload, as it is stored; in the batch's arena */
     const struct scrub_rules *rules; /* the project's; the batch's */
     struct event_fields fields;
     struct str report; /* of OUTCOME_REPORTED: what digest_reports() stores; in the arena */
@@ -67,8 +67,10 @@ enum batch_array { /* in the order of digest_batch's parameters from $6 on */
 
 struct batch {
     struct spool_range range;
-    struct buf bytes; /* what spool_read filled; records borrow it */
-    struct spool_record *records;
+    struct spool *spool;          /* of the range */
+    bool retains;                 /* the records keep what they brought */
+    struct buf bytes;             /* the part of the range that was read last */
+    struct spool_record *records; /* meta and payload of events are gone after batch_read, unless it retains them or they are dead */
     unsigned n_records, records_cap;
     struct rules rules;                  /* of the projects in it; names are in the arena */
     struct batch_item *items;            /* sorted by (project, event_id, receipt) after batch_read, from n_open on by receipt */
@@ -77,8 +79,8 @@ struct batch {
     bool claims;                         /* the statement that was bound last claims the range */
     struct arena arena;
     struct db_array arrays[A_COUNT];
-    struct payload_packer *packer;
-    struct buf scratch;
+    struct dictionaries dictionaries; /* of the batch's projects, and for packing */
+    struct buf scratch, packed;
 };
 
 void batch_init(struct batch *b);
@@ -87,12 +89,14 @@ void batch_done(struct batch *b);
 void batch_clear(struct batch *b);
 /* A cleared batch that will have nothing to do for a while: gives back most of its memory. */
 void batch_rest(struct batch *b);
-/* Reads the records of the claimed b->range from the spool. Blocks for file reads: digest threads only. */
-MUST_CHECK int batch_load(struct batch *b, struct spool *spool);
-/* Binds the projects of the records, for whoever asks for their rules, which go into b->rules before: */
+/* Takes up the records of the claimed b->range. Blocks for file reads, as batch_read does: digest threads only. `retains`: an event that the database refuses can
+ * become a dead letter; that needs the memory of the whole range. */
+MUST_CHECK int batch_load(struct batch *b, struct spool *spool, bool retains);
+/* Binds the projects of the records, and what is known of them, for whoever asks what they want; takes the answer, before: */
 void batch_bind_projects(struct batch *b, struct db_query *q);
-/* Reads the columns of every event. Unreadable events get OUTCOME_DEAD, repeated ids OUTCOME_DUPLICATE; the rest are items [0, n_open). */
-void batch_read(struct batch *b);
+void batch_take_projects(struct batch *b, const struct db_rows *rows);
+/* Reads the columns of every event. Unreadable events get OUTCOME_DEAD, repeated ids OUTCOME_DUPLICATE; the rest are items [0, n_open). An error is the spool's. */
+MUST_CHECK int batch_read(struct batch *b);
 /* The same for one record that comes from elsewhere and belongs to no range; borrowed. */
 void batch_take(struct batch *b, const struct spool_record *record);
 /* UTC day of the batch's receipts (the spool never mixes two in one range). */
@@ -119,7 +123,7 @@ unsigned batch_middle_of_part(const struct batch *b, const struct batch_part *pa
 void batch_refuse_rest(struct batch *b, const struct batch_part *part, unsigned place, struct str sqlstate, struct str constraint);
 /* Copies the statement's outcomes to items [from, to). */
 void batch_take_outcomes(struct batch *b, const struct db_rows *rows, unsigned from, unsigned to);
-/* The item can never be stored: `q` is the query that said so with `r`. */
+/* The item can never be stored: `q` is the query that said so with `r`. Of a batch that retains what came. */
 void batch_give_up(struct batch *b, struct batch_item *item, int r, const struct db_query *q);
 /* Binds the statement that keeps the OUTCOME_DEAD items as dead letters that are none yet; returns how many there are (0: nothing bound). */
 unsigned batch_bind_dead(struct batch *b, struct db_query *q);

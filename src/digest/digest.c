@@ -1,7 +1,7 @@
 /* digest.c: phase two: workers that turn spool ranges into rows.
  *
  * Each worker is a thread with a loop, one database connection and one batch, and goes round: claim a range → ask what its projects want
- * taken out of it (rules.c) → read the columns of its events → one statement → outcomes → dead letters, if any → the rest, if any (rest.c) →
+ * (rules.c, dictionaries.c) → read the columns of its events → one statement → outcomes → dead letters, if any → the rest, if any (rest.c) →
  * settle the range. Nothing is counted here: the statement counts what it inserted (sql/migrations/0002_digest_batch.sql), so delivering a range
  * twice changes nothing, and the range is settled only after the commit (S6).
  *
@@ -45,6 +45,7 @@ enum {
 };
 
 static void claim_next(struct worker *w);
+static void load_range(struct worker *w, bool retains);
 
 /* ---- one receipt day at a time */
 
@@ -130,12 +131,31 @@ static void drop_batch(struct worker *w)
 
 static void close_worker(struct worker *w);
 
+static void on_dictionary(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct worker *w = container_of(q, struct worker, dictionary_query);
+    (void)rows;
+    w->dictionary_running = false;
+    dictionaries_kept(&w->batch.dictionaries, r, q);
+}
+
+/* When there are samples enough: a tenth of a second, once for many thousands of events. */
+static void make_dictionary(struct worker *w)
+{
+    if (w->stopping || w->dictionary_running || !dictionaries_are_ripe(&w->batch.dictionaries))
+        return;
+    w->dictionary_running = true;
+    dictionaries_bind(&w->batch.dictionaries, &w->dictionary_query, on_dictionary);
+    db_submit(w->db, &w->dictionary_query);
+}
+
 void worker_settle(struct worker *w)
 {
     bool few = w->batch.n_records < FEW_RECORDS;
     digest_count_batch(w->counts, &w->batch, w->index);
     spool_settle(w->digest->config.spool, &w->batch.range);
     drop_batch(w);
+    make_dictionary(w);
     if (w->stopping)
         close_worker(w);
     else if (few)
@@ -243,11 +263,24 @@ static void on_dead_kept(struct db_query *q, int r, const struct db_rows *rows)
     rest_store(w);
 }
 
+/* Something in the batch cannot be stored: from the start, with all that a dead letter has. */
+static void begin_again(struct worker *w)
+{
+    if (!w->stopping) {
+        load_range(w, true);
+        return;
+    }
+    give_back(w);
+    close_worker(w);
+}
+
 static void on_stored(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct worker *w = container_of(q, struct worker, query);
     struct slice s = w->slices[w->n_slices - 1];
-    if (r < 0 && worker_is_lasting(w, r, q) && is_one_record(w)) {
+    if (r < 0 && worker_is_lasting(w, r, q) && !w->batch.retains) {
+        begin_again(w);
+    } else if (r < 0 && worker_is_lasting(w, r, q) && is_one_record(w)) {
         give_up(w, r);
     } else if (r < 0 && (worker_is_too_long(w, r) || worker_is_lasting(w, r, q)) && !is_one_record(w)) {
         worker_halve(w, s.from + (s.to - s.from) / 2);
@@ -289,8 +322,17 @@ void worker_store_next(struct worker *w)
 
 static void begin_turn(struct worker *w);
 
-/* The rules were said: now the batch is read. */
-static void on_rules(struct db_query *q, int r, const struct db_rows *rows)
+/* The range cannot be read now: it is claimed again. */
+static void put_off(struct worker *w, int r)
+{
+    log_line(LOG_ERROR, "spool cannot be read", "error=%s segment=%" PRIu64 " from=%" PRIu64, err_name(r), w->batch.range.segment,
+             w->batch.range.from);
+    give_back(w);
+    linger(w, READ_RETRY_MS);
+}
+
+/* What the projects want was said: now the batch is read. */
+static void on_projects(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct worker *w = container_of(q, struct worker, query);
     if (r < 0) {
@@ -298,17 +340,21 @@ static void on_rules(struct db_query *q, int r, const struct db_rows *rows)
         linger(w, (unsigned)pause_ms(w, r));
         return;
     }
+    batch_take_projects(&w->batch, rows);
+    r = batch_read(&w->batch);
+    if (r < 0) {
+        put_off(w, r);
+        return;
+    }
     w->asking = ASK_NOTHING;
-    rules_take(&w->batch.rules, rows, &w->batch.arena);
-    batch_read(&w->batch);
     wait_for_turn(w);
     begin_turn(w);
 }
 
-static void ask_rules(struct worker *w)
+static void ask_projects(struct worker *w)
 {
     w->asking = ASK_RUNNING;
-    db_query_init(&w->query, STMT_SCRUB_RULES, on_rules);
+    db_query_init(&w->query, STMT_DIGEST_PROJECTS, on_projects);
     batch_bind_projects(&w->batch, &w->query);
     db_submit(w->db, &w->query);
 }
@@ -321,7 +367,25 @@ static void on_rest_soon(uv_timer_t *timer)
         batch_rest(&w->batch);
 }
 
-/* Claims the next range, loads its records and asks for their rules. Nothing there: it is over; after a failure the next try is planned. */
+/* Takes up the records of the range that is claimed and asks what their projects want. */
+static void load_range(struct worker *w, bool retains)
+{
+    batch_clear(&w->batch);
+    w->n_slices = 0;
+    w->asking = ASK_LATER; /* something is in hand */
+    set_holding(w, HOLDS_UNREAD);
+    int r = batch_load(&w->batch, w->digest->config.spool, retains);
+    if (r < 0) {
+        put_off(w, r);
+        return;
+    }
+    set_holding(w, HOLDS_UNREAD); /* and it is known how old it is */
+    w->attempts = 0;
+    w->backoff_ms = 0;
+    ask_projects(w);
+}
+
+/* Nothing to claim: it is over; after a failure the next try is planned. */
 static void take_range(struct worker *w)
 {
     struct digest *d = w->digest;
@@ -340,19 +404,7 @@ static void take_range(struct worker *w)
         linger(w, READ_RETRY_MS);
         return;
     }
-    r = batch_load(&w->batch, d->config.spool);
-    if (r < 0) {
-        log_line(LOG_ERROR, "spool cannot be read", "error=%s segment=%" PRIu64 " from=%" PRIu64, err_name(r), w->batch.range.segment,
-                 w->batch.range.from);
-        spool_release(d->config.spool, &w->batch.range);
-        batch_clear(&w->batch);
-        linger(w, READ_RETRY_MS);
-        return;
-    }
-    set_holding(w, HOLDS_UNREAD); /* and it is known how old it is */
-    w->attempts = 0;
-    w->backoff_ms = 0;
-    ask_rules(w);
+    load_range(w, false);
 }
 
 static void claim_next(struct worker *w)
@@ -360,7 +412,7 @@ static void claim_next(struct worker *w)
     if (w->holding == HOLDS_TURN || w->asking == ASK_RUNNING || w->stopping || !atomic_load(&w->digest->ready))
         return;
     if (w->asking == ASK_LATER)
-        ask_rules(w);
+        ask_projects(w);
     else if (w->holding == HOLDS_WAITING)
         begin_turn(w);
     else
@@ -530,6 +582,8 @@ static void close_worker(struct worker *w)
     db_cancel(&w->query);
     if (w->upkeep_running)
         db_cancel(&w->upkeep_query);
+    if (w->dictionary_running)
+        db_cancel(&w->dictionary_query);
     db_close(w->db, on_db_closed, w);
 }
 

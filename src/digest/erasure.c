@@ -336,10 +336,10 @@ static void note_scanned(struct erasure *s)
 /* ---- a page */
 
 /* The payload as it came; what cannot be decoded is looked into as it is. */
-static struct str decoded(struct erasure *s, struct str stored)
+static struct str decoded(struct erasure *s, struct str stored, struct str dictionary)
 {
     buf_clear(&s->payload);
-    struct str payload = payload_unpack(stored, SPOOL_MAX_RECORD, &s->payload) < 0 ? stored : buf_str(&s->payload);
+    struct str payload = payload_unpack(stored, dictionary, SPOOL_MAX_RECORD, &s->payload) < 0 ? stored : buf_str(&s->payload);
     s->looked += payload.n;
     return payload;
 }
@@ -419,7 +419,7 @@ static void on_letters(struct db_query *q, int r, const struct db_rows *rows)
                                         .kind = (enum spool_kind)db_i64(rows, i, 3),
                                         .address = text_or_none(rows, i, 4),
                                         .meta = db_bytes(rows, i, 5),
-                                        .payload = decoded(s, db_bytes(rows, i, 6))};
+                                        .payload = decoded(s, db_bytes(rows, i, 6), STR(""))};
         int owner = erasure_owner(&s->requests, &record);
         s->last_letter = db_i64(rows, i, 0);
         if (owner < 0)
@@ -480,7 +480,7 @@ static void note_found(struct erasure *s)
     db_submit(s->db, &s->query);
 }
 
-/* Columns: id, address, payload, bytes. */
+/* Columns: id, address, payload, bytes, the payload's dictionary. */
 static void on_page(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct erasure *s = container_of(q, struct erasure, query);
@@ -497,7 +497,7 @@ static void on_page(struct db_query *q, int r, const struct db_rows *rows)
                                         .id = db_id(rows, i, 0),
                                         .kind = SPOOL_EVENT,
                                         .address = text_or_none(rows, i, 1),
-                                        .payload = decoded(s, db_bytes(rows, i, 2)),
+                                        .payload = decoded(s, db_bytes(rows, i, 2), db_bytes(rows, i, 4)),
                                         .meta = STR("")};
         int owner = erasure_owner(&s->requests, &record);
         s->after = record.id;

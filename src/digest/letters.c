@@ -140,7 +140,7 @@ static void on_spilled(struct db_query *q, int r, const struct db_rows *rows)
 static int write_letter(struct letters *l, const struct dead_letter *letter, struct str stored)
 {
     buf_clear(&l->payload);
-    if (payload_unpack(stored, SPOOL_MAX_RECORD, &l->payload) == 0)
+    if (payload_unpack(stored, STR(""), SPOOL_MAX_RECORD, &l->payload) == 0)
         return spill_write(l->spill, letter, buf_str(&l->payload));
     return spill_write(l->spill, letter, stored); /* as it is: better than nothing */
 }

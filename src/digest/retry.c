@@ -149,7 +149,7 @@ static int read_record(struct retry *r, const struct db_rows *rows, struct spool
     };
     if (!db_is_null(rows, 0, 12) && !ip_parse(db_text(rows, 0, 12), ret->addr))
         memset(ret->addr, 0, sizeof ret->addr); /* a network: whose it was is not known */
-    int result = payload_unpack(db_bytes(rows, 0, 8), SPOOL_MAX_RECORD, &r->payload);
+    int result = payload_unpack(db_bytes(rows, 0, 8), STR(""), SPOOL_MAX_RECORD, &r->payload);
     ret->meta = buf_str(&r->meta);
     ret->payload = buf_str(&r->payload);
     return result;

@@ -56,12 +56,6 @@ void rules_add(struct rules *r, uint64_t project_id, struct str settings, struct
     r->list[r->n++] = entry;
 }
 
-void rules_take(struct rules *r, const struct db_rows *rows, struct arena *arena)
-{
-    for (int i = 0; i < db_count(rows); i++)
-        rules_add(r, (uint64_t)db_i64(rows, i, 0), db_text(rows, i, 1), arena);
-}
-
 const struct scrub_rules *rules_of(const struct rules *r, uint64_t project_id)
 {
     for (size_t i = 0; i < r->n; i++)

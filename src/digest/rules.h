@@ -2,7 +2,6 @@
 #pragma once
 
 #include "picket/base/arena.h"
-#include "picket/db/db.h"
 #include "picket/event/scrub.h"
 
 struct rules_entry {
@@ -15,9 +14,7 @@ struct rules {                /* zeroed: nobody has any of his own */
 };
 void rules_clear(struct rules *r);
 void rules_done(struct rules *r);
-/* `settings`: the project's column scrubbing; what it holds that is none of ours is as if it were not there. */
+/* `settings`: the project's column scrubbing, "" when it says nothing; what it holds that is none of ours is as if it were not there. */
 void rules_add(struct rules *r, uint64_t project_id, struct str settings, struct arena *arena);
-/* Columns: project, its settings. Projects that say nothing need not be among them. */
-void rules_take(struct rules *r, const struct db_rows *rows, struct arena *arena);
 /* The project's, else SCRUB_DEFAULTS; as long as nothing is added. */
 const struct scrub_rules *rules_of(const struct rules *r, uint64_t project_id);

@@ -37,7 +37,7 @@ struct worker {
     bool stopping, closing;
 
     struct batch batch;
-    enum { ASK_NOTHING, ASK_LATER, ASK_RUNNING } asking; /* for the rules of a batch that is loaded and not read */
+    enum { ASK_NOTHING, ASK_LATER, ASK_RUNNING } asking; /* what the projects of a batch want that is loaded and not read */
     enum holding holding; /* this and the next three: written by the worker under day_lock, read by the others under it */
     int64_t day, oldest_us;
     struct spool_pos from;
@@ -55,6 +55,8 @@ struct worker {
     struct db_query query;
     struct db_query upkeep_query;
     bool upkeep_running;
+    struct db_query dictionary_query;
+    bool dictionary_running;
     uint64_t upkept_ms; /* by the loop's clock; 0: not yet */
 };
 

@@ -66,8 +66,8 @@ def embed(path, out):
         data = f.read()
     rows = [", ".join(str(b) for b in data[i:i + 24]) for i in range(0, len(data), 24)]
     with open(out, "w", encoding="utf-8") as f:
-        f.write(f"/* Made by dictionary.py of {os.path.basename(path)}. */\n#include \"payload_dictionary.h\"\n\n"
-                f"const struct payload_dictionary payload_dictionary_{NUMBER} = {{{len(data)}, (const unsigned char[]){{\n    " + ",\n    ".join(rows) + "}};\n")
+        f.write(f"/* Made by dictionary.py of {os.path.basename(path)}. */\n#include \"payload_embedded.h\"\n\n"
+                f"const struct payload_embedded payload_embedded_{NUMBER} = {{{len(data)}, (const unsigned char[]){{\n    " + ",\n    ".join(rows) + "}};\n")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@
 
 #include "picket/base/clock.h"
 #include "picket/db/db.h"
+#include "picket/event/outline.h"
 #include "picket/json/json.h"
 #include "picket/protocol/payload.h"
 
@@ -36,6 +37,26 @@ static void fail(const char *what, const char *why)
     exit(1);
 }
 
+/* As the digest makes one (src/digest/dictionaries.c). */
+static struct payload_dictionary *make_dictionary(struct bodies *bodies)
+{
+    enum { SAMPLES = 112 };
+    AUTO_BUF struct buf outlines = {0}, payloads = {0}, content = {0};
+    size_t outline_bytes[SAMPLES], payload_bytes[SAMPLES];
+    for (unsigned i = 0; i < SAMPLES; i++) {
+        struct id128 id = id_random();
+        size_t outlines_before = outlines.n, payloads_before = payloads.n;
+        bodies_event(bodies, PAYLOADS + i, &id, &payloads);
+        payload_bytes[i] = payloads.n - payloads_before;
+        if (event_outline(str_of(payloads.p + payloads_before, payload_bytes[i]), &outlines) < 0)
+            abort();
+        outline_bytes[i] = outlines.n - outlines_before;
+    }
+    const struct payload_samples chosen = {buf_str(&outlines), outline_bytes, SAMPLES},
+                                 counted = {buf_str(&payloads), payload_bytes, SAMPLES};
+    return payload_train(&chosen, &counted, PAYLOAD_DICTIONARY_FIRST, &content) ? payload_dictionary_new(buf_str(&content)) : NULL;
+}
+
 static void make_payloads(struct raw *r)
 {
     struct bodies *bodies = bodies_new(&(struct body_options){.issues = GROUPS});
@@ -43,12 +64,14 @@ static void make_payloads(struct raw *r)
     AUTO_BUF struct buf event = {0};
     if (!bodies)
         abort();
+    struct payload_dictionary *dictionary = make_dictionary(bodies);
     for (unsigned i = 0; i < PAYLOADS; i++) {
         struct id128 id = id_random();
         buf_clear(&event);
         bodies_event(bodies, i, &id, &event);
-        payload_pack(packer, buf_str(&event), &r->payloads[i]);
+        payload_pack(packer, dictionary, buf_str(&event), &r->payloads[i]);
     }
+    payload_dictionary_free(dictionary);
     payload_packer_free(packer);
     bodies_free(bodies);
 }

@@ -37,12 +37,12 @@ static void check_round_trip(struct str in)
 {
     struct payload_packer *p = payload_packer_new();
     AUTO_BUF struct buf frame = {0}, back = {0};
-    payload_pack(p, in, &frame);
-    int r = payload_unpack(buf_str(&frame), in.n, &back);
+    payload_pack(p, NULL, in, &frame);
+    int r = payload_unpack(buf_str(&frame), STR(""), in.n, &back);
     assert(r == 0 && str_eq(buf_str(&back), in));
     payload_packer_free(p);
     buf_clear(&back);
-    r = payload_unpack(in, MAX_BYTES, &back); /* of a row that was damaged */
+    r = payload_unpack(in, STR(""), MAX_BYTES, &back); /* of a row that was damaged */
     assert((r == 0 && back.n <= MAX_BYTES) || (r < 0 && back.n == 0));
 }
 

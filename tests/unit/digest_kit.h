@@ -398,7 +398,7 @@ static inline void see_dead(void *arg, const struct db_rows *rows)
         copy_text(db_text(rows, i, 1), d->letters[i].reason, sizeof d->letters[i].reason);
         copy_text(db_text(rows, i, 2), d->letters[i].sqlstate, sizeof d->letters[i].sqlstate);
         d->letters[i].attempts = db_i64(rows, i, 3);
-        assert_int_equal(payload_unpack(db_bytes(rows, i, 4), 1 << 20, &d->letters[i].payload), 0);
+        assert_int_equal(payload_unpack(db_bytes(rows, i, 4), STR(""), 1 << 20, &d->letters[i].payload), 0);
         assert_true(str_eq(db_bytes(rows, i, 5), STR("{\"sdk\":{\"name\":\"test\"}}")));
     }
 }

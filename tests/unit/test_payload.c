@@ -20,13 +20,13 @@ static void what_was_packed_comes_back(void **state)
             buf_append_char(&text, (char)(text.n * text.n / 7));
         buf_append_str(&frame, STR("kept"));
         buf_append_str(&back, STR("kept"));
-        payload_pack(p, buf_str(&text), &frame);
+        payload_pack(p, NULL, buf_str(&text), &frame);
         struct str stored = str_drop(buf_str(&frame), 4);
         assert_int_equal(payload_size(stored), text.n);
-        assert_int_equal(payload_unpack(stored, text.n, &back), 0);
+        assert_int_equal(payload_unpack(stored, STR(""), text.n, &back), 0);
         assert_true(str_eq(str_drop(buf_str(&back), 4), buf_str(&text)));
         if (size > 0)
-            assert_int_equal(payload_unpack(stored, text.n - 1, &back), -ERR_TOO_LARGE);
+            assert_int_equal(payload_unpack(stored, STR(""), text.n - 1, &back), -ERR_TOO_LARGE);
         assert_int_equal(back.n, text.n + 4);
     }
     payload_packer_free(p);
@@ -41,9 +41,9 @@ static void rows_of_before(void **state)
     AUTO_BUF struct buf packed = {0}, back = {0};
     struct payload_packer *p = payload_packer_new();
     size_t n = ZSTD_compress(frame, sizeof frame, event, sizeof event - 1, 1);
-    assert_int_equal(payload_unpack(str_of(frame, n), sizeof event, &back), 0);
+    assert_int_equal(payload_unpack(str_of(frame, n), STR(""), sizeof event, &back), 0);
     assert_true(str_eq(buf_str(&back), str_from(event)));
-    payload_pack(p, str_from(event), &packed);
+    payload_pack(p, NULL, str_from(event), &packed);
     assert_int_not_equal(ZSTD_getDictID_fromFrame(packed.p, packed.n), 0);
     assert_true(packed.n < n * 7 / 10);
     payload_packer_free(p);
@@ -54,18 +54,18 @@ static void damage(void **state)
     (void)state;
     AUTO_BUF struct buf packed = {0}, back = {0};
     struct payload_packer *p = payload_packer_new();
-    payload_pack(p, str_from(event), &packed);
+    payload_pack(p, NULL, str_from(event), &packed);
     payload_packer_free(p);
     assert_int_equal(payload_size(STR("no frame")), 0);
     assert_int_equal(payload_size(STR("")), 0);
-    assert_int_equal(payload_unpack(STR(""), 100, &back), -ERR_CORRUPT_BODY);
-    assert_int_equal(payload_unpack(STR("no frame"), 100, &back), -ERR_CORRUPT_BODY);
-    assert_int_equal(payload_unpack(str_of(packed.p, packed.n - 1), sizeof event, &back), -ERR_CORRUPT_BODY);
+    assert_int_equal(payload_unpack(STR(""), STR(""), 100, &back), -ERR_CORRUPT_BODY);
+    assert_int_equal(payload_unpack(STR("no frame"), STR(""), 100, &back), -ERR_CORRUPT_BODY);
+    assert_int_equal(payload_unpack(str_of(packed.p, packed.n - 1), STR(""), sizeof event, &back), -ERR_CORRUPT_BODY);
     buf_append_char(&packed, 'x');
-    assert_int_equal(payload_unpack(buf_str(&packed), sizeof event, &back), -ERR_CORRUPT_BODY);
+    assert_int_equal(payload_unpack(buf_str(&packed), STR(""), sizeof event, &back), -ERR_CORRUPT_BODY);
     packed.n--;
     packed.p[5]++; /* RFC 8878 §3.1.1.1: behind magic number and descriptor stands the dictionary's */
-    assert_int_equal(payload_unpack(buf_str(&packed), sizeof event, &back), -ERR_CORRUPT_BODY);
+    assert_int_equal(payload_unpack(buf_str(&packed), STR(""), sizeof event, &back), -ERR_CORRUPT_BODY);
     assert_int_equal(back.n, 0);
 }
 

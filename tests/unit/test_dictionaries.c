@@ -1,0 +1,353 @@
+/* test_dictionaries.c: payloads packed with dictionaries of their projects (src/digest/dictionaries.c): each can be read, whatever becomes of the dictionary. */
+#include "digest_kit.h"
+
+enum { EVENTS = 400, BATCH = 50, NOISE_BYTES = 3000 };
+
+static struct cluster_fixture cluster;
+
+static int start_cluster(void **state)
+{
+    (void)state;
+    struct kit k;
+    struct db_migration_report report;
+    fixture_make(&cluster);
+    fixture_start(&cluster);
+    kit_make_loop(&k);
+    assert_int_equal(db_migrate(&k.loop, fixture_conninfo(&cluster), KIT_LIMIT_MS, NULL, &report), 0);
+    kit_close_loop(&k);
+    return 0;
+}
+
+static int stop_cluster(void **state)
+{
+    (void)state;
+    fixture_remove(&cluster);
+    return 0;
+}
+
+static int open_stage(void **state)
+{
+    static struct stage s;
+    stage_open(&s, &cluster);
+    *state = &s;
+    assert_int_equal(kit_run(&s.k, STMT_TEST_DIGEST_CLEAN), 0);
+    return 0;
+}
+
+static int close_stage(void **state)
+{
+    stage_close(*state);
+    return 0;
+}
+
+/* ---- events of one program, and of none */
+
+static void put_frame(struct buf *b, const char *program, unsigned i)
+{
+    buf_printf(
+        b,
+        "%s{\"filename\":\"%s/module_%u.py\",\"function\":\"%s_function_%u\",\"module\":\"%s.module_%u\",\"lineno\":%u,\"in_app\":true,"
+        "\"context_line\":\"    return %s_total(basket, %u)\",\"vars\":{\"a\":\"secret-word-%u\"}}",
+        i % 100 ? "," : "", program, i / 100, program, i / 10, program, i / 100, i, program, i / 10, i);
+}
+
+/* 3 KB that are much like the others of its program; who it happened to is not. */
+static void put_event(struct buf *b, const char *program, uint64_t *rng)
+{
+    uint64_t person = next_random(rng);
+    buf_printf(
+        b,
+        "{\"platform\":\"python\",\"level\":\"error\",\"exception\":{\"values\":[{\"type\":\"Error%u\",\"value\":\"said by person-%" PRIu64
+        "\",\"stacktrace\":{\"frames\":[",
+        random_below(rng, 20), person);
+    unsigned first = 100 * random_below(rng, 8);
+    for (unsigned i = 0; i < 14; i++)
+        put_frame(b, program, first + (i ? 1 + random_below(rng, 98) : 0));
+    buf_printf(b, "]}}]},\"user\":{\"email\":\"person-%" PRIu64 "@mail.example\"}}", person);
+}
+
+static void put_noise(struct buf *b, uint64_t *rng)
+{
+    buf_append_str(b, STR("{\"message\":\""));
+    for (unsigned i = 0; i < NOISE_BYTES; i++)
+        buf_append_char(b, (char)('A' + random_below(rng, 26)));
+    buf_append_str(b, STR("\"}"));
+}
+
+struct texts {
+    struct buf all;
+    size_t starts[EVENTS];
+    struct sent events[EVENTS];
+};
+
+/* In the order of their ids, which is that of their receipt; those of a higher seed come later. program NULL: noise. */
+static void make(struct texts *t, int64_t project, const char *program, unsigned n, uint64_t seed)
+{
+    int64_t now = clock_wall_us() / CLOCK_US_PER_DAY * CLOCK_US_PER_DAY + (int64_t)seed * CLOCK_US_PER_S;
+    uint64_t rng = seed;
+    buf_clear(&t->all);
+    for (unsigned i = 0; i < n; i++) {
+        t->starts[i] = t->all.n;
+        if (program)
+            put_event(&t->all, program, &rng);
+        else
+            put_noise(&t->all, &rng);
+        buf_append_char(&t->all, '\0');
+    }
+    for (unsigned i = 0; i < n; i++)
+        t->events[i] = (struct sent){.project = project,
+                                     .event_id = random_id(&rng),
+                                     .received_us = now + (int64_t)i * 1000,
+                                     .payload = t->all.p + t->starts[i]};
+}
+
+/* ---- what became of them */
+
+struct seen {
+    const struct texts *texts;
+    unsigned from, n, own, first_own; /* rows; those with a dictionary of the project's; the first of these */
+    size_t bytes_embedded, bytes_own; /* of the rows before it, and of those from it on */
+};
+
+static void see_rows(void *arg, const struct db_rows *rows)
+{
+    struct seen *s = arg;
+    assert_true(db_count(rows) >= (int)(s->from + s->n));
+    s->first_own = s->n;
+    for (unsigned i = 0; i < s->n; i++) {
+        AUTO_BUF struct buf text = {0};
+        int row = (int)(s->from + i);
+        struct str payload = db_bytes(rows, row, 0), dictionary = db_bytes(rows, row, 1);
+        int64_t number = db_i64(rows, row, 2);
+        assert_int_equal(payload_unpack(payload, dictionary, 1 << 20, &text), 0);
+        assert_true(str_eq(buf_str(&text), str_from(s->texts->all.p + s->texts->starts[i])));
+        assert_int_equal(payload_dictionary_number(payload) >= PAYLOAD_DICTIONARY_FIRST ? payload_dictionary_number(payload) : 0, number);
+        if (number && s->own++ == 0)
+            s->first_own = i;
+        *(number ? &s->bytes_own : &s->bytes_embedded) += payload.n;
+    }
+}
+
+/* The last `n` of the project's rows, which must be the texts. */
+static struct seen look(struct stage *s, int64_t project, const struct texts *t, unsigned from, unsigned n)
+{
+    struct seen seen = {.texts = t, .from = from, .n = n};
+    struct db_query q;
+    db_query_init(&q, STMT_TEST_DICTIONARY_ROWS, NULL);
+    db_bind_i32(&q, (int32_t)project);
+    assert_int_equal(db_wait(s->k.db, &q, see_rows, &seen), 0);
+    return seen;
+}
+
+struct listed {
+    int n;
+    int64_t last;
+    bool last_checked;
+    struct buf content; /* of the last */
+};
+
+static void see_list(void *arg, const struct db_rows *rows)
+{
+    struct listed *l = arg;
+    l->n = db_count(rows);
+    if (l->n == 0)
+        return;
+    l->last = db_i64(rows, l->n - 1, 0);
+    l->last_checked = db_bool(rows, l->n - 1, 2);
+    buf_append_str(&l->content, db_bytes(rows, l->n - 1, 1));
+}
+
+static struct listed list(struct stage *s, int64_t project)
+{
+    struct listed listed = {0};
+    struct db_query q;
+    db_query_init(&q, STMT_TEST_DICTIONARY_LIST, NULL);
+    db_bind_i32(&q, (int32_t)project);
+    assert_int_equal(db_wait(s->k.db, &q, see_list, &listed), 0);
+    return listed;
+}
+
+static void run_for(struct stage *s, enum db_stmt stmt, int64_t project)
+{
+    struct op op;
+    op_init(&op, stmt);
+    db_bind_i32(&op.q, (int32_t)project);
+    assert_int_equal(op_run(&s->k, &op), 0);
+}
+
+static bool has(const struct listed *l, const char *word)
+{
+    return memmem(l->content.p, l->content.n, word, strlen(word)) != NULL;
+}
+
+static bool is_listed(struct stage *s, int64_t project, int n, bool checked)
+{
+    struct listed l = list(s, project);
+    bool is = l.n >= n && (!checked || l.last_checked);
+    buf_done(&l.content);
+    return is;
+}
+
+/* ---- tests */
+
+static void a_dictionary_is_made_of_what_comes(void **state)
+{
+    struct stage *s = *state;
+    static struct texts t;
+    int64_t project = stage_project(s), other = stage_project(s);
+    make(&t, project, "shop", EVENTS, 1);
+    stage_send(s, t.events, EVENTS);
+    stage_digest(s, 1, BATCH);
+    stage_drain(s);
+    KIT_UNTIL(&s->k, is_listed(s, project, 1, false));
+    struct seen seen = look(s, project, &t, 0, EVENTS);
+    assert_in_range(seen.first_own, BATCH, EVENTS - 1); /* each one since then */
+    assert_int_equal(seen.own, EVENTS - seen.first_own);
+    assert_true(seen.bytes_own / seen.own < seen.bytes_embedded / seen.first_own * 8 / 10);
+    struct listed l = list(s, project);
+    assert_int_equal(l.last, PAYLOAD_DICTIONARY_FIRST);
+    assert_true(has(&l, "shop") && has(&l, "_function_"));
+    assert_false(has(&l, "person-") || has(&l, "secret") || has(&l, "mail.example"));
+    buf_done(&l.content);
+    assert_false(is_listed(s, other, 1, false));
+    stage_digest_close(s, KIT_LIMIT_MS);
+}
+
+/* An empty one says so, and nobody tries again. */
+static void none_is_made_where_it_does_not_help(void **state)
+{
+    struct stage *s = *state;
+    static struct texts t;
+    int64_t project = stage_project(s);
+    make(&t, project, NULL, EVENTS, 2);
+    stage_send(s, t.events, EVENTS);
+    stage_digest(s, 2, BATCH);
+    stage_drain(s);
+    KIT_UNTIL(&s->k, is_listed(s, project, 1, false));
+    stage_digest_close(s, KIT_LIMIT_MS);
+    struct listed l = list(s, project);
+    assert_int_equal(l.content.n, 0);
+    assert_int_equal(l.n, 1);
+    assert_int_equal(look(s, project, &t, 0, EVENTS).own, 0);
+}
+
+/* Hours later the program is another one; after that it stays. */
+static void a_better_one_takes_its_place(void **state)
+{
+    struct stage *s = *state;
+    static struct texts before, after, again;
+    int64_t project = stage_project(s);
+    make(&before, project, "shop", EVENTS, 3);
+    (void)stage_run(s, before.events, EVENTS, 2, BATCH);
+    assert_true(is_listed(s, project, 1, false));
+    run_for(s, STMT_TEST_DICTIONARY_AGE, project);
+    make(&after, project, "warehouse", EVENTS, 4);
+    stage_send(s, after.events, EVENTS);
+    stage_digest(s, 1, BATCH);
+    stage_drain(s);
+    KIT_UNTIL(&s->k, is_listed(s, project, 2, false));
+    struct listed l = list(s, project);
+    assert_int_equal(l.last, PAYLOAD_DICTIONARY_FIRST + 1);
+    assert_true(has(&l, "warehouse"));
+    buf_done(&l.content);
+    for (unsigned i = 0; i < 2; i++) /* the older, the rarer */
+        run_for(s, STMT_TEST_DICTIONARY_AGE, project);
+    make(&again, project, "warehouse", EVENTS, 5);
+    stage_send(s, again.events, EVENTS);
+    stage_drain(s);
+    KIT_UNTIL(&s->k, is_listed(s, project, 2, true));
+    stage_digest_close(s, KIT_LIMIT_MS);
+    assert_true(is_listed(s, project, 2, true) && !is_listed(s, project, 3, false));
+    assert_int_equal(look(s, project, &before, 0, EVENTS).n, EVENTS); /* of the first one, too */
+    assert_int_equal(look(s, project, &after, EVENTS, EVENTS).own, EVENTS);
+    assert_int_equal(look(s, project, &again, 2 * EVENTS, EVENTS).own, EVENTS);
+}
+
+/* The database says another dictionary under the same number than the one that is at hand. */
+static void a_database_that_was_restored(void **state)
+{
+    struct stage *s = *state;
+    static struct texts before, after;
+    int64_t project = stage_project(s);
+    make(&before, project, "shop", EVENTS, 6);
+    stage_send(s, before.events, EVENTS);
+    stage_digest(s, 1, BATCH);
+    stage_drain(s);
+    KIT_UNTIL(&s->k, is_listed(s, project, 1, false));
+    run_for(s, STMT_TEST_DICTIONARY_RESTORE, project);
+    make(&after, project, "warehouse", EVENTS, 7);
+    stage_send(s, after.events, EVENTS);
+    stage_drain(s);
+    KIT_UNTIL(&s->k, is_listed(s, project, 1, false));
+    stage_digest_close(s, KIT_LIMIT_MS);
+    struct seen seen = look(s, project, &after, EVENTS, EVENTS);
+    assert_true(seen.own > 0);
+    struct listed l = list(s, project);
+    assert_true(has(&l, "warehouse") && !has(&l, "shop"));
+    buf_done(&l.content);
+}
+
+/* More projects than dictionaries are kept ready, a few events of each in a batch. */
+static void many_projects_take_turns(void **state)
+{
+    enum { PROJECTS = 20 };
+    struct stage *s = *state;
+    static struct texts t, turns;
+    int64_t projects[PROJECTS];
+    stage_digest(s, 1, BATCH);
+    for (unsigned i = 0; i < PROJECTS; i++) {
+        char program[16];
+        (void)snprintf(program, sizeof program, "program%u", i);
+        projects[i] = stage_project(s);
+        make(&t, projects[i], program, EVENTS / 2, 100 + i);
+        stage_send(s, t.events, EVENTS / 2);
+        KIT_UNTIL(&s->k, is_listed(s, projects[i], 1, false));
+    }
+    stage_drain(s);
+    make(&turns, projects[0], "program0", EVENTS, 200);
+    for (unsigned i = 0; i < EVENTS; i++)
+        turns.events[i].project = projects[i % PROJECTS];
+    stage_send(s, turns.events, EVENTS);
+    stage_drain(s);
+    stage_digest_close(s, KIT_LIMIT_MS);
+    unsigned own = 0;
+    for (unsigned i = 0; i < PROJECTS; i++) {
+        for (unsigned n = 0; n < EVENTS / PROJECTS; n++)
+            t.starts[n] = turns.starts[i + n * PROJECTS];
+        struct texts mine = {.all = turns.all};
+        memcpy(mine.starts, t.starts, sizeof mine.starts);
+        own += look(s, projects[i], &mine, EVENTS / 2, EVENTS / PROJECTS).own;
+    }
+    assert_in_range(own, EVENTS / 20, EVENTS); /* what the credit allows at least */
+    assert_everything_equals_the_rows(s);
+}
+
+static void it_goes_with_its_project(void **state)
+{
+    struct stage *s = *state;
+    static struct texts t;
+    int64_t project = stage_project(s);
+    make(&t, project, "shop", EVENTS, 8);
+    stage_send(s, t.events, EVENTS);
+    stage_digest(s, 2, BATCH);
+    stage_drain(s);
+    KIT_UNTIL(&s->k, is_listed(s, project, 1, false));
+    delete_project(&s->k, project);
+    assert_false(is_listed(s, project, 1, false));
+    t.events[0].event_id = id_random();
+    stage_send(s, t.events, EVENTS);
+    stage_drain(s);
+    stage_digest_close(s, KIT_LIMIT_MS);
+}
+
+#define STAGED(f) cmocka_unit_test_setup_teardown(f, open_stage, close_stage)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STAGED(a_dictionary_is_made_of_what_comes), STAGED(none_is_made_where_it_does_not_help),
+        STAGED(a_better_one_takes_its_place),       STAGED(a_database_that_was_restored),
+        STAGED(many_projects_take_turns),           STAGED(it_goes_with_its_project),
+    };
+    return cmocka_run_group_tests(tests, start_cluster, stop_cluster);
+}
