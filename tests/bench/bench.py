@@ -352,7 +352,7 @@ def highest_held(site, seconds, *options, fresh=True):
         if held["flat"]:
             break
         site.bench.progress(f"{held['digested_per_second']:,.0f}/s were digested, {held['backlog_at_end']:,} were waiting at the end")
-        rate *= 0.95 if site.bench.scale["steps"] else 0.8
+        rate = min(0.95 * rate, 0.97 * held["digested_per_second"]) if site.bench.scale["steps"] else 0.8 * rate  # long holds tell what can be digested
     rows = site.rows()
     return {**held, "tried": tried, "honest": rows == site.acknowledged, "acknowledged": site.acknowledged, "rows": rows}
 
