@@ -42,6 +42,7 @@ struct dictionaries {
     struct dictionary_entry *entries; /* of the batch's projects, ascending; heap */
     size_t n_entries, entries_cap;
     struct dictionary_sample sample;
+    int64_t no_samples_before_us; /* by the monotonic clock: after one could not be kept */
     struct buf made; /* what the statement that keeps a new one stores */
 };
 
@@ -59,7 +60,7 @@ void dictionaries_pack(struct dictionaries *d, uint64_t project_id, struct str p
 
 /* Are there samples enough? */
 bool dictionaries_are_ripe(struct dictionaries *d);
-/* Makes one of them, if that helps, and binds the statement that keeps it, or says that it does not; some 100 ms. What is bound is the worker's until it is done, and so are the
+/* Makes one of them, if that helps, and binds the statement that keeps it, or says that it does not; some 30 ms. What is bound is the worker's until it is done, and so are the
  * samples. */
 void dictionaries_bind(struct dictionaries *d, struct db_query *q, db_done_fn *done);
 void dictionaries_kept(struct dictionaries *d, int r, const struct db_query *q);

@@ -139,7 +139,7 @@ static void on_dictionary(struct db_query *q, int r, const struct db_rows *rows)
     dictionaries_kept(&w->batch.dictionaries, r, q);
 }
 
-/* When there are samples enough: a tenth of a second, once for many thousands of events. */
+/* When there are samples enough: 30 ms, once for many thousands of events. */
 static void make_dictionary(struct worker *w)
 {
     if (w->stopping || w->dictionary_running || !dictionaries_are_ripe(&w->batch.dictionaries))

@@ -15,7 +15,7 @@ enum {
     PAYLOAD_DICTIONARY_PAYLOAD_MAX = 16 << 10
 };
 
-/* A dictionary, ready for packing: some 100 KB, for any number of packers, one at a time or all at once. */
+/* A dictionary, ready for packing: some 85 KB, for any number of packers, one at a time or all at once. */
 struct payload_dictionary;
 /* `content`: what payload_train() made, copied. NULL: it is none, or none with a project's number. */
 struct payload_dictionary *payload_dictionary_new(struct str content);
@@ -44,6 +44,6 @@ struct payload_samples {
     unsigned n;
 };
 /* Appends a dictionary with that number. Its text is of the outlines alone, its tables of the payloads; 100 of each are enough.
- * False: there are too few, or nothing repeats in them. Some 100 ms and 6 MB; the same samples make the same dictionary. Any thread. */
+ * False: there are too few, or nothing repeats in them. Some 30 ms and 6 MB; the same samples make the same dictionary. Any thread. */
 MUST_CHECK bool payload_train(const struct payload_samples *outlines, const struct payload_samples *payloads, unsigned number,
                               struct buf *out);
