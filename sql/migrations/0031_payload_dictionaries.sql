@@ -12,14 +12,10 @@ CREATE TABLE payload_dictionaries (
 
 -- The dictionary that a frame names (RFC 8878 §3.1.1.1); null: none, or not a project's. Bits 0 and 1 of the descriptor: 1 says that the number is one
 -- byte. Bit 5: no byte of the window's size stands before it.
-CREATE FUNCTION payload_dictionary_number(payload bytea) RETURNS smallint LANGUAGE sql IMMUTABLE STRICT AS $$
-    SELECT number::smallint
-      FROM (SELECT CASE WHEN get_byte(payload, 4) & 3 = 1 THEN get_byte(payload, CASE WHEN get_byte(payload, 4) & 32 = 32 THEN 5 ELSE 6 END) END AS number
-             WHERE octet_length(payload) > 6) n
-     WHERE number >= 32
-$$;
-CREATE FUNCTION payload_dictionary(p_project int, payload bytea) RETURNS bytea LANGUAGE sql STABLE STRICT AS $$
-    SELECT content FROM payload_dictionaries WHERE project_id = p_project AND number = payload_dictionary_number(payload)
+-- (One expression, so that it becomes part of the query; only the first bytes are fetched.)
+CREATE FUNCTION payload_dictionary_number(payload bytea) RETURNS smallint LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN octet_length(payload) < 7 OR get_byte(substring(payload, 1, 8), 4) & 3 <> 1 THEN NULL
+                ELSE nullif(greatest(get_byte(substring(payload, 1, 8), CASE WHEN get_byte(substring(payload, 1, 8), 4) & 32 = 32 THEN 5 ELSE 6 END), 31), 31) END::smallint
 $$;
 
 -- A server of an earlier release stores events but cannot read these.

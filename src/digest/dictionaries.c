@@ -60,10 +60,12 @@ void dictionaries_done(struct dictionaries *d)
 void dictionaries_clear(struct dictionaries *d)
 {
     d->n_entries = 0;
+    d->n_asked = 0;
 }
 
 void dictionaries_rest(struct dictionaries *d)
 {
+    d->credit = CREDIT_MAX; /* there is time */
     for (unsigned i = 0; i < DICTIONARIES_READY; i++)
         drop_ready(&d->ready[i]);
 }
@@ -82,9 +84,9 @@ int64_t dictionaries_known(struct dictionaries *d, uint64_t project_id, unsigned
     d->credit = d->credit + n_records > CREDIT_MAX ? CREDIT_MAX : d->credit + n_records;
     if (r)
         return r->checksum;
-    if (d->credit < READY_COST)
+    if (d->credit < (d->n_asked + 1) * READY_COST)
         return -1;
-    d->credit -= READY_COST;
+    d->n_asked++;
     return 0;
 }
 
@@ -127,7 +129,8 @@ static const struct payload_dictionary *dictionary_for(struct dictionaries *d, s
         drop_ready(r);
         r = NULL;
     }
-    if (!r && e->content.n > 0) {
+    if (!r && e->content.n > 0 && d->credit >= READY_COST) {
+        d->credit -= READY_COST;
         r = least_used(d);
         drop_ready(r);
         *r = (struct dictionary_ready){.project_id = e->project_id,

@@ -38,12 +38,12 @@ struct dictionaries {
     struct payload_packer *packer;
     struct dictionary_ready ready[DICTIONARIES_READY];
     uint64_t uses;
-    unsigned credit;                  /* in events: what making one ready may cost */
+    unsigned credit, n_asked;         /* credit: in events, what making one ready costs; n_asked: how many of the batch */
     struct dictionary_entry *entries; /* of the batch's projects, ascending; heap */
     size_t n_entries, entries_cap;
     struct dictionary_sample sample;
     int64_t no_samples_before_us; /* by the monotonic clock: after one could not be kept */
-    struct buf made; /* what the statement that keeps a new one stores */
+    struct buf made;              /* what the statement that keeps a new one stores */
 };
 
 void dictionaries_init(struct dictionaries *d);

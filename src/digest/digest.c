@@ -190,9 +190,24 @@ bool worker_is_too_long(const struct worker *w, int r)
     return r == -ERR_DB_TIMEOUT && w->attempts + 1 >= TIMEOUT_ATTEMPTS;
 }
 
+/* The pauses go on growing. */
+static void ask_again(struct worker *w)
+{
+    unsigned attempts = w->attempts;
+    uint64_t backoff_ms = w->backoff_ms;
+    load_range(w, w->batch.retains);
+    w->attempts = attempts;
+    w->backoff_ms = backoff_ms;
+}
+
+/* A database that was away may have come back as it was before: whether it has the dictionaries that the batch is packed with is asked again. */
 static void on_backoff(uv_timer_t *timer)
 {
-    worker_store_next(container_of(timer, struct worker, backoff));
+    struct worker *w = container_of(timer, struct worker, backoff);
+    if (w->was_away && w->rest == REST_AHEAD && w->n_slices)
+        ask_again(w);
+    else
+        worker_store_next(w);
 }
 
 /* How long to wait after one more failure; tells the first, and those at the longest pause. */
@@ -216,6 +231,7 @@ void worker_back_off(struct worker *w, int r)
         close_worker(w);
         return;
     }
+    w->was_away = r == -ERR_DB_AWAY;
     uv_timer_start(&w->backoff, on_backoff, pause_ms(w, r), 0);
 }
 
@@ -290,6 +306,7 @@ static void on_stored(struct db_query *q, int r, const struct db_rows *rows)
         w->n_slices--;
         metric_observe(&w->counts->statements, &metric_seconds, clock_mono_us() - w->sent_us);
         batch_take_outcomes(&w->batch, rows, s.from, s.to);
+        w->was_away = false;
         w->attempts = 0;
         w->backoff_ms = 0;
         worker_store_next(w);
@@ -404,6 +421,7 @@ static void take_range(struct worker *w)
         linger(w, READ_RETRY_MS);
         return;
     }
+    w->was_away = false;
     load_range(w, false);
 }
 
@@ -425,8 +443,10 @@ static void begin_turn(struct worker *w)
         linger(w, LINGER_MS);
         return;
     }
-    w->attempts = 0;
-    w->backoff_ms = 0;
+    if (!w->was_away) {
+        w->attempts = 0;
+        w->backoff_ms = 0;
+    }
     w->n_slices = 0;
     w->rest = REST_AHEAD;
     w->n_probes = 0;

@@ -51,6 +51,7 @@ struct worker {
     } rest;
     unsigned n_probes;
     unsigned attempts;
+    bool was_away; /* the database, when it was tried last */
     uint64_t backoff_ms;
     struct db_query query;
     struct db_query upkeep_query;

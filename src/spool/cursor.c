@@ -360,11 +360,18 @@ int spool_heads(struct spool *s, const struct spool_range *range, struct spool_r
     int r = segment_ref(s, range->segment, &seg);
     if (r < 0)
         return r;
-    for (uint64_t at = range->from; at < range->to && n < range->n_records && (r = head_at(seg, &w, at, range->to, &head)) > 0;
-         at += record_bytes_padded(head.bytes)) {
-        record_decode(&head, &records[n]);
-        records[n].meta = records[n].payload = STR("");
-        n++;
+    for (uint64_t at = range->from; r >= 0 && at < range->to && n < range->n_records;) {
+        r = head_at(seg, &w, at, range->to, &head);
+        if (r == 0) { /* damaged since it was claimed */
+            r = record_find(seg->fd, seg->seed, at + 8, range->to, &at, NULL);
+            if (r == 0)
+                break;
+        } else if (r > 0) {
+            record_decode(&head, &records[n]);
+            records[n].meta = records[n].payload = STR("");
+            at += record_bytes_padded(head.bytes);
+            n++;
+        }
     }
     segment_unref(s, seg);
     return r < 0 ? r : (int)n;

@@ -1,6 +1,11 @@
 /* test_dictionaries.c: payloads packed with dictionaries of their projects (src/digest/dictionaries.c): each can be read, whatever becomes of the dictionary. */
 #include "digest_kit.h"
 
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include "dictionaries.h"
+
 enum { EVENTS = 400, BATCH = 50, NOISE_BYTES = 3000 };
 
 static struct cluster_fixture cluster;
@@ -99,6 +104,22 @@ static void make(struct texts *t, int64_t project, const char *program, unsigned
                                      .event_id = random_id(&rng),
                                      .received_us = now + (int64_t)i * 1000,
                                      .payload = t->all.p + t->starts[i]};
+}
+
+/* Four bytes at that place of the only segment. */
+static void stage_damage(const struct stage *s, uint64_t at)
+{
+    char path[STAGE_PATH_MAX + 300];
+    DIR *dir = opendir(s->dir);
+    assert_non_null(dir);
+    for (struct dirent *e; (e = readdir(dir)) != NULL;) {
+        struct stat st;
+        (void)snprintf(path, sizeof path, "%s/%s", s->dir, e->d_name);
+        AUTO_CLOSE int fd = open(path, O_RDWR | O_CLOEXEC);
+        if (fd >= 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size > at + 4)
+            assert_int_equal(pwrite(fd, "XXXX", 4, (off_t)at), 4);
+    }
+    (void)closedir(dir);
 }
 
 /* ---- what became of them */
@@ -287,6 +308,90 @@ static void a_database_that_was_restored(void **state)
     buf_done(&l.content);
 }
 
+/* A database of before the dictionary comes back while a batch that is packed with it waits. */
+static void a_database_that_is_restored_under_a_batch(void **state)
+{
+    struct stage *s = *state;
+    static struct texts before, after;
+    int64_t project = stage_project(s);
+    make(&before, project, "shop", EVENTS, 9);
+    stage_send(s, before.events, EVENTS);
+    stage_digest(s, 1, BATCH);
+    stage_drain(s);
+    KIT_UNTIL(&s->k, is_listed(s, project, 1, false));
+    stage_block(s, STMT_TEST_DIGEST_LOCK_EVENTS);
+    make(&after, project, "shop", BATCH, 10);
+    stage_send(s, after.events, BATCH);
+    stage_until_waiting(s, 1);
+    run_for(s, STMT_TEST_DICTIONARY_RESTORE, project);
+    assert_int_equal(kit_number_of(&s->k, STMT_TEST_DIGEST_END, DIGEST_NAME), 1);
+    stage_until_waiting(s, 1);
+    stage_unblock(s);
+    stage_drain(s);
+    stage_digest_close(s, KIT_LIMIT_MS);
+    assert_int_equal(look(s, project, &after, EVENTS, BATCH).own, 0);
+}
+
+/* A header is damaged after the range was claimed: what lies behind it is still known before it is read. */
+static void damage_behind_a_claim(void **state)
+{
+    struct stage *s = *state;
+    static struct texts t;
+    int64_t one = stage_project(s), two = stage_project(s);
+    struct spool_range range;
+    struct spool_record heads[3], records[3];
+    AUTO_BUF struct buf buf = {0};
+    make(&t, one, "shop", 3, 11);
+    t.events[1].project = t.events[2].project = two;
+    stage_send(s, t.events, 3);
+    assert_int_equal(spool_claim(s->spool, 100, 4 << 20, &range), 1);
+    stage_damage(s, range.from + 8);
+    assert_int_equal(spool_heads(s->spool, &range, heads), 2);
+    assert_int_equal(spool_read(s->spool, &range, &buf, records), 2);
+    for (unsigned i = 0; i < 2; i++)
+        assert_true(id_eq(&heads[i].id, &records[i].id) && heads[i].project_id == (uint64_t)two && heads[i].payload.n == 0);
+    spool_release(s->spool, &range);
+}
+
+/* Making one ready is paid for, whoever takes turns: not more than one for READY_COST events. */
+static void making_ready_is_paid_for(void **state)
+{
+    (void)state;
+    enum { PROJECTS = 20, BATCHES = 100, COST = 8, CREDIT = 4 * DICTIONARIES_READY * COST };
+    struct dictionaries d;
+    AUTO_BUF struct buf content = {0}, out = {0}, samples = {0};
+    size_t sizes[100];
+    uint64_t rng = 12, n_ready = 0;
+    for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
+        size_t before = samples.n;
+        put_event(&samples, "shop", &rng);
+        sizes[i] = samples.n - before;
+    }
+    const struct payload_samples all = {buf_str(&samples), sizes, ARRAY_LEN(sizes)};
+    assert_true(payload_train(&all, &all, PAYLOAD_DICTIONARY_FIRST, &content));
+    dictionaries_init(&d);
+    for (unsigned batch = 0; batch < BATCHES; batch++) {
+        for (unsigned i = 1; i <= PROJECTS; i++) {
+            struct dictionary_entry entry = {.project_id = i, .number = PAYLOAD_DICTIONARY_FIRST, .checksum = 7};
+            if (dictionaries_known(&d, i, ARRAY_LEN(sizes) / PROJECTS) == 0)
+                entry.content = buf_str(&content);
+            dictionaries_add(&d, &entry);
+        }
+        for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
+            uint64_t last = d.uses, project = 1 + i % PROJECTS;
+            bool was_ready = false;
+            for (unsigned j = 0; j < DICTIONARIES_READY; j++)
+                was_ready = was_ready || d.ready[j].project_id == project;
+            buf_clear(&out);
+            dictionaries_pack(&d, project, str_of(samples.p, sizes[0]), &out);
+            n_ready += d.uses > last && !was_ready;
+        }
+        dictionaries_clear(&d);
+    }
+    assert_in_range(n_ready, 1, BATCHES * ARRAY_LEN(sizes) / COST + CREDIT / COST);
+    dictionaries_done(&d);
+}
+
 /* More projects than dictionaries are kept ready, a few events of each in a batch. */
 static void many_projects_take_turns(void **state)
 {
@@ -345,9 +450,15 @@ static void it_goes_with_its_project(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STAGED(a_dictionary_is_made_of_what_comes), STAGED(none_is_made_where_it_does_not_help),
-        STAGED(a_better_one_takes_its_place),       STAGED(a_database_that_was_restored),
-        STAGED(many_projects_take_turns),           STAGED(it_goes_with_its_project),
+        STAGED(a_dictionary_is_made_of_what_comes),
+        STAGED(none_is_made_where_it_does_not_help),
+        STAGED(a_better_one_takes_its_place),
+        STAGED(a_database_that_was_restored),
+        STAGED(a_database_that_is_restored_under_a_batch),
+        STAGED(damage_behind_a_claim),
+        cmocka_unit_test(making_ready_is_paid_for),
+        STAGED(many_projects_take_turns),
+        STAGED(it_goes_with_its_project),
     };
     return cmocka_run_group_tests(tests, start_cluster, stop_cluster);
 }

@@ -1,1 +1,1 @@
-SELECT payload, payload_dictionary(project_id, payload), coalesce(payload_dictionary_number(payload), 0)::int FROM events WHERE project_id = $1::int ORDER BY id
+SELECT payload, (SELECT content FROM payload_dictionaries d WHERE d.project_id = e.project_id AND d.number = payload_dictionary_number(payload)), coalesce(payload_dictionary_number(payload), 0)::int FROM events e WHERE project_id = $1::int ORDER BY id
