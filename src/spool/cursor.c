@@ -146,13 +146,20 @@ struct head_window {
     size_t n;
 };
 
-/* 1: *ret is the valid header at `at`; 0: what stands there is none; <0: unreadable. */
+/* Many small records at once; of a large one, which the last was, too, nothing but its header. */
+static size_t window_bytes(const struct head_window *w, uint64_t at)
+{
+    return w->n > 0 && at - w->at >= sizeof w->p ? RECORD_HEAD_BYTES : sizeof w->p;
+}
+
+/* 1: *ret is the valid header at `at`; 0: what stands there is none; <0: unreadable. `at` ascends. */
 static int head_at(const struct segment *seg, struct head_window *w, uint64_t at, uint64_t limit, struct record_head *ret)
 {
     if (at + RECORD_HEAD_BYTES > limit)
         return 0;
     if (at < w->at || at + RECORD_HEAD_BYTES > w->at + w->n) {
-        size_t want = limit - at < sizeof w->p ? (size_t)(limit - at) : sizeof w->p;
+        size_t want = window_bytes(w, at);
+        want = limit - at < want ? (size_t)(limit - at) : want;
         int n = disk_salvage(seg->fd, w->p, want, at, "spool.claim.read", NULL);
         if (n < 0)
             return n;
