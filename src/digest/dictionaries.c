@@ -44,6 +44,7 @@ static void drop_sample(struct dictionaries *d)
 {
     buf_done(&d->sample.payloads);
     buf_done(&d->sample.outlines);
+    buf_done(&d->sample.tried);
     d->sample = (struct dictionary_sample){0};
 }
 
@@ -145,7 +146,7 @@ static const struct payload_dictionary *dictionary_for(struct dictionaries *d, s
 
 static bool is_full(const struct dictionary_sample *s)
 {
-    return s->n == DICTIONARY_SAMPLES || s->payloads.n + PAYLOAD_DICTIONARY_PAYLOAD_MAX > SAMPLE_BYTES;
+    return s->n == DICTIONARY_SAMPLES || s->payloads.n + s->tried.n + PAYLOAD_DICTIONARY_PAYLOAD_MAX > SAMPLE_BYTES;
 }
 
 /* Is this project the one that is sampled, from now on if not before? */
@@ -165,16 +166,21 @@ static bool is_sampled(struct dictionaries *d, const struct dictionary_entry *e)
 
 static void take_sample(struct dictionary_sample *s, struct str payload)
 {
+    unsigned at = s->n - s->n_tried;
     size_t before = s->outlines.n;
     if (payload.n < SAMPLE_MIN_BYTES || payload.n > PAYLOAD_DICTIONARY_PAYLOAD_MAX)
         return;
-    if (s->n % TRIED != TRIED - 1) {
-        if (event_outline(payload, &s->outlines) < 0)
-            return;
-        s->outline_bytes[s->n_outlines++] = s->outlines.n - before;
+    if (s->n % TRIED == TRIED - 1) {
+        buf_append_str(&s->tried, payload);
+        s->tried_bytes[s->n_tried++] = payload.n;
+    } else if (event_outline(payload, &s->outlines) == 0) {
+        s->outline_bytes[at] = s->outlines.n - before;
+        buf_append_str(&s->payloads, payload);
+        s->payload_bytes[at] = payload.n;
+    } else {
+        return;
     }
-    buf_append_str(&s->payloads, payload);
-    s->payload_bytes[s->n++] = payload.n;
+    s->n++;
     s->fed_us = clock_mono_us();
 }
 
@@ -195,37 +201,15 @@ bool dictionaries_are_ripe(struct dictionaries *d)
     return is_full(s) && (s->checksum <= NONE_HELPS || (used && used->checksum == s->checksum)); /* what it is compared with must be here */
 }
 
-/* Moves the payloads that are tried behind the others. */
-static void put_tried_last(struct dictionary_sample *s)
-{
-    AUTO_BUF struct buf tried = {0};
-    size_t tried_bytes[DICTIONARY_SAMPLES / TRIED], at = 0, to = 0;
-    unsigned n = 0, n_tried = 0;
-    for (unsigned i = 0; i < s->n; i++) {
-        size_t bytes = s->payload_bytes[i];
-        if (i % TRIED == TRIED - 1) {
-            buf_append(&tried, s->payloads.p + at, bytes);
-            tried_bytes[n_tried++] = bytes;
-        } else {
-            memmove(s->payloads.p + to, s->payloads.p + at, bytes);
-            to += bytes;
-            s->payload_bytes[n++] = bytes;
-        }
-        at += bytes;
-    }
-    memcpy(s->payloads.p + to, tried.p, tried.n);
-    memcpy(&s->payload_bytes[n], tried_bytes, n_tried * sizeof *tried_bytes);
-}
-
-/* Bytes that the last `n` payloads of the sample become. */
-static size_t packed_bytes(struct dictionaries *d, const struct payload_dictionary *own, unsigned n)
+/* Bytes that the payloads become which are tried. */
+static size_t packed_bytes(struct dictionaries *d, const struct payload_dictionary *own)
 {
     const struct dictionary_sample *s = &d->sample;
     AUTO_BUF struct buf out = {0};
-    size_t end = s->payloads.n;
-    for (unsigned i = s->n; i > s->n - n; i--) {
-        end -= s->payload_bytes[i - 1];
-        payload_pack(d->packer, own, str_of(s->payloads.p + end, s->payload_bytes[i - 1]), &out);
+    struct str rest = buf_str(&s->tried);
+    for (unsigned i = 0; i < s->n_tried; i++) {
+        payload_pack(d->packer, own, str_take(rest, s->tried_bytes[i]), &out);
+        rest = str_drop(rest, s->tried_bytes[i]);
     }
     return out.n;
 }
@@ -233,22 +217,21 @@ static size_t packed_bytes(struct dictionaries *d, const struct payload_dictiona
 /* Appends one to d->made if it makes payloads a tenth smaller. False, without that: it does not, or none can be made. */
 static bool make_better(struct dictionaries *d, unsigned number)
 {
-    struct dictionary_sample *s = &d->sample;
-    unsigned n_tried = s->n - s->n_outlines;
-    put_tried_last(s);
-    const struct payload_samples outlines = {buf_str(&s->outlines), s->outline_bytes, s->n_outlines},
-                                 payloads = {buf_str(&s->payloads), s->payload_bytes, s->n_outlines};
+    const struct dictionary_sample *s = &d->sample;
+    const unsigned n = s->n - s->n_tried;
+    const struct payload_samples outlines = {buf_str(&s->outlines), s->outline_bytes, n},
+                                 payloads = {buf_str(&s->payloads), s->payload_bytes, n};
     if (!payload_train(&outlines, &payloads, number, &d->made))
         return false;
     struct payload_dictionary *better = payload_dictionary_new(buf_str(&d->made));
-    const struct dictionary_ready *used = find_ready(d, s->project_id);
-    size_t before = packed_bytes(d, s->checksum > NONE_HELPS ? used->dictionary : NULL, n_tried);
-    size_t after = better ? packed_bytes(d, better, n_tried) : SIZE_MAX;
+    const struct dictionary_ready *used = s->checksum > NONE_HELPS ? find_ready(d, s->project_id) : NULL;
+    size_t before = packed_bytes(d, used ? used->dictionary : NULL), after = better ? packed_bytes(d, better) : SIZE_MAX;
     payload_dictionary_free(better);
     bool helps = after < before - before / 10;
     if (helps)
         log_line(LOG_INFO, "payloads of a project are packed with a new dictionary",
-                 "project=%" PRIu64 " number=%u tried=%u bytes_before=%zu bytes_after=%zu", s->project_id, number, n_tried, before, after);
+                 "project=%" PRIu64 " number=%u tried=%u bytes_before=%zu bytes_after=%zu", s->project_id, number, s->n_tried, before,
+                 after);
     else
         buf_clear(&d->made);
     return helps;

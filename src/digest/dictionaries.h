@@ -29,9 +29,9 @@ struct dictionary_sample {
     int64_t fed_us;      /* by the monotonic clock */
     int16_t number;      /* of the dictionary that the project has */
     int64_t checksum;
-    unsigned n, n_outlines;
-    size_t payload_bytes[DICTIONARY_SAMPLES], outline_bytes[DICTIONARY_SAMPLES];
-    struct buf payloads, outlines;
+    unsigned n, n_tried; /* n: with those that a new one is only tried with */
+    size_t payload_bytes[DICTIONARY_SAMPLES], outline_bytes[DICTIONARY_SAMPLES], tried_bytes[DICTIONARY_SAMPLES];
+    struct buf payloads, outlines, tried;
 };
 
 struct dictionaries {
