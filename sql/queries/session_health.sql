@@ -3,10 +3,10 @@
 WITH h AS MATERIALIZED (
     SELECT * FROM release_hours
      WHERE project_id = $1::int AND hour >= $2::timestamptz AND ($3::text IS NULL OR release = $3::text)
-       AND ($4::text IS NULL OR environment = $4::text)),
+       AND ($4::text IS NULL OR environment = $4::text) AND total + exited + errored > 0),
 seen AS MATERIALIZED (
     SELECT release, environment, date_trunc($5::text, hour, 'UTC') AS at, user_hash, bool_or(crashed) AS crashed FROM release_users
-     WHERE project_id = $1 AND hour >= $2 AND ($3 IS NULL OR release = $3) AND ($4 IS NULL OR environment = $4)
+     WHERE project_id = $1 AND hour >= $2 AND ($3 IS NULL OR release = $3) AND ($4 IS NULL OR environment = $4) AND n_sessions IS DISTINCT FROM 0
      GROUP BY 1, 2, 3, 4),
 u AS (
     SELECT release, environment, count(*) AS users, count(*) FILTER (WHERE crashed) AS crashed_users

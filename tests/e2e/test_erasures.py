@@ -89,6 +89,7 @@ def test_a_person_is_erased(picket):
     check_stored(picket)
     assert [(i["short_id"], i["event_count"]) for i in project.issues()] == numbers  # an issue keeps its number, and what it ever counted
     assert [item["message"] for item in feedback(project)] == ["his"] and len(session_users(picket, project)) == 1
+    assert picket.sql("SELECT user_hash FROM session_states WHERE user_hash IS NOT NULL") == session_users(picket, project)
     project.api.post(f"/api/dead-letters/{letters(picket)[0][0]}/retry")  # the server looks after letters now, and not in some seconds
     until(lambda: len(spilled(picket)) == 1, lambda: spilled(picket), 30)
     assert "Jane" not in open(spilled(picket)[0], encoding="utf-8").read()

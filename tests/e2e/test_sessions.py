@@ -212,6 +212,153 @@ def test_reports_of_the_release_before(picket, project):
     assert health(project)["items"][0]["environment"] == "test" and health(project)["items"][0]["users"]["total"] == 1
 
 
+# ---- the end
+
+END = {"exited": {"status": "exited", "seq": 2}, "crashed": {"status": "crashed", "errors": 1, "seq": 2}, "abnormal": {"status": "abnormal", "seq": 2},
+       "unhandled": {"status": "unhandled", "seq": 2}}
+BEHIND = {"crashed": {"status": "crashed", "errors": 1, "seq": 3}, "errored": {"errors": 2, "seq": 3}, "exited": {"status": "exited", "seq": 3},
+          "abnormal": {"status": "abnormal", "seq": 3}}
+ENDS = [("exited", "crashed"), ("exited", "errored"), ("exited", "abnormal"), ("crashed", "exited"), ("crashed", "abnormal"), ("abnormal", "crashed"),
+        ("unhandled", "exited")]
+ORDERS = list(itertools.permutations(range(3)))
+SPLITS = {"one": [3], "first apart": [1, 2], "last apart": [2, 1], "all apart": [1, 1, 1]}
+
+
+def of_end(status):
+    return {"total": 1, "healthy": 1, "exited": 1} if status == "exited" else {"total": 1, status: 1}
+
+
+def health_of(project, release="app@1.0"):
+    item, = [item for item in health(project)["items"] if item["release"] == release]
+    return {n: c for n, c in item["sessions"].items() if c}, item["users"], item["crash_free_sessions"], item["crash_free_users"]
+
+
+def wait_taken(project, n):
+    until(lambda: totals(project).get(("session", "accepted", "")) == n, lambda: totals(project))
+
+
+@pytest.mark.parametrize("end, behind", ENDS)
+def test_what_is_behind_the_end(picket, end, behind):
+    """Rule 5, by `seq`: in whatever order the updates come, in one envelope or several, in one batch or one each. With users and without: each is a release's."""
+    project = picket.new_project()
+    sessions = {f"{split} {order} {did} {wait}": (SPLITS[split], [[{"init": True}, END[end], BEHIND[behind]][i] for i in order], did, wait)
+                for split in SPLITS for order in ORDERS for did in (None, "ada") for wait in (False, True) if split != "one" or not wait}
+    sids = {name: new_sid() for name in sessions}
+    lines = {name: f"r{n}@1" for n, name in enumerate(sessions)}
+    sent = 0
+    for part in range(3):
+        for wait in (False, True):
+            for name, (sizes, life, did, waits) in sessions.items():
+                if waits == wait and part < len(sizes):
+                    first = sum(sizes[:part])
+                    updates = life[first:first + sizes[part]]
+                    send(project, *(update(sids[name], release=lines[name], **({"did": did} if did else {}), **fields) for fields in updates))
+                    sent += len(updates)
+            if wait:  # what is sent next is of another batch
+                wait_taken(project, sent)
+    wrong = {}
+    for name, (_, _, did, _) in sessions.items():
+        free = 0 if end == "crashed" else 1
+        users = {"total": 1, "crashed": 1 - free} if did else {"total": 0, "crashed": 0}
+        wanted = (of_end(end), users, free, free if did else None)
+        if health_of(project, lines[name]) != wanted:
+            wrong[name] = health_of(project, lines[name])
+    assert not wrong, (len(wrong), wrong)
+
+
+def test_an_earlier_end_that_comes_late(project):
+    """What a later one counted is taken back, from users too; not what their other sessions and aggregates counted."""
+    crashed, other = new_sid(), new_sid()
+    began = time.time()
+    send(project, update(crashed, init=True, did="ada", started=began), update(crashed, "crashed", seq=3, did="ada", started=began),
+         update(other, "crashed", init=True, did="bob", started=began),
+         wire.item("sessions", {"aggregates": [{"started": began, "crashed": 1, "did": "eve"}], "attrs": {"release": "app@1.0", "environment": "production"}}))
+    wait_taken(project, 4)
+    assert health_of(project) == ({"total": 3, "crashed": 3}, {"total": 3, "crashed": 3}, 0, 0)
+    late = new_sid()
+    send(project, update(crashed, "exited", seq=2, did="ada", started=began), update(late, init=True, did="bob", started=began),
+         update(late, "crashed", seq=3, did="bob", started=began))
+    wait_taken(project, 7)
+    assert health_of(project) == ({"total": 4, "healthy": 1, "exited": 1, "crashed": 3}, {"total": 3, "crashed": 2}, 0.25, 1 / 3)
+    send(project, update(late, "exited", seq=2, did="bob", started=began))  # bob's other session crashed all the same
+    wait_taken(project, 8)
+    assert health_of(project) == ({"total": 4, "healthy": 2, "exited": 2, "crashed": 2}, {"total": 3, "crashed": 2}, 0.5, 1 / 3)
+
+
+def test_repeated_updates(project):
+    """An SDK that heard no answer sends again: equal updates are one, whatever came between them."""
+    sid = new_sid()
+    life = [{"init": True}, {"errors": 1, "seq": 1}, {"status": "exited", "seq": 2}, {"status": "crashed", "seq": 3}]
+    for n, fields in enumerate(life + life[::-1] + life):
+        send(project, update(sid, did="ada", **fields))
+        if n % 3 == 2:
+            wait_taken(project, n + 1)
+    wait_taken(project, 12)
+    assert health_of(project) == ({"total": 1, "errored": 1, "exited": 1}, {"total": 1, "crashed": 0}, 1, 1)
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_its_first_update_says_where_it_belongs(project, order, together):
+    """Rule 9: release, environment, start and user are the first update's, whichever comes first."""
+    now = time.time()
+    life = [{"init": True, "release": "a@1", "did": "ada"}, {"release": "a@2", "did": "bob", "started": now - 7200, "seq": 1},
+            {"status": "crashed", "release": "a@3", "environment": "test", "did": "eve", "seq": 2}]
+    sid = new_sid()
+    if together:
+        send(project, *(update(sid, **life[i]) for i in order))
+    for n, i in enumerate([] if together else order):
+        send(project, update(sid, **life[i]))
+        wait_taken(project, n + 1)
+    wait_taken(project, 3)
+    assert [item["release"] for item in health(project)["items"]] == ["a@1"]
+    assert health_of(project, "a@1") == ({"total": 1, "crashed": 1}, {"total": 1, "crashed": 1}, 0, 0)
+    assert [point["users"]["total"] for point in health(project, hours=24, interval="hour")["series"] if point["sessions"]["total"]] == [1]
+
+
+def test_of_a_session_of_the_release_before(picket, project):
+    """It did not note when its session ended: what it counted stays."""
+    sid, user, now = new_sid(), str(uuid.uuid4()), time.time()
+    picket.sql("INSERT INTO session_states VALUES (%s, %s, 'app@1.0', 'production', to_timestamp(%s), true, true, 2, now())", project.id, sid, now)
+    picket.sql("INSERT INTO release_hours VALUES (%s, 'app@1.0', 'production', date_trunc('hour', to_timestamp(%s), 'UTC'), 1, 0, 1, 0, 0, 1)", project.id, now)
+    picket.sql("INSERT INTO release_users VALUES (%s, 'app@1.0', 'production', date_trunc('hour', to_timestamp(%s), 'UTC'), %s, true, true)", project.id, now, user)
+    send(project, update(sid, "exited", seq=1, did="ada"), update(sid, init=True, did="ada"))
+    wait_taken(project, 2)
+    assert health_of(project)[:2] == ({"total": 1, "crashed": 1}, {"total": 1, "crashed": 1})
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("ends", list(itertools.permutations(["exited", "crashed", "abnormal"])))
+def test_ends_of_one_moment(project, ends, together):
+    """Neither is behind the other: the worst counts, whichever comes first."""
+    sid = new_sid()
+    items = [update(sid, status, seq=2, did="ada") for status in ends]
+    if together:
+        send(project, update(sid, init=True), *items)
+    for n, item in enumerate([] if together else [update(sid, init=True), *items]):
+        send(project, item)
+        wait_taken(project, n + 1)
+    wait_taken(project, 4)
+    assert health_of(project) == ({"total": 1, "crashed": 1}, {"total": 1, "crashed": 1}, 0, 0)
+
+
+def test_ends_that_are_delivered_again(make_picket):
+    """Killed before it noted how far it was: nothing is counted twice, nor taken back twice."""
+    picket = make_picket(DIGEST_WORKERS=1).start()
+    project = picket.new_project()
+    sid = new_sid()
+    for n, fields in enumerate([{"init": True}, {"status": "crashed", "seq": 3}, {"status": "exited", "seq": 2}]):
+        send(project, update(sid, did="ada", **fields))
+        wait_taken(project, n + 1)
+    found = health_of(project)
+    assert found == ({"total": 1, "healthy": 1, "exited": 1}, {"total": 1, "crashed": 0}, 1, 1)
+    picket.kill()
+    forget_cursor(picket)
+    picket.start()
+    project.settle()
+    assert health_of(project) == found and totals(project)[("session", "accepted", "")] == 3
+
+
 # ---- what is left out is told
 
 def left_out(release=None, started=None, sdk="sentry.go", n=1):
