@@ -1,0 +1,363 @@
+/* scrub_pairs.c: names and values in one text.
+ *
+ * Pairs are recognised without knowing the language that they are written in: forms, queries, cookies, JSON (also JSON inside a string of JSON,
+ * where quotes have backslashes before them), and what Python, Ruby, PHP, Go and others print of their objects. Elements of XML and parts of multipart
+ * forms are pairs, too. Between their name and their value stands what has to be looked at as everything else (attributes, headers), so that the
+ * pass goes on and remembers that there is a value to come. */
+#include "scrub_scan.h"
+
+/* ---- pairs of name and value */
+
+enum { NAME_MAX_BYTES = 128, SLASHES_MAX = 15 };
+
+struct pair {
+    struct str name;
+    char quote;     /* of the name; 0: none */
+    size_t slashes; /* before its quotes: the text is itself in a string */
+    size_t separator;
+};
+
+/* The last bytes of a name are what matters: "user[password]", "user%5Btoken%5D". */
+static struct str without_brackets(struct str name)
+{
+    while (name.n > 0 && name.p[name.n - 1] == ']')
+        name.n--;
+    while (name.n > 3 && str_eq_nocase(str_of(name.p + name.n - 3, 3), STR("%5D")))
+        name.n -= 3;
+    return name;
+}
+
+/* The name before the separator at `i`. */
+static bool read_name(const struct scan *k, size_t i, struct pair *ret)
+{
+    const char *p = k->s.p;
+    size_t end = i;
+    struct pair pair = {.separator = i};
+    while (end > 0 && p[end - 1] == ' ' && i - end < 2)
+        end--;
+    if (end > 0 && is_quote(p[end - 1])) {
+        pair.quote = p[--end];
+        for (; end > 0 && p[end - 1] == '\\' && pair.slashes < SLASHES_MAX; end--)
+            pair.slashes++;
+    }
+    size_t start = end;
+    while (start > 0 && end - start < NAME_MAX_BYTES && is(p[start - 1], NAME))
+        start--;
+    pair.name = without_brackets(str_of(p + start, end - start));
+    *ret = pair;
+    return pair.name.n > 0 && p[start] != '['; /* T4: a placeholder is no name */
+}
+
+/* "==", "!=", "<=", "::", ":=" separate no name from its value. */
+static bool separates(struct str s, size_t i)
+{
+    char before = char_at(s, i - 1), after = char_at(s, i + 1);
+    return after != '=' && before != s.p[i] && (s.p[i] == ':' ? after != ':' : !memchr("!<>:", before, 4));
+}
+
+static bool names_secret(const struct scan *k, const struct pair *pair)
+{
+    bool loose = k->s.p[pair->separator] == ':' && !pair->quote;
+    if (loose && !(k->looks & LOOK_LOOSE))
+        return false;
+    enum scrub_where where = loose ? WHERE_LOOSE : k->looks & LOOK_COOKIES ? WHERE_COOKIE : WHERE_KEY;
+    return scrub_is_sensitive(pair->name, where, k->rules) && !scrub_is_safe(pair->name, k->rules);
+}
+
+/* Where the string that `quote` opened before `i` ends, and what follows it. Its own backslashes come in groups that tell an inner quote from
+ * the last one: with `slashes` before the first quote, there are as many before the last, modulo twice as many and two. */
+static size_t quoted_end(struct str s, size_t i, char quote, size_t slashes, size_t *ret_next)
+{
+    while (i < s.n) {
+        size_t run = i;
+        while (run < s.n && s.p[run] == '\\')
+            run++;
+        if (run == s.n)
+            break;
+        if (s.p[run] == quote && (run - i) % (2 * (slashes + 1)) == slashes) {
+            *ret_next = run + 1;
+            return run - slashes;
+        }
+        i = run + 1;
+    }
+    *ret_next = s.n;
+    return s.n;
+}
+
+/* Offset behind the object or array that starts at `i`, or the end of the text. */
+static size_t bracket_end(struct str s, size_t i, size_t slashes)
+{
+    size_t depth = 0;
+    while (i < s.n) {
+        char c = s.p[i++];
+        if (is_quote(c))
+            (void)quoted_end(s, i, c, slashes, &i); /* where the inner string's text ends does not matter */
+        else if (c == '{' || c == '[')
+            depth++;
+        else if ((c == '}' || c == ']') && --depth == 0)
+            return i;
+    }
+    return s.n;
+}
+
+static bool says_nothing(struct str s, size_t from, size_t to)
+{
+    static const struct str words[] = {STR("null"), STR("None"),  STR("nil"),  STR("undefined"),
+                                       STR("true"), STR("false"), STR("True"), STR("False")};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (str_eq(str_of(s.p + from, to - from), words[i]))
+            return true;
+    return to == from || str_starts(str_drop(s, from), SCRUB_FILTERED);
+}
+
+/* "Bearer", "Basic" and the like are not the secret: the next word is. */
+static size_t behind_scheme(struct str s, size_t from, size_t to)
+{
+    static const struct str schemes[] = {STR("bearer"), STR("basic"), STR("digest"), STR("token")};
+    for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
+        if (str_eq_nocase(str_of(s.p + from, to - from), schemes[i]) && to + 1 < s.n && s.p[to] == ' ')
+            return run_end(s, to + 1, BARE);
+    return to;
+}
+
+static size_t line_end(struct str s, size_t i)
+{
+    while (i < s.n && s.p[i] != '\n' && s.p[i] != '\r' && s.p[i] != '\\' && !is_quote(s.p[i]))
+        i++;
+    return i;
+}
+
+/* A value that is not in quotes. Where the name is, the placeholder must be. */
+static void replace_bare(struct scan *k, const struct pair *pair, size_t from)
+{
+    struct str s = k->s;
+    bool bracket = from < s.n && (s.p[from] == '{' || s.p[from] == '[');
+    size_t to = run_end(s, from, BARE);
+    if (says_nothing(s, from, to))
+        return;
+    if (bracket)
+        to = bracket_end(s, from, pair->slashes);
+    else if (s.p[pair->separator] == ':' && !pair->quote && scrub_takes_line(pair->name))
+        to = line_end(s, from);
+    else
+        to = behind_scheme(s, from, to);
+    if (!pair->quote) {
+        scrub_replace(k, from, to, SCRUB_FILTERED, SCRUB_NAME);
+        return;
+    }
+    char quoted[2 * (SLASHES_MAX + 1) + 16];
+    size_t n = 0;
+    memset(quoted, '\\', pair->slashes);
+    n += pair->slashes;
+    quoted[n++] = pair->quote;
+    memcpy(quoted + n, SCRUB_FILTERED.p, SCRUB_FILTERED.n);
+    n += SCRUB_FILTERED.n;
+    memset(quoted + n, '\\', pair->slashes);
+    n += pair->slashes;
+    quoted[n++] = pair->quote;
+    scrub_replace(k, from, to, str_of(quoted, n), SCRUB_NAME);
+}
+
+static void replace_value(struct scan *k, const struct pair *pair)
+{
+    struct str s = k->s;
+    size_t from = pair->separator + 1, slashes = 0, next;
+    if (from < s.n && s.p[from] == '>')
+        from++;
+    while (from < s.n && (s.p[from] == ' ' || s.p[from] == '\t'))
+        from++;
+    if (from + 1 < s.n && is_quote(s.p[from + 1]) && memchr("bBuUrR", s.p[from], 6))
+        from++; /* Python's b'…' */
+    while (from + slashes < s.n && slashes < SLASHES_MAX && s.p[from + slashes] == '\\')
+        slashes++;
+    size_t open = from + slashes;
+    if (open >= s.n)
+        return;
+    if (!is_quote(s.p[open])) {
+        if (!(k->looks & LOOK_LITERALS))
+            replace_bare(k, pair, from);
+        return;
+    }
+    size_t to = quoted_end(s, open + 1, s.p[open], slashes, &next);
+    struct str value = str_of(s.p + open + 1, to - open - 1);
+    if (value.n > 0 && !str_starts(value, SCRUB_FILTERED))
+        scrub_replace(k, open + 1, to, SCRUB_FILTERED, SCRUB_NAME);
+}
+
+/* ---- parts of multipart forms: name="…" in a header, an empty line, the value, a line that begins with "--" */
+
+static bool is_secret(const struct scan *k, struct str name)
+{
+    return scrub_is_sensitive(name, WHERE_KEY, k->rules) && !scrub_is_safe(name, k->rules);
+}
+
+/* Offset behind the character at `i`, which may be spelled: `letter` behind backslashes. `i`: there is another. */
+static size_t behind(struct str s, size_t i, char c, char letter)
+{
+    size_t at = i;
+    if (char_at(s, i) == c)
+        return i + 1;
+    while (at < s.n && at - i < SLASHES_MAX && s.p[at] == '\\')
+        at++;
+    return at > i && char_at(s, at) == letter ? at + 1 : i;
+}
+
+/* Offset behind the line break at `i`; `i`: there is none. */
+static size_t break_end(struct str s, size_t i)
+{
+    size_t at = behind(s, i, '\r', 'r'), end = behind(s, at, '\n', 'n');
+    return end > at ? end : i;
+}
+
+static bool is_delimiter(struct str s, size_t i)
+{
+    return char_at(s, i) == '-' && char_at(s, i + 1) == '-';
+}
+
+/* Where the value begins, or 0. What a search before has gone through is not searched again: each byte may be in the headers of many names. */
+static size_t headers_end(struct scan *k, size_t i)
+{
+    enum { HEADERS_MAX = 512 };
+    struct str s = k->s;
+    size_t limit = i + HEADERS_MAX, known = k->headers_left && k->headers_left <= s.n ? s.n - k->headers_left : 0;
+    if (i < known && k->headers_over)
+        return 0;
+    i = i < known ? known : i;
+    k->headers_over = false;
+    while (i < s.n && i < limit && !k->headers_over) {
+        size_t line = break_end(s, i), next = break_end(s, line);
+        if (line > i && next > line)
+            return next;
+        k->headers_over = line > i && is_delimiter(s, line);
+        i = line > i ? line : i + 1;
+    }
+    k->headers_left = s.n > i ? s.n - i : 0;
+    return 0;
+}
+
+static size_t part_end(struct str s, size_t i)
+{
+    for (; i < s.n; i++) {
+        size_t line = break_end(s, i);
+        if (line > i && is_delimiter(s, line))
+            break;
+    }
+    return i;
+}
+
+/* Is the name at `i` one of a part? Then its line says so before it. */
+static bool is_of_form(struct str s, size_t i)
+{
+    enum { DISPOSITION_MAX = 256 };
+    for (size_t n = 0; i > 0 && n < DISPOSITION_MAX; n++) {
+        i--;
+        if (s.p[i] == '\n' || (s.p[i] == 'n' && i > 0 && s.p[i - 1] == '\\'))
+            return false;
+        if (s.p[i] == 'f' && str_starts(str_drop(s, i), STR("form-data")))
+            return true;
+    }
+    return false;
+}
+
+static void read_part(struct scan *k, const struct pair *pair)
+{
+    struct str s = k->s;
+    size_t from = pair->separator + 1;
+    if (k->looks & LOOK_LITERALS || s.p[pair->separator] != '=' || !str_eq_nocase(pair->name, STR("name")))
+        return;
+    if (!is_of_form(s, pair->separator))
+        return;
+    while (from < s.n && from - pair->separator <= SLASHES_MAX && s.p[from] == '\\')
+        from++;
+    if (from < s.n && is_quote(s.p[from]))
+        from++;
+    size_t to = from;
+    while (to < s.n && to - from < NAME_MAX_BYTES && (uint8_t)s.p[to] >= ' ' && !is_quote(s.p[to]) && s.p[to] != '\\' && s.p[to] != ';')
+        to++;
+    size_t value = is_secret(k, without_brackets(str_of(s.p + from, to - from))) ? headers_end(k, to) : 0;
+    k->part_left = value ? s.n - value : 0;
+}
+
+void scrub_part(struct scan *k)
+{
+    size_t left = k->part_left;
+    k->part_left = 0;
+    if (left > k->s.n) /* something else took it along */
+        return;
+    size_t from = k->s.n - left;
+    if (str_starts(str_drop(k->s, from), SCRUB_FILTERED))
+        return;
+    size_t to = part_end(k->s, from);
+    if (!says_nothing(k->s, from, to))
+        scrub_replace(k, from, to, SCRUB_FILTERED, SCRUB_NAME);
+}
+
+void scrub_separator(struct scan *k)
+{
+    struct pair pair;
+    size_t i = k->at++;
+    if (!(k->looks & LOOK_PAIRS) || !separates(k->s, i) || !read_name(k, i, &pair))
+        return;
+    read_part(k, &pair);
+    if (names_secret(k, &pair))
+        replace_value(k, &pair);
+}
+
+/* ---- elements of XML: <name …>value</ */
+
+void scrub_tag(struct scan *k)
+{
+    struct str s = k->s;
+    size_t from = ++k->at, to = from, local = from;
+    for (; to < s.n && to - from <= NAME_MAX_BYTES && (is(s.p[to], NAME) || s.p[to] == ':'); to++)
+        local = s.p[to] == ':' ? to + 1 : local;
+    char after = char_at(s, to);
+    k->tag = NO_TAG;
+    if (after && strchr(" \t\r\n>/\\", after) && !(k->looks & LOOK_LITERALS) && is_secret(k, str_of(s.p + local, to - local)))
+        k->tag = after == '>' ? TAG_BARE : TAG;
+}
+
+/* Where the value from `from` on ends. That a tag follows which closes something tells an element from List<Token>, from <password> in a manual
+ * and from what Python prints of objects; but what is nothing but XML may have been cut, or leave out closing tags. */
+static bool element_end(const struct scan *k, size_t from, bool is_tag, size_t *ret)
+{
+    struct str s = k->s;
+    const char *found = memchr(s.p + from, '<', s.n - from);
+    size_t to = found ? (size_t)(found - s.p) : s.n, next = to + 1;
+    while (next < s.n && next - to <= SLASHES_MAX && s.p[next] == '\\')
+        next++;
+    *ret = to;
+    return char_at(s, next) == '/' || (is_tag && k->is_markup && k->looks & LOOK_LOOSE);
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+void scrub_tag_end(struct scan *k)
+{
+    const struct str cdata = STR("<![CDATA["), cdata_end = STR("]]>");
+    struct str s = k->s;
+    size_t i = k->at++, from = i + 1, to = s.n;
+    char before = char_at(s, i - 1);
+    bool is_open = k->tag != NO_TAG && before != '/', is_tag = k->tag == TAG_BARE || is_quote(before);
+    k->tag = NO_TAG;
+    if (!is_open)
+        return;
+    while (from < s.n && is_space(s.p[from]))
+        from++;
+    if (str_starts(str_drop(s, from), cdata)) {
+        from += cdata.n;
+        if (str_starts(str_drop(s, from), SCRUB_FILTERED))
+            return;
+        const char *found = memmem(s.p + from, s.n - from, cdata_end.p, cdata_end.n);
+        to = found ? (size_t)(found - s.p) : s.n;
+    } else if (!element_end(k, from, is_tag, &to)) {
+        return;
+    }
+    while (to > from && is_space(s.p[to - 1]))
+        to--;
+    if (!says_nothing(s, from, to))
+        scrub_replace(k, from, to, SCRUB_FILTERED, SCRUB_NAME);
+}
