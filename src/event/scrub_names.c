@@ -170,8 +170,20 @@ static bool contains(struct str name, struct str word)
     return false;
 }
 
+/* Python's SDK sends keys as repr() writes them: 'token', b'cookie'. */
+static struct str unquoted(struct str name)
+{
+    size_t from = 0;
+    if (name.n < 3 || (name.p[name.n - 1] != '\'' && name.p[name.n - 1] != '"'))
+        return name;
+    while (from < 2 && memchr("bBuUrRfF", name.p[from], 8))
+        from++;
+    return name.p[from] == name.p[name.n - 1] && from + 2 < name.n ? str_of(name.p + from + 1, name.n - from - 2) : name;
+}
+
 bool scrub_is_sensitive(struct str name, enum scrub_where where, const struct scrub_rules *rules)
 {
+    name = unquoted(name);
     for (size_t i = 0; i + 1 < name.n; i++)
         if (pairs[name.p[i] & 31] & L(name.p[i + 1]) && word_at(name, i, where))
             return true;
@@ -198,8 +210,9 @@ bool scrub_drops_address(const struct scrub_rules *rules)
 
 bool scrub_is_safe(struct str name, const struct scrub_rules *rules)
 {
+    struct str bare = unquoted(name);
     for (size_t i = 0; i < rules->n_safe_names; i++)
-        if (str_eq_nocase(name, rules->safe_names[i]))
+        if (str_eq_nocase(name, rules->safe_names[i]) || str_eq_nocase(bare, rules->safe_names[i]))
             return true;
     return false;
 }

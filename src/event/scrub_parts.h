@@ -39,6 +39,7 @@ enum scrub_where {
     WHERE_COOKIE = 2, /* the name of a cookie */
     WHERE_LOOSE = 4,  /* before a colon in running text: only whole words that mean nothing else */
 };
+/* Names may stand in the quotes that Python's repr() gives them. */
 bool scrub_is_sensitive(struct str name, enum scrub_where where, const struct scrub_rules *rules);
 /* One of the project's own names, as a whole. */
 bool scrub_is_named(struct str name, const struct scrub_rules *rules);
