@@ -158,6 +158,15 @@ static void replace_bare(struct scan *k, const struct pair *pair, size_t from)
     scrub_replace(k, from, to, str_of(quoted, n), SCRUB_NAME);
 }
 
+/* Offset of the quote that Python's b'…', u'…', rb'…' begin with, or `i`. */
+static size_t prefix_end(struct str s, size_t i)
+{
+    size_t to = i;
+    while (to < s.n && to - i < 2 && memchr("bBuUrRfF", s.p[to], 8))
+        to++;
+    return is_quote(char_at(s, to)) ? to : i;
+}
+
 static void replace_value(struct scan *k, const struct pair *pair)
 {
     struct str s = k->s;
@@ -166,8 +175,7 @@ static void replace_value(struct scan *k, const struct pair *pair)
         from++;
     while (from < s.n && (s.p[from] == ' ' || s.p[from] == '\t'))
         from++;
-    if (from + 1 < s.n && is_quote(s.p[from + 1]) && memchr("bBuUrR", s.p[from], 6))
-        from++; /* Python's b'…' */
+    from = prefix_end(s, from);
     while (from + slashes < s.n && slashes < SLASHES_MAX && s.p[from + slashes] == '\\')
         slashes++;
     size_t open = from + slashes;
@@ -182,6 +190,47 @@ static void replace_value(struct scan *k, const struct pair *pair)
     struct str value = str_of(s.p + open + 1, to - open - 1);
     if (value.n > 0 && !str_starts(value, SCRUB_FILTERED))
         scrub_replace(k, open + 1, to, SCRUB_FILTERED, SCRUB_NAME);
+}
+
+/* The value of ('name', 'value') is all that follows the comma. */
+static bool closes(struct str s, size_t comma)
+{
+    enum { VALUE_ENOUGH = 1024 }; /* the pass may come here for each byte */
+    size_t from = comma + 1, slashes = 0, next;
+    s = str_take(s, comma + VALUE_ENOUGH);
+    while (char_at(s, from) == ' ')
+        from++;
+    from = prefix_end(s, from);
+    while (slashes < SLASHES_MAX && char_at(s, from + slashes) == '\\')
+        slashes++;
+    char quote = char_at(s, from + slashes);
+    if (is_quote(quote))
+        (void)quoted_end(s, from + slashes + 1, quote, slashes, &next);
+    else
+        next = is_digit(quote) ? run_end(s, from, BARE) : from;
+    return next > from && (next >= s.n || s.p[next] == ')' || s.p[next] == ']');
+}
+
+/* ('name', 'value') and, in a list of such, ["name", "value"]. What follows a name is a call. */
+void scrub_tuple(struct scan *k)
+{
+    struct str s = k->s;
+    size_t i = k->at++, from = prefix_end(s, i + 1), to;
+    struct pair pair = {0};
+    char before = char_at(s, i - 1);
+    bool in_list = before == '[' || (before == ' ' && char_at(s, i - 2) == ',');
+    if (k->looks & LOOK_LITERALS || !(in_list || (s.p[i] == '(' && !is(before, NAME))))
+        return;
+    while (pair.slashes < SLASHES_MAX && char_at(s, from + pair.slashes) == '\\')
+        pair.slashes++;
+    from += pair.slashes;
+    pair.quote = char_at(s, from++);
+    if (!is_quote(pair.quote))
+        return;
+    to = quoted_end(str_take(s, from + NAME_MAX_BYTES), from, pair.quote, pair.slashes, &pair.separator);
+    pair.name = str_of(s.p + from, to - from);
+    if (char_at(s, pair.separator) == ',' && names_secret(k, &pair) && closes(s, pair.separator))
+        replace_value(k, &pair);
 }
 
 /* ---- parts of multipart forms: name="…" in a header, an empty line, the value, a line that begins with "--" */

@@ -1,7 +1,7 @@
 /* scrub_text.c: what goes out of one text.
  *
  * T1  One pass from left to right. A table says at which bytes something that is looked for could be recognised: '=' and ':' between name
- *     and value, '<' and '>' around the name of an element, "//" before credentials, '-' before a private key, digits of numbers, the 'B' of
+ *     and value, '(' and '[' before a pair, '<' and '>' around the name of an element, "//" before credentials, '-' before a private key, digits of numbers, the 'B' of
  *     Bearer and Basic, '@' in an address.
  *     All other bytes are stepped over.
  * T2  Linear: from such a byte a bounded number of bytes is looked at, or bytes that the pass will not look at again, or bytes of a kind
@@ -274,10 +274,18 @@ static void look_at_address(struct scan *k)
 
 /* T1: which looks a byte can matter to. */
 static const uint8_t triggers[256] = {
-    ['='] = LOOK_PAIRS,    [':'] = LOOK_PAIRS | LOOK_IPS, ['<'] = LOOK_PAIRS,
-    ['>'] = LOOK_PAIRS,    ['/'] = LOOK_PATTERNS,         ['-'] = LOOK_PATTERNS,
-    ['b'] = LOOK_PATTERNS, ['B'] = LOOK_PATTERNS,         ['0' ... '9'] = LOOK_PATTERNS | LOOK_IPS,
+    ['='] = LOOK_PAIRS,
+    [':'] = LOOK_PAIRS | LOOK_IPS,
+    ['<'] = LOOK_PAIRS,
+    ['>'] = LOOK_PAIRS,
+    ['/'] = LOOK_PATTERNS,
+    ['-'] = LOOK_PATTERNS,
+    ['b'] = LOOK_PATTERNS,
+    ['B'] = LOOK_PATTERNS,
+    ['0' ... '9'] = LOOK_PATTERNS | LOOK_IPS,
     ['@'] = LOOK_PROSE,
+    ['('] = LOOK_PAIRS,
+    ['['] = LOOK_PAIRS,
 };
 
 static void look(struct scan *k)
@@ -288,6 +296,10 @@ static void look(struct scan *k)
         break;
     case ':':
         look_at_colon(k);
+        break;
+    case '(':
+    case '[':
+        scrub_tuple(k);
         break;
     case '<':
         scrub_tag(k);
