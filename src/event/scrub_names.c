@@ -170,6 +170,14 @@ static bool contains(struct str name, struct str word)
     return false;
 }
 
+bool scrub_holds_own(struct str text, const struct scrub_rules *rules)
+{
+    for (size_t i = 0; i < rules->n_extra_names; i++)
+        if (contains(text, rules->extra_names[i]))
+            return true;
+    return false;
+}
+
 /* Python's SDK sends keys as repr() writes them: 'token', b'cookie'. */
 static struct str unquoted(struct str name)
 {
@@ -189,9 +197,16 @@ bool scrub_is_sensitive(struct str name, enum scrub_where where, const struct sc
             return true;
     if (is_whole(name) && (where != WHERE_LOOSE || scrub_takes_line(name)))
         return true;
-    for (size_t i = 0; i < rules->n_extra_names; i++)
-        if (contains(name, rules->extra_names[i]))
+    return scrub_holds_own(name, rules);
+}
+
+bool scrub_ends_own(struct str text, const struct scrub_rules *rules)
+{
+    for (size_t i = 0; i < rules->n_extra_names; i++) {
+        struct str own = rules->extra_names[i];
+        if (own.n > 0 && own.n <= text.n && str_eq_nocase(str_drop(text, text.n - own.n), own))
             return true;
+    }
     return false;
 }
 

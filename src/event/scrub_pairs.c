@@ -11,9 +11,11 @@
 enum { NAME_MAX_BYTES = 128, SLASHES_MAX = 15 };
 
 struct pair {
-    struct str name;
-    char quote;     /* of the name; 0: none */
-    size_t slashes; /* before its quotes: the text is itself in a string */
+    struct str name; /* its last word; may be empty */
+    struct str wide; /* all that may belong to it: what stands in its quotes */
+    bool is_escaped; /* letters of it may be spelled %70 or \\u0070 */
+    char quote;      /* of the name; 0: none */
+    size_t slashes;  /* before its quotes: the text is itself in a string */
     size_t separator;
 };
 
@@ -25,6 +27,19 @@ static struct str without_brackets(struct str name)
     while (name.n > 3 && str_eq_nocase(str_of(name.p + name.n - 3, 3), STR("%5D")))
         name.n -= 3;
     return name;
+}
+
+/* What stands in the quotes that end at `end`; without quotes, all that a name of a project's own can be made of. */
+static struct str wide_name(struct str s, size_t end, char quote)
+{
+    size_t start = end;
+    while (start > 0 && end - start < NAME_MAX_BYTES) {
+        char c = s.p[start - 1];
+        if (quote ? c == quote || c == '\n' : !is(c, NAME) && c != ' ' && c != '+' && (uint8_t)c < 0x80)
+            break;
+        start--;
+    }
+    return quote && char_at(s, start - 1) != quote ? (struct str){0} : str_of(s.p + start, end - start);
 }
 
 /* The name before the separator at `i`. */
@@ -44,8 +59,11 @@ static bool read_name(const struct scan *k, size_t i, struct pair *ret)
     while (start > 0 && end - start < NAME_MAX_BYTES && is(p[start - 1], NAME))
         start--;
     pair.name = without_brackets(str_of(p + start, end - start));
+    pair.is_escaped = pair.quote ? char_at(k->s, start - 1) == '\\' : pair.name.n > 0 && memchr(pair.name.p, '%', pair.name.n);
+    if (pair.is_escaped || k->rules->n_extra_names > 0)
+        pair.wide = wide_name(k->s, end, pair.quote);
     *ret = pair;
-    return pair.name.n > 0 && p[start] != '['; /* T4: a placeholder is no name */
+    return pair.wide.n > 0 || (pair.name.n > 0 && p[start] != '['); /* T4: a placeholder is no name */
 }
 
 /* "==", "!=", "<=", "::", ":=" separate no name from its value. */
@@ -55,13 +73,112 @@ static bool separates(struct str s, size_t i)
     return after != '=' && before != s.p[i] && (s.p[i] == ':' ? after != ':' : !memchr("!<>:", before, 4));
 }
 
+static bool is_meant(const struct scan *k, struct str name, enum scrub_where where)
+{
+    return name.n > 0 && *name.p != '[' && scrub_is_sensitive(name, where, k->rules) && !scrub_is_safe(name, k->rules);
+}
+
+static int hex_digit(char c)
+{
+    if (is_digit(c))
+        return c - '0';
+    c |= 32;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The number of `n` digits at `i`, or -1. */
+static int hex_at(struct str s, size_t i, size_t n)
+{
+    int number = 0;
+    for (; n > 0; n--, i++) {
+        int digit = hex_digit(char_at(s, i));
+        if (digit < 0)
+            return -1;
+        number = number << 4 | digit;
+    }
+    return number;
+}
+
+/* The byte at `i`, of which %XX is a spelling, and so is %25XX: a URL in a URL. */
+static char byte_at(struct str s, size_t i, size_t *ret_next)
+{
+    enum { LEVELS_MAX = 3 };
+    size_t at = i + 1;
+    *ret_next = at;
+    if (s.p[i] != '%')
+        return s.p[i];
+    for (unsigned n = 1; n < LEVELS_MAX && char_at(s, at) == '2' && char_at(s, at + 1) == '5' && hex_at(s, at + 2, 2) >= 0; n++)
+        at += 2;
+    int number = hex_at(s, at, 2);
+    if (number < 0)
+        return '%';
+    *ret_next = at + 2;
+    return (char)number;
+}
+
+/* Of the plane that \u0000 can tell. */
+static size_t put_utf8(char *p, unsigned c)
+{
+    if (c < 0x80) {
+        p[0] = (char)c;
+        return 1;
+    }
+    if (c < 0x800) {
+        p[0] = (char)(0xC0 | c >> 6);
+        p[1] = (char)(0x80 | (c & 0x3F));
+        return 2;
+    }
+    p[0] = (char)(0xE0 | c >> 12);
+    p[1] = (char)(0x80 | (c >> 6 & 0x3F));
+    p[2] = (char)(0x80 | (c & 0x3F));
+    return 3;
+}
+
+/* The name as it is meant, in `space`: %70 and \u0070 are letters and, without quotes, '+' is a blank. It does not become longer. */
+static struct str spelled(struct str name, char quote, char space[NAME_MAX_BYTES])
+{
+    size_t n = 0;
+    for (size_t i = 0, next; i < name.n; i = next) {
+        size_t letter = i;
+        while (letter < name.n && name.p[letter] == '\\')
+            letter++;
+        int number = letter > i && char_at(name, letter) == 'u' ? hex_at(name, letter + 1, 4) : -1;
+        if (number >= 0) {
+            n += put_utf8(space + n, (unsigned)number);
+            next = letter + 5;
+        } else {
+            char c = byte_at(name, i, &next);
+            space[n++] = c;
+            if (c == '+' && !quote)
+                space[n - 1] = ' ';
+        }
+    }
+    return str_of(space, n);
+}
+
+/* The last word of a name. */
+static struct str last_word(struct str name)
+{
+    size_t start = name.n;
+    while (start > 0 && is(name.p[start - 1], NAME))
+        start--;
+    return without_brackets(str_drop(name, start));
+}
+
 static bool names_secret(const struct scan *k, const struct pair *pair)
 {
     bool loose = k->s.p[pair->separator] == ':' && !pair->quote;
+    char space[NAME_MAX_BYTES];
     if (loose && !(k->looks & LOOK_LOOSE))
         return false;
     enum scrub_where where = loose ? WHERE_LOOSE : k->looks & LOOK_COOKIES ? WHERE_COOKIE : WHERE_KEY;
-    return scrub_is_sensitive(pair->name, where, k->rules) && !scrub_is_safe(pair->name, k->rules);
+    if (pair->wide.n == 0 || is_meant(k, pair->name, where))
+        return is_meant(k, pair->name, where);
+    struct str name = spelled(pair->wide, pair->quote, space);
+    if (pair->is_escaped && is_meant(k, last_word(name), where))
+        return true;
+    return (pair->quote ? scrub_holds_own(name, k->rules) : scrub_ends_own(name, k->rules)) && !scrub_is_safe(name, k->rules) &&
+           !scrub_is_safe(pair->name, k->rules);
 }
 
 /* Where the string that `quote` opened before `i` ends, and what follows it. Its own backslashes come in groups that tell an inner quote from
@@ -358,7 +475,7 @@ void scrub_tag(struct scan *k)
 {
     struct str s = k->s;
     size_t from = ++k->at, to = from, local = from;
-    for (; to < s.n && to - from <= NAME_MAX_BYTES && (is(s.p[to], NAME) || s.p[to] == ':'); to++)
+    for (; to < s.n && to - from <= NAME_MAX_BYTES && (is(s.p[to], NAME) || s.p[to] == ':' || (uint8_t)s.p[to] >= 0x80); to++)
         local = s.p[to] == ':' ? to + 1 : local;
     char after = char_at(s, to);
     k->tag = NO_TAG;

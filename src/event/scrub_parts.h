@@ -41,7 +41,10 @@ enum scrub_where {
 };
 /* Names may stand in the quotes that Python's repr() gives them. */
 bool scrub_is_sensitive(struct str name, enum scrub_where where, const struct scrub_rules *rules);
-/* One of the project's own names, as a whole. */
+/* One of the project's own names, anywhere in the text; at its end. */
+bool scrub_holds_own(struct str text, const struct scrub_rules *rules);
+bool scrub_ends_own(struct str text, const struct scrub_rules *rules);
+/* … as a whole. */
 bool scrub_is_named(struct str name, const struct scrub_rules *rules);
 bool scrub_is_safe(struct str name, const struct scrub_rules *rules);
 /* The value of such a name goes up to the end of its line: "Cookie: a=1; b=2". */
