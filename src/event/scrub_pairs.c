@@ -350,6 +350,56 @@ void scrub_tuple(struct scan *k)
         replace_value(k, &pair);
 }
 
+/* ---- pairs in a URL that is a parameter of another one: next=%2Flogin%3Ftoken%3Dvalue, state=%7B%22token%22%3A%22value%22%7D */
+
+static size_t encoded_end(struct str s, size_t i, char quote)
+{
+    size_t next;
+    for (; i < s.n; i = next) {
+        char c = byte_at(s, i, &next);
+        if (quote ? c == quote : !is(c, BARE))
+            break;
+    }
+    return i;
+}
+
+/* True when the name before `end` means a secret. */
+static bool encoded_name(const struct scan *k, size_t end, bool has_quotes)
+{
+    char space[NAME_MAX_BYTES];
+    enum scrub_where where = k->looks & LOOK_COOKIES ? WHERE_COOKIE : WHERE_KEY;
+    size_t start = end;
+    while (start > 0 && end - start < NAME_MAX_BYTES && (is(k->s.p[start - 1], NAME) || k->s.p[start - 1] == '+'))
+        start--;
+    struct str name = str_trim(spelled(str_of(k->s.p + start, end - start), 0, space));
+    if (has_quotes) {
+        if (name.n == 0 || !is_quote(name.p[name.n - 1]))
+            return false;
+        name.n--;
+    }
+    struct str word = last_word(name);
+    return is_meant(k, word, where) || (scrub_ends_own(name, k->rules) && !scrub_is_safe(word, k->rules));
+}
+
+void scrub_encoded(struct scan *k)
+{
+    struct str s = k->s;
+    size_t i = k->at++, from, next;
+    char separator = byte_at(s, i, &from);
+    if (k->looks & LOOK_LITERALS || from == i + 1 || (separator != '=' && separator != ':') || !encoded_name(k, i, separator == ':'))
+        return;
+    while (from < s.n && (byte_at(s, from, &next) == ' ' || (separator == ':' && s.p[from] == '+')))
+        from = next;
+    char quote = 0;
+    if (from < s.n && is_quote(byte_at(s, from, &next))) {
+        quote = byte_at(s, from, &next);
+        from = next;
+    }
+    size_t to = encoded_end(s, from, quote);
+    if (!says_nothing(s, from, to))
+        scrub_replace(k, from, to, SCRUB_FILTERED, SCRUB_NAME);
+}
+
 /* ---- parts of multipart forms: name="…" in a header, an empty line, the value, a line that begins with "--" */
 
 static bool is_secret(const struct scan *k, struct str name)

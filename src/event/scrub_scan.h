@@ -26,6 +26,7 @@ void scrub_replace(struct scan *k, size_t from, size_t to, struct str with, enum
 /* ---- pairs (scrub_pairs.c): each looks at the byte at `at`, and moves on */
 
 void scrub_separator(struct scan *k); /* '=' or ':' */
+void scrub_encoded(struct scan *k);   /* '%' */
 void scrub_tuple(struct scan *k);     /* '(' or '[' */
 void scrub_tag(struct scan *k);       /* '<' */
 void scrub_tag_end(struct scan *k);   /* '>' */

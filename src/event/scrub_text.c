@@ -1,7 +1,7 @@
 /* scrub_text.c: what goes out of one text.
  *
- * T1  One pass from left to right. A table says at which bytes something that is looked for could be recognised: '=' and ':' between name
- *     and value, '(' and '[' before a pair, '<' and '>' around the name of an element, "//" before credentials, '-' before a private key, digits of numbers, the 'B' of
+ * T1  One pass from left to right. A table says at which bytes something that is looked for could be recognised: '=' and ':', also as %3D
+ *     and %3A, between name and value, '(' and '[' before a pair, '<' and '>' around the name of an element, "//" before credentials, '-' before a private key, digits of numbers, the 'B' of
  *     Bearer and Basic, '@' in an address.
  *     All other bytes are stepped over.
  * T2  Linear: from such a byte a bounded number of bytes is looked at, or bytes that the pass will not look at again, or bytes of a kind
@@ -286,6 +286,7 @@ static const uint8_t triggers[256] = {
     ['@'] = LOOK_PROSE,
     ['('] = LOOK_PAIRS,
     ['['] = LOOK_PAIRS,
+    ['%'] = LOOK_PAIRS,
 };
 
 static void look(struct scan *k)
@@ -296,6 +297,9 @@ static void look(struct scan *k)
         break;
     case ':':
         look_at_colon(k);
+        break;
+    case '%':
+        scrub_encoded(k);
         break;
     case '(':
     case '[':
