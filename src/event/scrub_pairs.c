@@ -17,6 +17,11 @@ struct pair {
     char quote;      /* of the name; 0: none */
     size_t slashes;  /* before its quotes: the text is itself in a string */
     size_t separator;
+    enum {
+        NO_INDEX,
+        INDEX,
+        INDEX_QUOTED
+    } index; /* PHP's [name] => value up to the end of the line, ["name"]=> and the value in the next one */
 };
 
 /* The last bytes of a name are what matters: "user[password]", "user%5Btoken%5D". */
@@ -42,14 +47,37 @@ static struct str wide_name(struct str s, size_t end, char quote)
     return quote && char_at(s, start - 1) != quote ? (struct str){0} : str_of(s.p + start, end - start);
 }
 
+/* The name in [name] or ["name"], also [name:protected], that ends before `end`. */
+static bool read_index(struct str s, size_t end, struct pair *pair)
+{
+    size_t start = end - 1;
+    while (start > 0 && end - start < NAME_MAX_BYTES && s.p[start - 1] != '[' && s.p[start - 1] != '\n')
+        start--;
+    char before = char_at(s, start - 2);
+    if (char_at(s, start - 1) != '[' || (before && !strchr(" \t\r\n(", before)))
+        return false;
+    struct str rest = str_of(s.p + start, end - 1 - start), name = str_cut(&rest, ':');
+    pair->index = INDEX;
+    if (name.n > 2 && is_quote(*name.p)) {
+        pair->index = INDEX_QUOTED;
+        name = str_of(name.p + 1, name.n - (name.p[name.n - 1] == *name.p ? 2 : 1));
+    }
+    pair->name = name;
+    return name.n > 0;
+}
+
 /* The name before the separator at `i`. */
 static bool read_name(const struct scan *k, size_t i, struct pair *ret)
 {
     const char *p = k->s.p;
     size_t end = i;
     struct pair pair = {.separator = i};
-    while (end > 0 && p[end - 1] == ' ' && i - end < 2)
+    while (end > 0 && (p[end - 1] == ' ' || p[end - 1] == '\t'))
         end--;
+    if (end > 1 && p[end - 1] == ']' && char_at(k->s, i + 1) == '>' && read_index(k->s, end, &pair)) {
+        *ret = pair;
+        return true;
+    }
     if (end > 0 && is_quote(p[end - 1])) {
         pair.quote = p[--end];
         for (; end > 0 && p[end - 1] == '\\' && pair.slashes < SLASHES_MAX; end--)
@@ -219,8 +247,8 @@ static size_t bracket_end(struct str s, size_t i, size_t slashes)
 
 static bool says_nothing(struct str s, size_t from, size_t to)
 {
-    static const struct str words[] = {STR("null"), STR("None"),  STR("nil"),  STR("undefined"),
-                                       STR("true"), STR("false"), STR("True"), STR("False")};
+    static const struct str words[] = {STR("null"), STR("None"),  STR("nil"),  STR("undefined"), STR("true"),      STR("false"),
+                                       STR("True"), STR("False"), STR("NULL"), STR("bool(true"), STR("bool(false")};
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         if (str_eq(str_of(s.p + from, to - from), words[i]))
             return true;
@@ -244,15 +272,25 @@ static size_t line_end(struct str s, size_t i)
     return i;
 }
 
+/* print_r() writes values as they are: up to the end of the line or, where lines were joined, to the next index. */
+static size_t index_end(struct str s, size_t i)
+{
+    while (i < s.n && s.p[i] != '\n' && s.p[i] != '\r' && (s.p[i] != ' ' || (char_at(s, i + 1) != '[' && char_at(s, i + 1) != ')')))
+        i++;
+    return i;
+}
+
 /* A value that is not in quotes. Where the name is, the placeholder must be. */
 static void replace_bare(struct scan *k, const struct pair *pair, size_t from)
 {
     struct str s = k->s;
-    bool bracket = from < s.n && (s.p[from] == '{' || s.p[from] == '[');
+    bool bracket = from < s.n && !pair->index && (s.p[from] == '{' || s.p[from] == '[');
     size_t to = run_end(s, from, BARE);
     if (says_nothing(s, from, to))
         return;
-    if (bracket)
+    if (pair->index == INDEX)
+        to = index_end(s, from);
+    else if (bracket)
         to = bracket_end(s, from, pair->slashes);
     else if (s.p[pair->separator] == ':' && !pair->quote && scrub_takes_line(pair->name))
         to = line_end(s, from);
@@ -284,14 +322,39 @@ static size_t prefix_end(struct str s, size_t i)
     return is_quote(char_at(s, to)) ? to : i;
 }
 
+/* Offset behind what says the type of the string that follows: Some("x"), SecretStr('x'), string(1) "x"; or `i`. */
+static size_t type_end(struct str s, size_t i)
+{
+    enum { TYPE_MAX = 32 };
+    size_t to = i, at = i;
+    for (;;) {
+        while (at - i < TYPE_MAX && is(char_at(s, at), WORD))
+            at++;
+        if (at == to || char_at(s, at) != '(')
+            break;
+        to = ++at;
+    }
+    if (to == i)
+        return i;
+    size_t digits = to;
+    while (is_digit(char_at(s, digits)))
+        digits++;
+    if (digits > to && char_at(s, digits) == ')' && char_at(s, digits + 1) == ' ')
+        to = digits + 2;
+    return char_at(s, to) == '\\' || is_quote(char_at(s, prefix_end(s, to))) ? to : i;
+}
+
 static void replace_value(struct scan *k, const struct pair *pair)
 {
     struct str s = k->s;
     size_t from = pair->separator + 1, slashes = 0, next;
     if (from < s.n && s.p[from] == '>')
         from++;
-    while (from < s.n && (s.p[from] == ' ' || s.p[from] == '\t'))
+    while (from < s.n &&
+           (s.p[from] == ' ' || s.p[from] == '\t' || (pair->index == INDEX_QUOTED && (s.p[from] == '\r' || s.p[from] == '\n'))))
         from++;
+    if (!(k->looks & LOOK_LITERALS))
+        from = type_end(s, from);
     from = prefix_end(s, from);
     while (from + slashes < s.n && slashes < SLASHES_MAX && s.p[from + slashes] == '\\')
         slashes++;
@@ -348,6 +411,53 @@ void scrub_tuple(struct scan *k)
     pair.name = str_of(s.p + from, to - from);
     if (char_at(s, pair.separator) == ',' && names_secret(k, &pair) && closes(s, pair.separator))
         replace_value(k, &pair);
+}
+
+/* Words that follow an option's name where somebody writes about it. */
+static bool is_prose(struct str word)
+{
+    static const struct str words[] = {STR("is"),      STR("are"),      STR("was"),       STR("to"),       STR("for"),    STR("from"),
+                                       STR("or"),      STR("and"),      STR("in"),        STR("on"),       STR("with"),   STR("must"),
+                                       STR("not"),     STR("has"),      STR("if"),        STR("when"),     STR("as"),     STR("can"),
+                                       STR("cannot"),  STR("should"),   STR("will"),      STR("flag"),     STR("option"), STR("needs"),
+                                       STR("instead"), STR("argument"), STR("parameter"), STR("requires"), STR("given"),  STR("missing")};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (str_eq(word, words[i]))
+            return true;
+    return false;
+}
+
+/* What stands for a value in a manual is none: --token TOKEN, --token <token>, --token [x]. */
+static bool is_argument(struct str s, size_t i, struct str name)
+{
+    struct str word = str_of(s.p + i, run_end(s, i, BARE) - i);
+    char first = char_at(s, i);
+    return is_quote(first) || (word.n > 0 && !memchr("-[{(=:", first, 6) && !str_eq_nocase(word, name) && !is_prose(word));
+}
+
+/* --name value, and '--name', 'value' in a list. */
+bool scrub_option(struct scan *k)
+{
+    struct str s = k->s;
+    size_t i = k->at, from = i + 2, to = from, value;
+    char before = char_at(s, i - 1);
+    if (!(k->looks & LOOK_PAIRS) || k->looks & LOOK_LITERALS || char_at(s, i + 1) != '-' || is(before, NAME))
+        return false;
+    while (to < s.n && to - from < NAME_MAX_BYTES && (is(s.p[to], WORD) || s.p[to] == '-'))
+        to++;
+    struct pair pair = {.name = str_of(s.p + from, to - from), .separator = to};
+    bool in_list = is_quote(before) && char_at(s, to) == before && char_at(s, to + 1) == ',';
+    if (!(in_list || char_at(s, to) == ' ') || str_starts(pair.name, STR("no-")) || !is_meant(k, pair.name, WHERE_LOOSE))
+        return false;
+    pair.separator += in_list;
+    value = pair.separator + 1;
+    while (char_at(s, value) == ' ')
+        value++;
+    value = prefix_end(s, value);
+    if (in_list ? !is_quote(char_at(s, value)) || char_at(s, value + 1) == '-' : !is_argument(s, value, pair.name))
+        return false;
+    replace_value(k, &pair);
+    return k->s.n != s.n;
 }
 
 /* ---- pairs in a URL that is a parameter of another one: next=%2Flogin%3Ftoken%3Dvalue, state=%7B%22token%22%3A%22value%22%7D */
@@ -508,11 +618,44 @@ void scrub_part(struct scan *k)
         scrub_replace(k, from, to, SCRUB_FILTERED, SCRUB_NAME);
 }
 
+/* <entry key="password">value</entry>, <property name="password" value="value"/>: true when the value was an attribute. */
+static bool look_at_attribute(struct scan *k, const struct pair *pair)
+{
+    struct str s = k->s;
+    size_t from = pair->separator + 1, next;
+    if (k->tag == TAG_NAMED && str_eq_nocase(pair->name, STR("value"))) {
+        replace_value(k, pair);
+        return true;
+    }
+    if (k->tag != NO_TAG || (!str_eq_nocase(pair->name, STR("key")) && !str_eq_nocase(pair->name, STR("name"))))
+        return false;
+    size_t slashes = 0;
+    while (slashes < SLASHES_MAX && char_at(s, from + slashes) == '\\')
+        slashes++;
+    from += slashes;
+    char quote = char_at(s, from++);
+    if (!is_quote(quote))
+        return false;
+    size_t to = quoted_end(str_take(s, from + NAME_MAX_BYTES), from, quote, slashes, &next);
+    if (is_secret(k, str_of(s.p + from, to - from)))
+        k->tag = TAG_NAMED;
+    return false;
+}
+
+/* In PHP's ["name":protected]=> the value is elsewhere. Others leave a blank: Swift's ["name": "value"]. */
+static bool is_visibility(struct str s, const struct pair *pair)
+{
+    size_t start = pair->name.n > 0 ? (size_t)(pair->name.p - s.p) : 0;
+    return s.p[pair->separator] == ':' && pair->quote && char_at(s, start - 2) == '[' && char_at(s, pair->separator + 1) != ' ';
+}
+
 void scrub_separator(struct scan *k)
 {
     struct pair pair;
     size_t i = k->at++;
     if (!(k->looks & LOOK_PAIRS) || !separates(k->s, i) || !read_name(k, i, &pair))
+        return;
+    if (is_visibility(k->s, &pair) || (k->in_tag && k->s.p[i] == '=' && look_at_attribute(k, &pair)))
         return;
     read_part(k, &pair);
     if (names_secret(k, &pair))
@@ -520,6 +663,16 @@ void scrub_separator(struct scan *k)
 }
 
 /* ---- elements of XML: <name …>value</ */
+
+/* In HTML such a name is that of a control, and what it holds is shown to everybody. */
+static bool is_control(struct str element)
+{
+    static const struct str names[] = {STR("input"), STR("button"), STR("a"), STR("meta"), STR("select"), STR("form"), STR("iframe")};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (str_eq_nocase(element, names[i]))
+            return true;
+    return false;
+}
 
 void scrub_tag(struct scan *k)
 {
@@ -529,6 +682,8 @@ void scrub_tag(struct scan *k)
         local = s.p[to] == ':' ? to + 1 : local;
     char after = char_at(s, to);
     k->tag = NO_TAG;
+    k->in_tag = to > from && !(k->looks & LOOK_LITERALS);
+    k->in_control = k->in_tag && is_control(str_of(s.p + from, to - from));
     if (after && strchr(" \t\r\n>/\\", after) && !(k->looks & LOOK_LITERALS) && is_secret(k, str_of(s.p + local, to - local)))
         k->tag = after == '>' ? TAG_BARE : TAG;
 }
@@ -557,8 +712,10 @@ void scrub_tag_end(struct scan *k)
     struct str s = k->s;
     size_t i = k->at++, from = i + 1, to = s.n;
     char before = char_at(s, i - 1);
-    bool is_open = k->tag != NO_TAG && before != '/', is_tag = k->tag == TAG_BARE || is_quote(before);
+    bool is_open = k->tag != NO_TAG && before != '/' && !(k->tag == TAG_NAMED && k->in_control);
+    bool is_tag = k->tag == TAG_BARE || (k->tag == TAG && is_quote(before));
     k->tag = NO_TAG;
+    k->in_tag = false;
     if (!is_open)
         return;
     while (from < s.n && is_space(s.p[from]))

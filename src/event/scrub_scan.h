@@ -5,13 +5,20 @@
 #include "scrub_parts.h"
 
 struct scan {
-    struct str s;                       /* what is not in `out` yet */
-    size_t at;                          /* in it: the next byte to look at */
-    enum { NO_TAG, TAG, TAG_BARE } tag; /* whose name means a secret and whose '>' is to come; TAG_BARE: at once */
-    bool is_markup;                     /* the text begins with a tag */
-    size_t part_left;                   /* bytes of `s` from the value of a form's part on, whose name means a secret; 0: of none */
-    size_t headers_left; /* bytes of `s` from where the last search for the end of a part's headers gave up; 0: there was none */
-    bool headers_over;   /* … because the part ended there */
+    struct str s; /* what is not in `out` yet */
+    size_t at;    /* in it: the next byte to look at */
+    enum {
+        NO_TAG,
+        TAG,
+        TAG_BARE,
+        TAG_NAMED
+    } tag;                   /* whose name means a secret and whose '>' is to come; TAG_BARE: at once; TAG_NAMED: an
+                                                    * attribute says the name */
+    bool in_tag, in_control; /* behind '<' and the name of an element; of HTML's, that is for an input */
+    bool is_markup;          /* the text begins with a tag */
+    size_t part_left;        /* bytes of `s` from the value of a form's part on, whose name means a secret; 0: of none */
+    size_t headers_left;     /* bytes of `s` from where the last search for the end of a part's headers gave up; 0: there was none */
+    bool headers_over;       /* … because the part ended there */
     unsigned looks;
     const struct scrub_rules *rules;
     bool changed;
@@ -26,6 +33,7 @@ void scrub_replace(struct scan *k, size_t from, size_t to, struct str with, enum
 /* ---- pairs (scrub_pairs.c): each looks at the byte at `at`, and moves on */
 
 void scrub_separator(struct scan *k); /* '=' or ':' */
+bool scrub_option(struct scan *k);    /* '-'; false: `at` stays */
 void scrub_encoded(struct scan *k);   /* '%' */
 void scrub_tuple(struct scan *k);     /* '(' or '[' */
 void scrub_tag(struct scan *k);       /* '<' */

@@ -1,7 +1,7 @@
 /* scrub_text.c: what goes out of one text.
  *
  * T1  One pass from left to right. A table says at which bytes something that is looked for could be recognised: '=' and ':', also as %3D
- *     and %3A, between name and value, '(' and '[' before a pair, '<' and '>' around the name of an element, "//" before credentials, '-' before a private key, digits of numbers, the 'B' of
+ *     and %3A, between name and value, '(' and '[' before a pair, '<' and '>' around the name of an element, "//" before credentials, '-' before a private key and before an option, digits of numbers, the 'B' of
  *     Bearer and Basic, '@' in an address.
  *     All other bytes are stepped over.
  * T2  Linear: from such a byte a bounded number of bytes is looked at, or bytes that the pass will not look at again, or bytes of a kind
@@ -145,7 +145,7 @@ static void look_at_dash(struct scan *k)
     const struct str begin = STR("-----BEGIN "), end = STR("-----END "), dashes = STR("-----");
     struct str rest = str_drop(k->s, k->at);
     if (!str_starts(rest, begin)) {
-        k->at++;
+        k->at += !scrub_option(k);
         return;
     }
     size_t stop = label_end(rest, begin.n);
