@@ -49,11 +49,11 @@ static void check_text(struct str text, const struct scrub_rules *rules)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct str extra[] = {STR("salary")}, safe[] = {STR("auth_mode")};
+    static const struct str extra[] = {STR("salary"), STR("geburts ort"), STR("straße")}, safe[] = {STR("auth_mode")};
     const struct scrub_rules plain = SCRUB_DEFAULTS, all = {.enabled = true,
                                                             .drops_ip = true,
                                                             .extra_names = extra,
-                                                            .n_extra_names = 1,
+                                                            .n_extra_names = ARRAY_LEN(extra),
                                                             .safe_names = safe,
                                                             .n_safe_names = 1};
     struct str text = {(const char *)data, size};
