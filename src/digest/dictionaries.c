@@ -186,7 +186,7 @@ static void take_sample(struct dictionary_sample *s, struct str payload)
 
 void dictionaries_pack(struct dictionaries *d, uint64_t project_id, struct str payload, struct buf *out)
 {
-    struct dictionary_entry *e = bsearch(&project_id, d->entries, d->n_entries, sizeof *e, by_project);
+    struct dictionary_entry *e = d->n_entries ? bsearch(&project_id, d->entries, d->n_entries, sizeof *e, by_project) : NULL;
     payload_pack(d->packer, e ? dictionary_for(d, e) : NULL, payload, out);
     if (e && is_sampled(d, e))
         take_sample(&d->sample, payload);
