@@ -1,14 +1,13 @@
-/* digest_kit.h: a stage for the digest's tests: a spool of its own in a temporary directory, the database of the program's cluster, a
+/* digest_kit.h: a stage for the digest's tests: a spool of its own in a temporary directory, the database of the program's cluster (shared_cluster.h), a
  * connection to ask it and one to stand in the digest's way. What is sent is told by a small struct, from which records are made as the
  * door makes them. */
 #pragma once
 
-#include "db_kit.h"
+#include "shared_cluster.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
 
-#include "picket/db/migrate.h"
 #include "picket/digest/digest.h"
 #include "picket/protocol/payload.h"
 
@@ -17,7 +16,6 @@
 enum { STAGE_PATH_MAX = 600, STAGE_CURSOR_MAX = 64, STAGE_TITLE_MAX = 64 };
 
 struct stage {
-    struct cluster_fixture *cluster;
     struct kit k;       /* asks */
     struct kit blocker; /* one connection that may hold a transaction open; db is NULL while it does not exist */
     char top[STAGE_PATH_MAX], dir[STAGE_PATH_MAX];
@@ -167,7 +165,7 @@ static inline void stage_digest(struct stage *s, unsigned workers, unsigned batc
 {
     const struct digest_config config = {
         .spool = s->spool,
-        .db = {.conninfo = fixture_conninfo(s->cluster),
+        .db = {.conninfo = fixture_conninfo(&cluster),
                .application = DIGEST_NAME,
                .connections = 1,
                .waiting_max = 10,
@@ -220,15 +218,15 @@ static inline struct digest_stats stage_run(struct stage *s, const struct sent *
 
 /* ---- the whole */
 
-static inline void stage_open(struct stage *s, struct cluster_fixture *cluster)
+static inline void stage_open(struct stage *s)
 {
-    *s = (struct stage){.cluster = cluster};
+    *s = (struct stage){0};
     const char *tmp = getenv("TMPDIR");
     assert_true(snprintf(s->top, sizeof s->top, "%.500s/digest-test-XXXXXX", tmp && tmp[0] ? tmp : P_tmpdir) < (int)sizeof s->top);
     assert_non_null(mkdtemp(s->top));
     assert_true(snprintf(s->dir, sizeof s->dir, "%.580s/spool", s->top) < (int)sizeof s->dir);
     assert_int_equal(uv_loop_init(&s->loop), 0);
-    kit_open(&s->k, fixture_conninfo(cluster));
+    kit_open(&s->k, fixture_conninfo(&cluster));
     stage_spool_open(s);
 }
 
@@ -236,7 +234,7 @@ static inline void stage_open(struct stage *s, struct cluster_fixture *cluster)
 static inline void stage_connect_again(struct stage *s)
 {
     kit_close(&s->k);
-    kit_open(&s->k, fixture_conninfo(s->cluster));
+    kit_open(&s->k, fixture_conninfo(&cluster));
 }
 
 static inline void stage_unblock(struct stage *s)
@@ -255,6 +253,25 @@ static inline void stage_close(struct stage *s)
     kit_close(&s->k);
     fixture_remove_tree(s->top);
 }
+
+/* Set-up and teardown of a test on a stage. */
+static inline int open_stage(void **state)
+{
+    static struct stage s;
+    stage_open(&s);
+    *state = &s;
+    assert_int_equal(kit_run(&s.k, STMT_TEST_DIGEST_CLEAN), 0); /* what a test that failed left */
+    assert_int_equal(kit_run(&s.k, STMT_TEST_DIGEST_ACCEPT), 0);
+    return 0;
+}
+
+static inline int close_stage(void **state)
+{
+    stage_close(*state);
+    return 0;
+}
+
+#define STAGED(f) cmocka_unit_test_setup_teardown(f, open_stage, close_stage)
 
 /* ---- asking the database */
 
@@ -431,7 +448,7 @@ static inline int64_t count_dead(struct stage *s, int64_t project)
 /* Takes a lock that the digest's batches come to, for as long as the blocker lives. */
 static inline void stage_block(struct stage *s, enum db_stmt lock)
 {
-    struct db_config config = kit_config(fixture_conninfo(s->cluster));
+    struct db_config config = kit_config(fixture_conninfo(&cluster));
     config.connections = 1;
     kit_open_with(&s->blocker, &config);
     assert_int_equal(kit_run(&s->blocker, STMT_MIGRATE_BEGIN), 0);

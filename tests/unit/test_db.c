@@ -1,29 +1,12 @@
 /* The pool against a real PostgreSQL: results and errors, one callback per query and never inside a call, bounds, deadlines, cancelling, lost
  * connections, servers that go and come back, and a libpq that gets no memory. */
-#include "db_kit.h"
+#include "shared_cluster.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
 
 #include <libpq-fe.h>
-
-static struct cluster_fixture cluster;
-
-static int start_cluster(void **state)
-{
-    (void)state;
-    fixture_make(&cluster);
-    fixture_start(&cluster);
-    return 0;
-}
-
-static int stop_cluster(void **state)
-{
-    (void)state;
-    fixture_remove(&cluster);
-    return 0;
-}
 
 /* ---- results */
 

@@ -1,24 +1,7 @@
 /* LISTEN across reconnects, and host names: the server is reached through a relay on 127.0.0.1, because the private cluster itself has no TCP. */
-#include "db_kit.h"
+#include "shared_cluster.h"
 
 #include <errno.h>
-
-static struct cluster_fixture cluster;
-
-static int start_cluster(void **state)
-{
-    (void)state;
-    fixture_make(&cluster);
-    fixture_start(&cluster);
-    return 0;
-}
-
-static int stop_cluster(void **state)
-{
-    (void)state;
-    fixture_remove(&cluster);
-    return 0;
-}
 
 /* ---- LISTEN */
 

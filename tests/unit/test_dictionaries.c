@@ -8,43 +8,6 @@
 
 enum { EVENTS = 400, BATCH = 50, NOISE_BYTES = 3000 };
 
-static struct cluster_fixture cluster;
-
-static int start_cluster(void **state)
-{
-    (void)state;
-    struct kit k;
-    struct db_migration_report report;
-    fixture_make(&cluster);
-    fixture_start(&cluster);
-    kit_make_loop(&k);
-    assert_int_equal(db_migrate(&k.loop, fixture_conninfo(&cluster), KIT_LIMIT_MS, NULL, &report), 0);
-    kit_close_loop(&k);
-    return 0;
-}
-
-static int stop_cluster(void **state)
-{
-    (void)state;
-    fixture_remove(&cluster);
-    return 0;
-}
-
-static int open_stage(void **state)
-{
-    static struct stage s;
-    stage_open(&s, &cluster);
-    *state = &s;
-    assert_int_equal(kit_run(&s.k, STMT_TEST_DIGEST_CLEAN), 0);
-    return 0;
-}
-
-static int close_stage(void **state)
-{
-    stage_close(*state);
-    return 0;
-}
-
 /* ---- events of one program, and of none */
 
 static void put_frame(struct buf *b, const char *program, unsigned i)
@@ -445,8 +408,6 @@ static void it_goes_with_its_project(void **state)
     stage_digest_close(s, KIT_LIMIT_MS);
 }
 
-#define STAGED(f) cmocka_unit_test_setup_teardown(f, open_stage, close_stage)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -460,5 +421,5 @@ int main(void)
         STAGED(many_projects_take_turns),
         STAGED(it_goes_with_its_project),
     };
-    return cmocka_run_group_tests(tests, start_cluster, stop_cluster);
+    return cmocka_run_group_tests(tests, start_migrated_cluster, stop_cluster);
 }

@@ -4,44 +4,6 @@
 
 #include <signal.h>
 
-static struct cluster_fixture cluster;
-
-static int start_cluster(void **state)
-{
-    (void)state;
-    struct kit k;
-    struct db_migration_report report;
-    fixture_make(&cluster);
-    fixture_start(&cluster);
-    kit_make_loop(&k);
-    assert_int_equal(db_migrate(&k.loop, fixture_conninfo(&cluster), KIT_LIMIT_MS, NULL, &report), 0);
-    kit_close_loop(&k);
-    return 0;
-}
-
-static int stop_cluster(void **state)
-{
-    (void)state;
-    fixture_remove(&cluster);
-    return 0;
-}
-
-static int open_stage(void **state)
-{
-    static struct stage s;
-    stage_open(&s, &cluster);
-    *state = &s;
-    assert_int_equal(kit_run(&s.k, STMT_TEST_DIGEST_CLEAN), 0); /* what a test that failed left */
-    assert_int_equal(kit_run(&s.k, STMT_TEST_DIGEST_ACCEPT), 0);
-    return 0;
-}
-
-static int close_stage(void **state)
-{
-    stage_close(*state);
-    return 0;
-}
-
 /* The midnight (UTC) before now. This day, the one before and some after it have partitions; older ones share the default partition. */
 static int64_t today_us(void)
 {
@@ -679,8 +641,6 @@ static void opposite_orders_do_not_deadlock(void **state)
     assert_everything_equals_the_rows(s);
 }
 
-#define STAGED(f) cmocka_unit_test_setup_teardown(f, open_stage, close_stage)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -706,5 +666,5 @@ int main(void)
         STAGED(committed_ranges_are_skipped_when_the_cursor_was_not_saved),
         STAGED(opposite_orders_do_not_deadlock),
     };
-    return cmocka_run_group_tests_name("digest", tests, start_cluster, stop_cluster);
+    return cmocka_run_group_tests_name("digest", tests, start_migrated_cluster, stop_cluster);
 }

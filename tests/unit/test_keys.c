@@ -1,16 +1,13 @@
 /* The cache of project keys against a real PostgreSQL: loading, NOTIFY, cold misses, a database that goes away and comes back, and the
  * answers that a change overtakes. Three loops as in the server: the watch's, a door's (an HTTP thread) and the administrator's. */
-#include "db_kit.h"
+#include "shared_cluster.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include "picket/auth/keys.h"
-#include "picket/db/migrate.h"
 
 #define DOOR "picket test door"
-
-static struct cluster_fixture cluster;
 
 struct stage {
     struct kit watch, door, admin;
@@ -19,26 +16,6 @@ struct stage {
     struct work_pool *work; /* with a copy */
     char copy_dir[64], copy[80];
 };
-
-static int start_cluster(void **state)
-{
-    (void)state;
-    fixture_make(&cluster);
-    fixture_start(&cluster);
-    struct kit k;
-    struct db_migration_report report;
-    kit_make_loop(&k);
-    assert_int_equal(db_migrate(&k.loop, fixture_conninfo(&cluster), KIT_LIMIT_MS, NULL, &report), 0);
-    kit_close_loop(&k);
-    return 0;
-}
-
-static int stop_cluster(void **state)
-{
-    (void)state;
-    fixture_remove(&cluster);
-    return 0;
-}
 
 /* ---- changes, made by the administrator */
 
@@ -487,5 +464,5 @@ int main(void)
         cmocka_unit_test(readers_never_lose_a_key_that_stays),
         cmocka_unit_test(copy_follows_the_cache),
     };
-    return cmocka_run_group_tests(tests, start_cluster, stop_cluster);
+    return cmocka_run_group_tests(tests, start_migrated_cluster, stop_cluster);
 }

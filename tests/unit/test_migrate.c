@@ -1,36 +1,17 @@
 /* Migrations on a real server: all of Picket's own, twice, several runners at once, one that fails, a schema from the future, a lock that others hold, a server that only
  * lets read, no server; the connection afterwards. */
-#include "db_kit.h"
+#include "shared_cluster.h"
 
 #include <errno.h>
 #include <sys/socket.h>
 #include <netinet/in.h>
 #include <arpa/inet.h>
 
-#include "picket/db/migrate.h"
-
-static struct cluster_fixture cluster;
-
 /* Every test has a database of its own on the one server. */
 struct place {
     struct kit k;
     struct buf conninfo;
 };
-
-static int start_cluster(void **state)
-{
-    (void)state;
-    fixture_make(&cluster);
-    fixture_start(&cluster);
-    return 0;
-}
-
-static int stop_cluster(void **state)
-{
-    (void)state;
-    fixture_remove(&cluster);
-    return 0;
-}
 
 static int make_place(void **state)
 {

@@ -1,43 +1,6 @@
 /* What is no event, when the database is too slow for all of it at once: stored in parts, each record once, whatever ends between two parts (rest.c). */
 #include "digest_kit.h"
 
-static struct cluster_fixture cluster;
-
-static int start_cluster(void **state)
-{
-    (void)state;
-    struct kit k;
-    struct db_migration_report report;
-    fixture_make(&cluster);
-    fixture_start(&cluster);
-    kit_make_loop(&k);
-    assert_int_equal(db_migrate(&k.loop, fixture_conninfo(&cluster), KIT_LIMIT_MS, NULL, &report), 0);
-    kit_close_loop(&k);
-    return 0;
-}
-
-static int stop_cluster(void **state)
-{
-    (void)state;
-    fixture_remove(&cluster);
-    return 0;
-}
-
-static int open_stage(void **state)
-{
-    static struct stage s;
-    stage_open(&s, &cluster);
-    *state = &s;
-    assert_int_equal(kit_run(&s.k, STMT_TEST_DIGEST_CLEAN), 0);
-    return 0;
-}
-
-static int close_stage(void **state)
-{
-    stage_close(*state);
-    return 0;
-}
-
 static struct sent event_at(int64_t project, int64_t received_us, const char *title)
 {
     return (struct sent){.project = project, .event_id = id_random(), .received_us = received_us, .title = title};
@@ -138,8 +101,6 @@ static void poison_in_a_part(void **state)
     assert_everything_equals_the_rows(s);
 }
 
-#define STAGED(f) cmocka_unit_test_setup_teardown(f, open_stage, close_stage)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,5 +108,5 @@ int main(void)
         STAGED(parts_of_a_rest_are_not_counted_twice),
         STAGED(poison_in_a_part),
     };
-    return cmocka_run_group_tests(tests, start_cluster, stop_cluster);
+    return cmocka_run_group_tests(tests, start_migrated_cluster, stop_cluster);
 }
