@@ -143,6 +143,10 @@ static size_t label_end(struct str s, size_t i)
 static void look_at_dash(struct scan *k)
 {
     const struct str begin = STR("-----BEGIN "), end = STR("-----END "), dashes = STR("-----");
+    if (char_at(k->s, k->at + 1) != '-') { /* most are no more than that */
+        k->at++;
+        return;
+    }
     struct str rest = str_drop(k->s, k->at);
     if (!str_starts(rest, begin)) {
         k->at += !scrub_option(k);
@@ -289,6 +293,27 @@ static const uint8_t triggers[256] = {
     ['%'] = LOOK_PAIRS,
 };
 
+/* Behind a bracket: the first byte of a string, with its prefix, or of backslashes before its quote. */
+static bool may_be_string(char c)
+{
+    switch (c) {
+    case '"':
+    case '\'':
+    case '\\':
+    case 'b':
+    case 'B':
+    case 'f':
+    case 'F':
+    case 'r':
+    case 'R':
+    case 'u':
+    case 'U':
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void look(struct scan *k)
 {
     switch (k->s.p[k->at]) {
@@ -303,7 +328,10 @@ static void look(struct scan *k)
         break;
     case '(':
     case '[':
-        scrub_tuple(k);
+        if (may_be_string(char_at(k->s, k->at + 1)))
+            scrub_tuple(k);
+        else
+            k->at++;
         break;
     case '<':
         scrub_tag(k);
