@@ -272,12 +272,55 @@ static size_t line_end(struct str s, size_t i)
     return i;
 }
 
+static bool is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* Where the brackets of an array or object as PHP prints them begin: "Array\n(", "Foo Object\n(", "array(1) {", "object(Foo)#1 (1) {"; 0: there are none. */
+static size_t nested_start(struct str s, size_t from)
+{
+    enum { HEAD_MAX = 512 }; /* the pass may come here for each byte */
+    size_t at = from;
+    s = str_take(s, from + HEAD_MAX);
+    if (str_starts(str_drop(s, from), STR("array(")) || str_starts(str_drop(s, from), STR("object("))) {
+        while (at < s.n && s.p[at] != '{' && s.p[at] != '\n')
+            at++;
+        return char_at(s, at) == '{' ? at : 0;
+    }
+    while (at < s.n && (is(s.p[at], WORD) || s.p[at] == '\\' || s.p[at] == ' '))
+        at++;
+    struct str head = str_trim(str_of(s.p + from, at - from));
+    while (at < s.n && is_space(s.p[at]))
+        at++;
+    return char_at(s, at) == '(' && (str_eq(head, STR("Array")) || str_ends(head, STR(" Object"))) ? at : 0;
+}
+
+/* Offset behind the bracket that closes the one at `i`, or the end of the text. */
+static size_t nested_end(struct str s, size_t i)
+{
+    size_t depth = 0;
+    for (char open = s.p[i], close = open == '(' ? ')' : '}'; i < s.n; i++) {
+        depth += s.p[i] == open;
+        if (s.p[i] == close && --depth == 0)
+            return i + 1;
+    }
+    return s.n;
+}
+
 /* print_r() writes values as they are: up to the end of the line or, where lines were joined, to the next index. */
 static size_t index_end(struct str s, size_t i)
 {
     while (i < s.n && s.p[i] != '\n' && s.p[i] != '\r' && (s.p[i] != ' ' || (char_at(s, i + 1) != '[' && char_at(s, i + 1) != ')')))
         i++;
     return i;
+}
+
+static size_t indexed_end(struct str s, const struct pair *pair, size_t from)
+{
+    size_t to = pair->index == INDEX ? index_end(s, from) : run_end(s, from, BARE);
+    size_t nested = nested_start(s, from), end = nested ? nested_end(s, nested) : 0;
+    return end > to ? end : to;
 }
 
 /* A value that is not in quotes. Where the name is, the placeholder must be. */
@@ -288,8 +331,8 @@ static void replace_bare(struct scan *k, const struct pair *pair, size_t from)
     size_t to = run_end(s, from, BARE);
     if (says_nothing(s, from, to))
         return;
-    if (pair->index == INDEX)
-        to = index_end(s, from);
+    if (pair->index)
+        to = indexed_end(s, pair, from);
     else if (bracket)
         to = bracket_end(s, from, pair->slashes);
     else if (s.p[pair->separator] == ':' && !pair->quote && scrub_takes_line(pair->name))
@@ -435,25 +478,28 @@ static bool is_argument(struct str s, size_t i, struct str name)
     return is_quote(first) || (word.n > 0 && !memchr("-[{(=:", first, 6) && !str_eq_nocase(word, name) && !is_prose(word));
 }
 
-/* --name value, and '--name', 'value' in a list. */
+/* --name value, and '--name', 'value' in a list, which may be in a string itself. */
 bool scrub_option(struct scan *k)
 {
     struct str s = k->s;
-    size_t i = k->at, from = i + 2, to = from, value;
+    size_t i = k->at, from = i + 2, to = from, slashes = 0, value;
     char before = char_at(s, i - 1);
     if (!(k->looks & LOOK_PAIRS) || k->looks & LOOK_LITERALS || char_at(s, i + 1) != '-' || is(before, NAME))
         return false;
     while (to < s.n && to - from < NAME_MAX_BYTES && (is(s.p[to], WORD) || s.p[to] == '-'))
         to++;
     struct pair pair = {.name = str_of(s.p + from, to - from), .separator = to};
-    bool in_list = is_quote(before) && char_at(s, to) == before && char_at(s, to + 1) == ',';
+    while (slashes < SLASHES_MAX && char_at(s, to + slashes) == '\\')
+        slashes++;
+    bool in_list = is_quote(before) && char_at(s, to + slashes) == before && char_at(s, to + slashes + 1) == ',';
     if (!(in_list || char_at(s, to) == ' ') || str_starts(pair.name, STR("no-")) || !is_meant(k, pair.name, WHERE_LOOSE))
         return false;
-    pair.separator += in_list;
+    pair.separator += in_list ? slashes + 1 : 0;
     value = pair.separator + 1;
     while (char_at(s, value) == ' ')
         value++;
     value = prefix_end(s, value);
+    value += in_list && str_starts(str_drop(s, value), str_of(s.p + to, slashes)) ? slashes : 0;
     if (in_list ? !is_quote(char_at(s, value)) || char_at(s, value + 1) == '-' : !is_argument(s, value, pair.name))
         return false;
     replace_value(k, &pair);
@@ -505,7 +551,9 @@ void scrub_encoded(struct scan *k)
         quote = byte_at(s, from, &next);
         from = next;
     }
-    size_t to = encoded_end(s, from, quote);
+    bool bracket = !quote && from < s.n && memchr("{[", byte_at(s, from, &next), 2);
+    size_t to =
+        bracket ? run_end(s, from, BARE) : encoded_end(s, from, quote); /* an object: with all that is behind it in this parameter */
     if (!says_nothing(s, from, to))
         scrub_replace(k, from, to, SCRUB_FILTERED, SCRUB_NAME);
 }
@@ -699,11 +747,6 @@ static bool element_end(const struct scan *k, size_t from, bool is_tag, size_t *
         next++;
     *ret = to;
     return char_at(s, next) == '/' || (is_tag && k->is_markup && k->looks & LOOK_LOOSE);
-}
-
-static bool is_space(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
 void scrub_tag_end(struct scan *k)
