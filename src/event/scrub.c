@@ -15,6 +15,7 @@ struct level {
     enum scrub_place place;
     struct scrub_step step; /* to it */
     size_t n_met;           /* elements so far */
+    bool behind_option;     /* the last one was "--password", and no value of its own was met */
 };
 
 struct job {
@@ -146,6 +147,15 @@ static bool look_at_pair(struct job *k, enum scrub_place from, enum scrub_place 
     return true;
 }
 
+/* A command's words are the elements of a list: ["login", "--password", value]. */
+static bool is_options_value(const struct job *k, struct level *list)
+{
+    bool is_text = k->walk.type == JSON_STRING, is_behind = list->behind_option;
+    if (k->rules->enabled && scrub_places[list->place].names != 0)
+        list->behind_option = is_text && scrub_is_option(k->walk.text, k->rules);
+    return is_behind && (is_text ? !scrub_is_switch(k->walk.text) : k->walk.type == JSON_NUMBER) && is_worth(k->walk.value, k->walk.type);
+}
+
 static void look_at_number(struct job *k)
 {
     char digits[24];
@@ -253,7 +263,7 @@ static void look_at(struct job *k)
     bool is_container = k->walk.type == JSON_ARRAY || k->walk.type == JSON_OBJECT, goes = false;
     if (!k->walk.key)
         parent->n_met++;
-    else if (read_name(k, from, k->walk.name, &place) && is_worth(k->walk.value, k->walk.type)) {
+    if (k->walk.key ? read_name(k, from, k->walk.name, &place) && is_worth(k->walk.value, k->walk.type) : is_options_value(k, parent)) {
         replace_whole(k, k->walk.value, NULL, SCRUB_NAME);
         goes = true;
     }

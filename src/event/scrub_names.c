@@ -232,6 +232,20 @@ bool scrub_is_safe(struct str name, const struct scrub_rules *rules)
     return false;
 }
 
+bool scrub_is_option(struct str word, const struct scrub_rules *rules)
+{
+    word = unquoted(word);
+    if (!str_starts(word, STR("--")) || str_starts(word, STR("--no-")))
+        return false;
+    struct str name = str_drop(word, 2);
+    return scrub_is_sensitive(name, WHERE_LOOSE, rules) && !scrub_is_safe(name, rules);
+}
+
+bool scrub_is_switch(struct str word)
+{
+    return str_starts(unquoted(word), STR("-"));
+}
+
 bool scrub_takes_line(struct str name)
 {
     return str_eq_nocase(name, STR("cookie")) || str_eq_nocase(name, STR("set-cookie")) || str_eq_nocase(name, STR("authorization")) ||

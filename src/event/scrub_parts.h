@@ -47,6 +47,10 @@ bool scrub_ends_own(struct str text, const struct scrub_rules *rules);
 /* … as a whole. */
 bool scrub_is_named(struct str name, const struct scrub_rules *rules);
 bool scrub_is_safe(struct str name, const struct scrub_rules *rules);
+/* "--name", whose value is the next word of a command's; also in the quotes of repr(). */
+bool scrub_is_option(struct str word, const struct scrub_rules *rules);
+/* What stands where a value is expected, and is another option. */
+bool scrub_is_switch(struct str word);
 /* The value of such a name goes up to the end of its line: "Cookie: a=1; b=2". */
 bool scrub_takes_line(struct str name);
 
