@@ -316,42 +316,109 @@ static void damage_behind_a_claim(void **state)
     spool_release(s->spool, &range);
 }
 
+static void train(struct buf *content, uint64_t *rng)
+{
+    AUTO_BUF struct buf samples = {0};
+    size_t sizes[100];
+    for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
+        size_t before = samples.n;
+        put_event(&samples, "shop", rng);
+        sizes[i] = samples.n - before;
+    }
+    const struct payload_samples all = {buf_str(&samples), sizes, ARRAY_LEN(sizes)};
+    assert_true(payload_train(&all, &all, PAYLOAD_DICTIONARY_FIRST, content));
+}
+
 /* Making one ready is paid for, whoever takes turns: not more than one for READY_COST events. */
 static void making_ready_is_paid_for(void **state)
 {
     (void)state;
-    enum { PROJECTS = 20, BATCHES = 100, COST = 8, CREDIT = 4 * DICTIONARIES_READY * COST };
+    enum { PROJECTS = 20, BATCHES = 100, PAYLOADS = 100, COST = 8, CREDIT = 4 * DICTIONARIES_READY * COST };
     struct dictionaries d;
-    AUTO_BUF struct buf content = {0}, out = {0}, samples = {0};
-    size_t sizes[100];
+    AUTO_BUF struct buf content = {0}, out = {0}, payload = {0};
     uint64_t rng = 12, n_ready = 0;
-    for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
-        size_t before = samples.n;
-        put_event(&samples, "shop", &rng);
-        sizes[i] = samples.n - before;
-    }
-    const struct payload_samples all = {buf_str(&samples), sizes, ARRAY_LEN(sizes)};
-    assert_true(payload_train(&all, &all, PAYLOAD_DICTIONARY_FIRST, &content));
+    train(&content, &rng);
+    put_event(&payload, "shop", &rng);
     dictionaries_init(&d);
     for (unsigned batch = 0; batch < BATCHES; batch++) {
         for (unsigned i = 1; i <= PROJECTS; i++) {
             struct dictionary_entry entry = {.project_id = i, .number = PAYLOAD_DICTIONARY_FIRST, .checksum = 7};
-            if (dictionaries_known(&d, i, ARRAY_LEN(sizes) / PROJECTS) == 0)
+            if (dictionaries_known(&d, i, PAYLOADS / PROJECTS) == 0)
                 entry.content = buf_str(&content);
             dictionaries_add(&d, &entry);
         }
-        for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
+        for (unsigned i = 0; i < PAYLOADS; i++) {
             uint64_t last = d.uses, project = 1 + i % PROJECTS;
             bool was_ready = false;
             for (unsigned j = 0; j < DICTIONARIES_READY; j++)
                 was_ready = was_ready || d.ready[j].project_id == project;
             buf_clear(&out);
-            dictionaries_pack(&d, project, str_of(samples.p, sizes[0]), &out);
+            dictionaries_pack(&d, project, buf_str(&payload), &out);
             n_ready += d.uses > last && !was_ready;
         }
         dictionaries_clear(&d);
     }
-    assert_in_range(n_ready, 1, BATCHES * ARRAY_LEN(sizes) / COST + CREDIT / COST);
+    assert_in_range(n_ready, 1, BATCHES * PAYLOADS / COST + CREDIT / COST);
+    dictionaries_done(&d);
+}
+
+/* What was spent is there again after a rest, and nothing is kept ready meanwhile. */
+static void a_rest_gives_credit(void **state)
+{
+    (void)state;
+    struct dictionaries d;
+    AUTO_BUF struct buf content = {0}, out = {0};
+    uint64_t rng = 13, spent = 0;
+    train(&content, &rng);
+    dictionaries_init(&d);
+    while (dictionaries_known(&d, ++spent, 0) == 0) {
+        const struct dictionary_entry entry = {.project_id = spent,
+                                               .number = PAYLOAD_DICTIONARY_FIRST,
+                                               .checksum = 7,
+                                               .content = buf_str(&content)};
+        dictionaries_add(&d, &entry);
+        dictionaries_pack(&d, spent, STR("{}"), &out);
+        dictionaries_clear(&d);
+    }
+    assert_in_range(spent, DICTIONARIES_READY, 1000);
+    dictionaries_rest(&d);
+    for (unsigned i = 0; i < DICTIONARIES_READY; i++)
+        assert_null(d.ready[i].dictionary);
+    assert_int_equal(dictionaries_known(&d, spent, 0), 0);
+    dictionaries_done(&d);
+}
+
+static void feed(struct dictionaries *d, uint64_t project, uint64_t *rng)
+{
+    AUTO_BUF struct buf payload = {0}, out = {0};
+    const struct dictionary_entry entry = {.project_id = project, .wants_samples = true};
+    dictionaries_add(d, &entry);
+    for (unsigned i = 0; i < DICTIONARY_SAMPLES; i++) {
+        buf_clear(&payload);
+        put_event(&payload, "shop", rng);
+        dictionaries_pack(d, project, buf_str(&payload), &out);
+    }
+    dictionaries_clear(d);
+}
+
+/* A database that takes no dictionary is not asked with each hundred events: making one takes 30 ms. */
+static void one_that_was_refused_is_not_made_again_at_once(void **state)
+{
+    (void)state;
+    struct dictionaries d;
+    struct db_query q;
+    uint64_t rng = 14;
+    dictionaries_init(&d);
+    feed(&d, 1, &rng);
+    assert_true(dictionaries_are_ripe(&d));
+    dictionaries_bind(&d, &q, NULL);
+    dictionaries_kept(&d, -ERR_DB_TIMEOUT, &q);
+    feed(&d, 1, &rng);
+    feed(&d, 2, &rng);
+    assert_false(dictionaries_are_ripe(&d));
+    d.no_samples_before_us = clock_mono_us();
+    feed(&d, 2, &rng);
+    assert_true(dictionaries_are_ripe(&d));
     dictionaries_done(&d);
 }
 
@@ -418,6 +485,8 @@ int main(void)
         STAGED(a_database_that_is_restored_under_a_batch),
         STAGED(damage_behind_a_claim),
         cmocka_unit_test(making_ready_is_paid_for),
+        cmocka_unit_test(a_rest_gives_credit),
+        cmocka_unit_test(one_that_was_refused_is_not_made_again_at_once),
         STAGED(many_projects_take_turns),
         STAGED(it_goes_with_its_project),
     };
