@@ -1,7 +1,7 @@
 /* scrub.c: the way through an event (protocol §5.15). What is looked for where: scrub_places.c.
  *
  * C1  The document is walked once, in document order, without recursion. Places change near the root only: what lies deeper than
- *     SCRUB_MAX_PATH levels is in the place of its ancestor at that level.
+ *     SCRUB_MAX_PATH levels is in the place of its ancestor at that level, and one list as far as options and their values go.
  * C2  An event from which nothing has to go costs a parse, the walk and one look at each text (two at a message that has parameters), and
  *     allocates only what the parse does.
  * C3  What is replaced is cut out of the text as it came; everything else is copied byte by byte.

@@ -234,11 +234,15 @@ bool scrub_is_safe(struct str name, const struct scrub_rules *rules)
 
 bool scrub_is_option(struct str word, const struct scrub_rules *rules)
 {
+    enum { OPTION_MAX = 128 };
     word = unquoted(word);
     if (!str_starts(word, STR("--")) || str_starts(word, STR("--no-")))
         return false;
     struct str name = str_drop(word, 2);
-    return scrub_is_sensitive(name, WHERE_LOOSE, rules) && !scrub_is_safe(name, rules);
+    for (size_t i = 0; i < name.n; i++)
+        if (!is_letter(name.p[i]) && !(name.p[i] >= '0' && name.p[i] <= '9') && name.p[i] != '_' && name.p[i] != '-')
+            return false;
+    return name.n <= OPTION_MAX && scrub_is_sensitive(name, WHERE_LOOSE, rules) && !scrub_is_safe(name, rules);
 }
 
 bool scrub_is_switch(struct str word)

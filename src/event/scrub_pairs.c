@@ -272,6 +272,24 @@ static size_t line_end(struct str s, size_t i)
     return i;
 }
 
+/* Offset behind the character at `i`, which may be spelled: `letter` behind backslashes. `i`: there is another. */
+static size_t behind(struct str s, size_t i, char c, char letter)
+{
+    size_t at = i;
+    if (char_at(s, i) == c)
+        return i + 1;
+    while (at < s.n && at - i < SLASHES_MAX && s.p[at] == '\\')
+        at++;
+    return at > i && char_at(s, at) == letter ? at + 1 : i;
+}
+
+/* Offset behind the line break at `i`; `i`: there is none. */
+static size_t break_end(struct str s, size_t i)
+{
+    size_t at = behind(s, i, '\r', 'r'), end = behind(s, at, '\n', 'n');
+    return end > at ? end : i;
+}
+
 static bool is_space(char c)
 {
     return c == ' ' || (c >= '\t' && c <= '\r');
@@ -281,28 +299,33 @@ static bool is_space(char c)
 static size_t nested_start(struct str s, size_t from)
 {
     enum { HEAD_MAX = 512 }; /* the pass may come here for each byte */
-    size_t at = from;
+    size_t at = from, next;
     s = str_take(s, from + HEAD_MAX);
     if (str_starts(str_drop(s, from), STR("array(")) || str_starts(str_drop(s, from), STR("object("))) {
         while (at < s.n && s.p[at] != '{' && s.p[at] != '\n')
             at++;
         return char_at(s, at) == '{' ? at : 0;
     }
-    while (at < s.n && (is(s.p[at], WORD) || s.p[at] == '\\' || s.p[at] == ' '))
+    while (at < s.n && s.p[at] != '(' && break_end(s, at) == at)
         at++;
     struct str head = str_trim(str_of(s.p + from, at - from));
-    while (at < s.n && is_space(s.p[at]))
-        at++;
-    return char_at(s, at) == '(' && (str_eq(head, STR("Array")) || str_ends(head, STR(" Object"))) ? at : 0;
+    while (at < s.n && (is_space(s.p[at]) || break_end(s, at) > at)) {
+        next = break_end(s, at);
+        at = next > at ? next : at + 1;
+    }
+    bool is_nested =
+        str_eq(head, STR("Array")) || str_ends(head, STR(" Object")) || str_ends(head, STR(" Enum")) || memmem(head.p, head.n, " Enum:", 6);
+    return is_nested && char_at(s, at) == '(' ? at : 0;
 }
 
-/* Offset behind the bracket that closes the one at `i`, or the end of the text. */
+/* Offset behind the bracket that closes the one at `i`, or the end of the text. PHP sets its own apart; values may hold any. */
 static size_t nested_end(struct str s, size_t i)
 {
-    size_t depth = 0;
-    for (char open = s.p[i], close = open == '(' ? ')' : '}'; i < s.n; i++) {
-        depth += s.p[i] == open;
-        if (s.p[i] == close && --depth == 0)
+    size_t depth = 1;
+    for (char open = s.p[i], close = open == '(' ? ')' : '}'; ++i < s.n;) {
+        bool is_apart = is_space(s.p[i - 1]) || (s.p[i - 1] == 'n' && char_at(s, i - 2) == '\\');
+        depth += is_apart && s.p[i] == open;
+        if (is_apart && s.p[i] == close && --depth == 0)
             return i + 1;
     }
     return s.n;
@@ -394,7 +417,7 @@ static void replace_value(struct scan *k, const struct pair *pair)
     if (from < s.n && s.p[from] == '>')
         from++;
     while (from < s.n &&
-           (s.p[from] == ' ' || s.p[from] == '\t' || (pair->index == INDEX_QUOTED && (s.p[from] == '\r' || s.p[from] == '\n'))))
+           (s.p[from] == ' ' || s.p[from] == '\t' || (pair->index == INDEX_QUOTED && memchr("\r\n&", s.p[from], 3)))) /* &: a reference */
         from++;
     if (!(k->looks & LOOK_LITERALS))
         from = type_end(s, from);
@@ -537,6 +560,14 @@ static bool encoded_name(const struct scan *k, size_t end, bool has_quotes)
     return is_meant(k, word, where) || (scrub_ends_own(name, k->rules) && !scrub_is_safe(word, k->rules));
 }
 
+/* With all that is behind the object in its parameter; of what a browser does not encode, quotes and round brackets end no value. */
+static size_t encoded_object_end(struct str s, size_t i)
+{
+    while (i < s.n && (is(s.p[i], BARE) || ((s.p[i] == '\'' || s.p[i] == ')') && is(char_at(s, i + 1), BARE))))
+        i++;
+    return i;
+}
+
 void scrub_encoded(struct scan *k)
 {
     struct str s = k->s;
@@ -552,8 +583,7 @@ void scrub_encoded(struct scan *k)
         from = next;
     }
     bool bracket = !quote && from < s.n && memchr("{[", byte_at(s, from, &next), 2);
-    size_t to =
-        bracket ? run_end(s, from, BARE) : encoded_end(s, from, quote); /* an object: with all that is behind it in this parameter */
+    size_t to = bracket ? encoded_object_end(s, from) : encoded_end(s, from, quote);
     if (!says_nothing(s, from, to))
         scrub_replace(k, from, to, SCRUB_FILTERED, SCRUB_NAME);
 }
@@ -563,24 +593,6 @@ void scrub_encoded(struct scan *k)
 static bool is_secret(const struct scan *k, struct str name)
 {
     return scrub_is_sensitive(name, WHERE_KEY, k->rules) && !scrub_is_safe(name, k->rules);
-}
-
-/* Offset behind the character at `i`, which may be spelled: `letter` behind backslashes. `i`: there is another. */
-static size_t behind(struct str s, size_t i, char c, char letter)
-{
-    size_t at = i;
-    if (char_at(s, i) == c)
-        return i + 1;
-    while (at < s.n && at - i < SLASHES_MAX && s.p[at] == '\\')
-        at++;
-    return at > i && char_at(s, at) == letter ? at + 1 : i;
-}
-
-/* Offset behind the line break at `i`; `i`: there is none. */
-static size_t break_end(struct str s, size_t i)
-{
-    size_t at = behind(s, i, '\r', 'r'), end = behind(s, at, '\n', 'n');
-    return end > at ? end : i;
 }
 
 static bool is_delimiter(struct str s, size_t i)
