@@ -439,11 +439,11 @@ void config_find_ignored(char *(*getenv_fn)(const char *name), void (*tell)(cons
         {"DATABASE_MAX_LIFETIME_SECS", "a connection lives until it is unused or lost"},
         {"SESSION_SECRET_KEY", "sessions are random numbers that the database knows: there is no key"},
         {"RUSTRAK_BOOTSTRAP_TOKEN", "picket token add makes tokens"},
-        {"SMTP_HOST", "there are no alerts yet"},
-        {"SMTP_PORT", "there are no alerts yet"},
-        {"SMTP_USERNAME", "there are no alerts yet"},
-        {"SMTP_PASSWORD", "there are no alerts yet"},
-        {"SMTP_FROM", "there are no alerts yet"},
+        {"SMTP_HOST", "no alerts are sent yet: the config of a channel names its mail server"},
+        {"SMTP_PORT", "no alerts are sent yet: the config of a channel names its mail server"},
+        {"SMTP_USERNAME", "no alerts are sent yet: the config of a channel names its mail server"},
+        {"SMTP_PASSWORD", "no alerts are sent yet: the config of a channel names its mail server"},
+        {"SMTP_FROM", "no alerts are sent yet: the config of a channel names its mail server"},
         {"RUST_LOG", "LOG_LEVEL says what is logged"},
     };
     for (size_t i = 0; i < ARRAY_LEN(ignored); i++) {

@@ -50,6 +50,18 @@ static const struct http_route routes[] = {
     {HTTP_GET, "/api/projects/{project}/monitors/{monitor}", HTTP_USER, HTTP_NO_BODY, monitor_show},
     {HTTP_DELETE, "/api/projects/{project}/monitors/{monitor}", HTTP_USER, HTTP_NO_BODY, monitor_drop},
     {HTTP_GET, "/api/projects/{project}/monitors/{monitor}/checkins", HTTP_USER, HTTP_NO_BODY, check_in_list},
+    {HTTP_GET, "/api/projects/{project}/alert-rules", HTTP_USER, HTTP_NO_BODY, rule_list},
+    {HTTP_POST, "/api/projects/{project}/alert-rules", HTTP_USER, HTTP_JSON_BODY, rule_create},
+    {HTTP_GET, "/api/projects/{project}/alert-rules/{rule}", HTTP_USER, HTTP_NO_BODY, rule_show},
+    {HTTP_PATCH, "/api/projects/{project}/alert-rules/{rule}", HTTP_USER, HTTP_JSON_BODY, rule_change},
+    {HTTP_DELETE, "/api/projects/{project}/alert-rules/{rule}", HTTP_USER, HTTP_NO_BODY, rule_drop},
+    {HTTP_GET, "/api/projects/{project}/alert-history", HTTP_USER, HTTP_NO_BODY, rule_history},
+    {HTTP_GET, "/api/alert-channels", HTTP_USER, HTTP_NO_BODY, channel_list},
+    {HTTP_POST, "/api/alert-channels", HTTP_USER, HTTP_JSON_BODY, channel_create},
+    {HTTP_GET, "/api/alert-channels/{channel}", HTTP_USER, HTTP_NO_BODY, channel_show},
+    {HTTP_PATCH, "/api/alert-channels/{channel}", HTTP_USER, HTTP_JSON_BODY, channel_change},
+    {HTTP_DELETE, "/api/alert-channels/{channel}", HTTP_USER, HTTP_NO_BODY, channel_drop},
+    {HTTP_POST, "/api/alert-channels/{channel}/test", HTTP_USER, HTTP_NO_BODY, channel_test},
     {HTTP_GET, "/api/tokens", HTTP_USER, HTTP_NO_BODY, token_list},
     {HTTP_POST, "/api/tokens", HTTP_USER, HTTP_JSON_BODY, token_create},
     {HTTP_DELETE, "/api/tokens/{token}", HTTP_USER, HTTP_NO_BODY, token_delete},
@@ -236,6 +248,83 @@ bool api_body_number(struct http_call *call, const char *name, int64_t max, int6
         return true;
     http_answer_error(call, -ERR_INVALID, arena_printf(&call->arena, "%s must be a whole number from 0 to %lld", name, (long long)max));
     return false;
+}
+
+bool api_body_flag(struct http_call *call, const char *name, bool *ret, bool *ret_has)
+{
+    const struct json *v = json_get(json_root(call->body), str_from(name));
+    bool is_there = json_type(v) != JSON_NONE && json_type(v) != JSON_NULL;
+    if (is_there && !json_bool(v, ret)) {
+        http_answer_error(call, -ERR_INVALID, arena_printf(&call->arena, "%s must be a boolean", name));
+        return false;
+    }
+    if (ret_has)
+        *ret_has = is_there;
+    return true;
+}
+
+bool api_body_name(struct http_call *call, struct str *ret)
+{
+    enum { NAME_MAX_CHARS = 255 };
+    if (!api_body_str(call, "name", ret))
+        return false;
+    *ret = str_trim(*ret);
+    if (ret->p && ret->n == 0)
+        api_refuse(call, "Name cannot be empty");
+    else if (str_take_code_points(*ret, NAME_MAX_CHARS).n < ret->n)
+        api_refuse(call, "Name cannot exceed 255 characters");
+    else
+        return true;
+    return false;
+}
+
+/* A number of five bytes may be one of 300 digits when it comes out of the database, which writes them all. */
+static size_t growth_of(const struct json *v)
+{
+    enum { DIGITS_MAX = 340 };
+    int64_t whole;
+    double n;
+    bool is_short = json_i64(v, &whole) || (json_f64(v, &n) && (n == 0 || (n > 1e-5 && n < 1e7) || (n < -1e-5 && n > -1e7)));
+    return is_short ? 0 : DIGITS_MAX;
+}
+
+/* Its bytes beyond its text; SIZE_MAX: too deep. */
+static size_t measure(const struct json *v)
+{
+    enum { LEVELS_MAX = 32 };
+    struct json_walk walk;
+    size_t more = 0;
+    json_walk_start(&walk, v);
+    while (more < SIZE_MAX && json_walk_next(&walk)) {
+        if (walk.type == JSON_NUMBER)
+            more += growth_of(walk.value);
+        if (walk.depth > LEVELS_MAX)
+            more = SIZE_MAX;
+    }
+    json_walk_done(&walk);
+    return more;
+}
+
+bool api_body_value(struct http_call *call, const char *name, enum json_type type, const struct json **ret, struct str *ret_text)
+{
+    enum { VALUE_MAX_BYTES = 16 << 10 };
+    const char *kind = type == JSON_OBJECT ? "an object" : "a list";
+    AUTO_BUF struct buf out = {0};
+    struct json_writer w;
+    *ret = json_get(json_root(call->body), str_from(name));
+    *ret_text = (struct str){NULL, 0};
+    if (json_type(*ret) == JSON_NONE || json_type(*ret) == JSON_NULL)
+        return true;
+    json_writer_init(&w, &out);
+    size_t more = json_type(*ret) == type ? measure(*ret) : SIZE_MAX;
+    if (more <= VALUE_MAX_BYTES)
+        json_put_value(&w, *ret);
+    if (out.n == 0 || out.n + more > VALUE_MAX_BYTES) {
+        http_answer_error(call, -ERR_INVALID, arena_printf(&call->arena, "%s must be %s of at most 16 KiB and 32 levels", name, kind));
+        return false;
+    }
+    *ret_text = arena_str(&call->arena, buf_str(&out));
+    return true;
 }
 
 /* ---- writing */

@@ -62,6 +62,14 @@ MUST_CHECK bool api_window_read(struct http_call *call, struct api_window *ret);
 MUST_CHECK bool api_choice(struct http_call *call, const char *name, const char *const *allowed, unsigned *ret);
 /* An integer between the bounds. *ret is -1 for an absent or null member. */
 MUST_CHECK bool api_body_number(struct http_call *call, const char *name, int64_t max, int64_t *ret);
+/* A truth value; `ret_has` may be NULL. An absent or null member: *ret stays. */
+MUST_CHECK bool api_body_flag(struct http_call *call, const char *name, bool *ret, bool *ret_has);
+/* "name", trimmed: of 1 to 255 characters. p == NULL: absent or null. */
+MUST_CHECK bool api_body_name(struct http_call *call, struct str *ret);
+/* A member that is kept as it is, an object or an array: the value, and as text in the call's arena, of at most 16 KiB when it comes out of the database and 32 levels. p == NULL: absent or
+ * null. */
+MUST_CHECK bool api_body_value(struct http_call *call, const char *name, enum json_type type, const struct json **ret,
+                               struct str *ret_text);
 /* "quotas" of a JSON body, checked, as text in the call's arena; p == NULL for an absent or null member (quotas.c). */
 MUST_CHECK bool api_body_quotas(struct http_call *call, struct str *ret);
 void api_bind_text_or_null(struct db_query *q, struct str s); /* null: p == NULL */
@@ -101,5 +109,7 @@ http_handler_fn feedback_list, feedback_show;                                   
 http_handler_fn erasure_list, erasure_create, erasure_show;                                                         /* erasures.c */
 http_handler_fn attachment_list, attachment_list_of_event, attachment_show, attachment_download, attachment_delete; /* attachments.c */
 http_handler_fn monitor_list, monitor_show, monitor_drop, check_in_list;                                            /* monitors.c */
-http_handler_fn status_show;                                                                                        /* status.c */
-http_handler_fn metrics_show;                                                                                       /* metrics.c */
+http_handler_fn channel_list, channel_create, channel_show, channel_change, channel_drop, channel_test; /* channels.c: R21 – R26 */
+http_handler_fn rule_list, rule_create, rule_show, rule_change, rule_drop, rule_history;                /* rules.c: R27 – R32 */
+http_handler_fn status_show;                                                                            /* status.c */
+http_handler_fn metrics_show;                                                                           /* metrics.c */

@@ -136,24 +136,13 @@ void issue_show(struct http_call *call)
         show(op);
 }
 
-/* A flag of the body. False: answered (it is neither boolean nor null). */
-static bool read_flag(struct http_call *call, const char *name, bool *ret_present, bool *ret)
-{
-    const struct json *v = json_get(json_root(call->body), str_from(name));
-    *ret_present = json_bool(v, ret);
-    if (*ret_present || json_type(v) == JSON_NONE || json_type(v) == JSON_NULL)
-        return true;
-    http_answer_error(call, -ERR_INVALID, arena_printf(&call->arena, "%s must be a boolean", name));
-    return false;
-}
-
 /* Exactly one action is applied, in this order: is_resolved, then is_muted (contract §1.12 R14). */
 void issue_change(struct http_call *call)
 {
     struct issue_op *op = op_new(call, shown);
     bool has_resolved, resolved = false, has_muted, muted = false;
-    if (!api_issue_id(call, &op->project, &op->issue) || !read_flag(call, "is_resolved", &has_resolved, &resolved) ||
-        !read_flag(call, "is_muted", &has_muted, &muted))
+    if (!api_issue_id(call, &op->project, &op->issue) || !api_body_flag(call, "is_resolved", &resolved, &has_resolved) ||
+        !api_body_flag(call, "is_muted", &muted, &has_muted))
         return;
     if (!has_resolved && !has_muted) {
         show(op);

@@ -36,6 +36,9 @@ FORMATS = {
     "email": lambda v: isinstance(v, str) and bool(EMAIL.fullmatch(v)),
     "record": lambda v: isinstance(v, dict),
     "array": lambda v: isinstance(v, list),
+    "ints": lambda v: isinstance(v, list) and all(is_int(n) for n in v),
+    "channel_type": lambda v: v in ("webhook", "email", "slack"),
+    "alert_type": lambda v: v in ("new_issue", "regression", "unmute"),
 }
 
 # "format" required and not null, "format|null" required, "format?" may be absent but not null.
@@ -50,6 +53,12 @@ EVENT = {"id": "uuid", "event_id": "uuid", "issue_id": "uuid", "title": "string"
 EVENT_DETAIL = {**EVENT, "ingested_at": "datetime", "server_name": "string", "sdk_name": "string", "sdk_version": "string", "data": "record"}
 TOKEN = {"id": "int", "token_prefix": "string", "description": "string|null", "created_at": "datetime", "last_used_at": "datetime|null"}
 TOKEN_CREATED = {"id": "int", "token": "string", "description": "string|null", "created_at": "datetime"}
+CHANNEL = {"id": "int", "name": "string", "channel_type": "channel_type", "config": "record", "is_enabled": "bool", "failure_count": "int",
+           "last_failure_at": "datetime|null", "last_failure_message": "string|null", "last_success_at": "datetime|null", "created_at": "datetime",
+           "updated_at": "datetime"}
+CHANNEL_TEST = {"success": "bool", "message": "string"}
+RULE = {"id": "int", "project_id": "int", "name": "string", "alert_type": "alert_type", "is_enabled": "bool", "conditions": "record", "cooldown_minutes": "int",
+        "last_triggered_at": "datetime|null", "created_at": "datetime", "updated_at": "datetime", "channel_ids": "ints"}
 USER = {"id": "int", "email": "email", "is_admin": "bool"}
 
 

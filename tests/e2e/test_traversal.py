@@ -3,6 +3,7 @@ C string early, is another spelling of that, or is too long. The answer is a pla
 is made, changed or removed, in the database or on the disk."""
 import os
 import re
+import time
 import uuid
 
 import pytest
@@ -58,7 +59,9 @@ class World:
         path = self.project.path
         self.valid = {"project": self.project.id, "issue": detail["issue_id"], "event": detail["id"], "monitor": self.first(path + "/monitors")["slug"],
                       "attachment": self.first(path + "/attachments")["id"], "feedback": self.first(path + "/feedback")["id"],
-                      "key": self.first(path + "/keys")["id"], "token": self.picket.api.post("/api/tokens", json={}).json()["id"], "letter": 1, "erasure": 1}
+                      "key": self.first(path + "/keys")["id"], "token": self.picket.api.post("/api/tokens", json={}).json()["id"], "letter": 1, "erasure": 1,
+                      "channel": self.made("/api/alert-channels", channel_type="webhook", config={"url": "https://a.example"}),
+                      "rule": self.made(path + "/alert-rules", alert_type="new_issue")}
         self.ingest = {"project": self.project.id, "key": self.project.key, "slug": "job", "event": event["event_id"], "organization": "sentry"}
         for method, route in INGEST:
             if method == "POST" and not route.endswith(("/minidump/", "{key}/", "/nel/")):
@@ -66,6 +69,9 @@ class World:
                 right = re.sub(r"\{(\w+)\}", lambda name: str(self.ingest[name.group(1)]), route)
                 answer = self.project.post(body, {"Content-Type": content_type}, path=right)
                 assert answer.status_code < 300, (route, answer.status_code, answer.text)
+
+    def made(self, path, **members):
+        return self.picket.api.post(path, json={"name": f"made {time.monotonic_ns()}", **members}).json()["id"]
 
     def first(self, path):
         def look():
@@ -78,8 +84,9 @@ class World:
         """What a climber may have made, changed or taken away."""
         self.project.drain()
         counts = {table: self.picket.sql(f"SELECT count(*) FROM {table} WHERE project_id = %s", self.project.id)[0][0]
-                  for table in ("events", "issues", "attachments", "project_keys", "erasures")}
-        return counts, self.picket.sql("SELECT id, name FROM projects ORDER BY id"), self.picket.sql("SELECT count(*) FROM api_tokens"), os.listdir("/")
+                  for table in ("events", "issues", "attachments", "project_keys", "erasures", "alert_rules")}
+        names = [self.picket.sql(f"SELECT id, name FROM {table} ORDER BY id") for table in ("projects", "alert_channels")]
+        return counts, names, self.picket.sql("SELECT count(*) FROM api_tokens"), os.listdir("/")
 
     def files(self):
         root = self.picket.directory.path

@@ -1,0 +1,15 @@
+-- Rule $2 of project $1. Null: as it was. $3 name, $4 enabled, $5 conditions, $6 minutes of cool-down, $7 channels (an array of JSON), which replace the old
+-- ones. The first column is a channel that does not exist, else null; then as alert_rule_list. No row: no such rule.
+WITH o AS (SELECT id FROM alert_rules WHERE id = $2::int AND project_id = $1::int FOR UPDATE),
+w AS (SELECT DISTINCT value::int AS id FROM jsonb_array_elements(coalesce($7::text, '[]')::jsonb)),
+known AS (SELECT c.id FROM alert_channels c WHERE c.id IN (SELECT id FROM w) FOR KEY SHARE), -- none of them goes before the end
+u AS (SELECT min(id) AS id FROM (SELECT id FROM w EXCEPT SELECT id FROM known) x),
+r AS (
+    UPDATE alert_rules x
+       SET name = coalesce($3::text, x.name), is_enabled = coalesce($4::bool, x.is_enabled), conditions = coalesce($5::text::jsonb, x.conditions),
+           cooldown_minutes = coalesce($6::int, x.cooldown_minutes), updated_at = now()
+      FROM o, u WHERE x.id = o.id AND u.id IS NULL RETURNING x.*)
+SELECT u.id, r.id, r.project_id, r.name, r.alert_type, r.is_enabled, r.conditions::text, r.cooldown_minutes, r.last_triggered_at, r.created_at, r.updated_at,
+       CASE WHEN r.id IS NOT NULL
+            THEN alert_rule_link(r.id, CASE WHEN $7 IS NOT NULL THEN ARRAY(SELECT w.id FROM w) END)::text END
+  FROM o CROSS JOIN u LEFT JOIN r ON r.id = o.id
