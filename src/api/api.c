@@ -30,6 +30,7 @@ static const struct http_route routes[] = {
     {HTTP_GET, "/api/projects/{project}/issues", HTTP_USER, HTTP_NO_BODY, issue_list},
     {HTTP_GET, "/api/projects/{project}/issues/{issue}", HTTP_USER, HTTP_NO_BODY, issue_show},
     {HTTP_PATCH, "/api/projects/{project}/issues/{issue}", HTTP_USER, HTTP_JSON_BODY, issue_change},
+    {HTTP_DELETE, "/api/projects/{project}/issues/{issue}", HTTP_USER, HTTP_NO_BODY, issue_delete},
     {HTTP_GET, "/api/projects/{project}/issues/{issue}/events", HTTP_USER, HTTP_NO_BODY, event_list},
     {HTTP_GET, "/api/projects/{project}/issues/{issue}/events/{event}", HTTP_USER, HTTP_NO_BODY, event_show},
     {HTTP_GET, "/api/projects/{project}/issues/{issue}/events/{event}/raw", HTTP_USER, HTTP_NO_BODY, event_raw},

@@ -1,4 +1,4 @@
-/* issues.c: R12 – R14 (contract §1.12). The list and its total come from one statement, so they are of one moment. There is a statement per sort
+/* issues.c: R12 – R15 (contract §1.12). The list and its total come from one statement, so they are of one moment. There is a statement per sort
  * and order, because each walks an index of its own; inside, the default filter stands by itself so that it can use the partial index. */
 #include "internal.h"
 
@@ -157,5 +157,30 @@ void issue_change(struct http_call *call)
     db_bind_i32(&op->query, (int32_t)call->user.id);
     db_bind_time(&op->query,
                  clock_wall_us()); /* what digest compares receipt times with: both are this server's clock, not the database's */
+    db_submit(call->worker->db, &op->query);
+}
+
+/* ---- R15 */
+
+static void deleted(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct issue_op *op = container_of(q, struct issue_op, query);
+    if (api_failed(op->call, r))
+        return;
+    if (db_count(rows) == 0)
+        api_no_issue(op->call);
+    else
+        http_answer_empty(op->call, 204);
+}
+
+/* Its events are shown by nothing from now on; their rows go with their day (migration 0034). */
+void issue_delete(struct http_call *call)
+{
+    struct issue_op *op = op_new(call, deleted);
+    if (!api_issue_id(call, &op->project, &op->issue))
+        return;
+    db_query_init(&op->query, STMT_ISSUE_DELETE, deleted);
+    db_bind_i32(&op->query, op->project);
+    db_bind_id(&op->query, &op->issue);
     db_submit(call->worker->db, &op->query);
 }

@@ -1,9 +1,10 @@
-"""Issues, events and tokens: contract R12–R14, R16–R20 (§1.7, §1.12–1.14, §7.2, §7.6) through a strict validator of the client's schemas."""
+"""Issues, events and tokens: contract R12–R20 (§1.7, §1.12–1.14, §7.2, §7.6) through a strict validator of the client's schemas."""
 import base64
 import concurrent.futures
 import datetime
 import json
 import re
+import threading
 import uuid
 
 import pytest
@@ -249,6 +250,58 @@ def test_transitions_say_who(picket, project, issue):
     project.api.patch(project.issue_path(issue), json={"is_resolved": True})
     rows = picket.sql("SELECT kind, user_id IS NOT NULL FROM issue_transitions WHERE issue_id = %s ORDER BY id", issue["id"])
     assert rows == [("new", False), ("resolved", True)]
+
+
+# ---- R15
+
+def test_delete(picket):
+    """It is gone with its events and its number; its neighbours are untouched, and the next event of its kind is a new issue's (G-6)."""
+    project, other = picket.new_project(), picket.new_project()
+    project.send(wire.error_event("Gone"), wire.error_event("Gone"), wire.error_event("Kept"))
+    project.wait_count(3)
+    gone, kept = project.issue("Gone"), project.issue("Kept")
+    event = project.events(gone)[0]
+    check_error(other.api.delete(f"{other.path}/issues/{gone['id']}"), 404, "NotFound")
+    answer = project.api.delete(project.issue_path(gone))
+    assert answer.status_code == 204 and answer.content == b""
+    for path in ("", "/events", f"/events/{event['id']}", f"/events/{event['id']}/raw"):
+        assert "not found" in check_error(project.api.get(project.issue_path(gone) + path), 404, "NotFound")["error"]
+    check_error(project.api.patch(project.issue_path(gone), json={"is_resolved": True}), 404, "NotFound")
+    check_error(project.api.delete(project.issue_path(gone)), 404, "NotFound")
+    assert project.issues() == [kept] and expect_counts(picket, project) == (1, 0, 0)
+    project.send(wire.error_event("Gone"))
+    project.wait_count(4)
+    again = project.issue("Gone")
+    assert again["event_count"] == 1 and again["id"] != gone["id"] and again["short_id"] == f"{project.slug.upper()}-3"
+    assert len(project.events(again)) == 1 and project.issue("Kept") == kept
+
+
+def test_delete_under_traffic(picket):
+    """Each event is of the issue that was there when it was stored, or of a new one: none is lost, none refused, and what counts is right."""
+    project = picket.new_project()
+    names, over = [f"D{i}" for i in range(6)], threading.Event()
+    project.send(*map(wire.error_event, names))
+
+    def delete():
+        n = 0
+        while not over.is_set():
+            for issue in project.issues():
+                answer = project.api.delete(project.issue_path(issue))
+                assert answer.status_code in (204, 404), answer.text
+                n += answer.status_code == 204
+        return n
+    with concurrent.futures.ThreadPoolExecutor(6) as threads:
+        deleting = [threads.submit(delete) for _ in range(2)]
+        sending = [threads.submit(lambda name: [project.send(wire.error_event(name)) for _ in range(50)], name) for name in names[:4]]
+        for each in sending:
+            each.result()
+        over.set()
+        assert sum(each.result() for each in deleting) > 10
+    project.wait_count(len(names) + 200)
+    assert picket.sql("SELECT count(*) FROM events WHERE project_id = %s", project.id) == [(len(names) + 200,)]
+    expect_counts(picket, project)
+    for issue in project.issues():
+        assert len(project.events(issue)) == issue["event_count"]
 
 
 # ---- R16

@@ -58,6 +58,10 @@ def all_rows(picket):
     return picket.sql("SELECT count(*) FROM events")[0][0]
 
 
+def rows_of(picket, project):
+    return picket.sql("SELECT count(*) FROM events WHERE project_id = %s", project.id)[0][0]
+
+
 def check_stored(picket):
     assert picket.sql("""SELECT c.project_id, c.stored, count(e.id) FROM project_counters c LEFT JOIN events e USING (project_id)
                           GROUP BY c.project_id, c.stored HAVING c.stored <> count(e.id)""") == []
@@ -150,6 +154,52 @@ def test_a_hundred_days(picket):
     assert max(kept) < 30 and set(kept.values()) == {4} and sum(n for age, n in kept.items() if age >= 2) * 10_000 <= 1_000_000
     # what an issue was stays, with its number and its count of all that ever came
     assert picket.sql(f"SELECT number, event_count FROM issues WHERE project_id = {plain.id} ORDER BY number") == [(1001, 6000), (1002, 100)]
+
+
+def delete(project, number):
+    (issue,) = [issue for issue in project.issues() if issue["title"] == f"Old: {number}"]
+    assert project.api.delete(project.issue_path(issue)).status_code == 204
+
+
+LEAVINGS = "SELECT (now() AT TIME ZONE 'UTC')::date - day, rows FROM issue_leavings ORDER BY day DESC"
+
+
+def test_rows_of_deleted_issues_go(picket):
+    """At once where they are a tenth of a day, after a week where they are fewer; days that are still hot come later."""
+    project, days = picket.new_project(), 12
+    for number, per_day in ((1001, 20), (1002, 30), (1003, 1)):
+        fill(picket, project, number, per_day, days=days)
+    assert {day["result"] for day in retention(picket)} <= {"ok"} and retention(picket) == []
+    delete(project, 1001)
+    assert picket.sql(LEAVINGS) == [(age, 20) for age in range(days)]
+    assert sum(day["dropped_rows"] for day in retention(picket)) == 20 * (days - 2)
+    assert picket.sql(LEAVINGS) == [(0, 20), (1, 20)] and rows_of(picket, project) == 51 * days - 20 * (days - 2)
+    check_stored(picket)
+    delete(project, 1003)
+    assert retention(picket) == []
+    picket.sql("UPDATE issue_leavings SET since = since - interval '8 days'")
+    assert sum(day["dropped_rows"] for day in retention(picket)) == days - 2
+    assert rows_by_age(picket, project) == dict.fromkeys(range(days), 30) and retention(picket) == []
+    check_stored(picket)
+
+
+def test_an_issue_that_is_deleted_during_a_copy(picket):
+    """Its rows are in the copy: they stay noted."""
+    project = picket.new_project()
+    for number in (1001, 1002):
+        fill(picket, project, number, 10, days=12)
+    assert retention(picket)
+    delete(project, 1001)
+    ((day, stage, _),) = picket.sql("SELECT day, stage, drops FROM retention_due(now(), 90, 1000) WHERE day = (now() AT TIME ZONE 'UTC')::date - 9")
+    ((horizon, _),) = picket.sql("SELECT horizon, at FROM retention_begin()")
+    ((rows, _, dropped, _, _),) = picket.sql(f"SELECT * FROM retention_copy('{day}', {stage}::smallint, false, {horizon}, now(), 90, 1000)")
+    assert (rows, dropped) == (20, 10)
+    delete(project, 1002)
+    assert picket.sql(f"SELECT retention_swap_unless_held('{day}', {stage}::smallint, {horizon}, 200)") == [(0,)]
+    assert picket.sql(f"SELECT rows FROM issue_leavings WHERE day = '{day}'") == [(20,)]  # what is noted together is settled together
+    assert retention(picket) and rows_by_age(picket, project) == {}
+    assert rows_of(picket, project) == 2 * 20 and retention(picket) == []
+    check_stored(picket)
 
 
 def test_oldest_and_newest_of_a_day_are_kept(picket):
