@@ -13,7 +13,8 @@ them as JSON. Exit status 1 when a bar is missed.
   keys       who has no key of this server at all, and invents one for each request, on as many connections as keep the generator's core busy: the issue
              list's latency without and with that, how many were asked of the database, and how they were answered
 
-usage: overload.py [--json] [--seconds N] [--rate N] [--issues N] [--scale X] [--only flood|slow|keys] [BUILD_DIRECTORY]   (needs python3, psql; talks to 127.0.0.1 only)
+usage: overload.py [--json] [--seconds N] [--rate N] [--issues N] [--workers N] [--scale X] [--only flood|slow|keys] [BUILD_DIRECTORY]
+       (needs python3, psql; talks to 127.0.0.1 only)
 """
 import argparse
 import contextlib
@@ -388,6 +389,8 @@ def main():
     parser.add_argument("--seconds", type=int, default=600, help="of the flood; slow clients stay for a tenth of it, at least 60")
     parser.add_argument("--rate", type=float, help=f"events per second instead of {TIMES} times what was found; with keys, instead of as fast as answers come")
     parser.add_argument("--issues", type=int, default=ALL_NEW, help="distinct ones in the flood; default: each event is a new one")
+    parser.add_argument("--workers", type=int, help="that digest (DIGEST_WORKERS); default: Picket's own. With 1 less can be digested than two cores could, so that "
+                        "the generator has enough of them to bring three times as much")
     parser.add_argument("--scale", type=float, default=1, help="of the number of slow clients")
     parser.add_argument("--only", choices=("flood", "slow", "keys"))
     parser.add_argument("--binary", help="measure another binary than BUILD_DIRECTORY/picket")
@@ -396,8 +399,8 @@ def main():
     subprocess.run(["ninja", "-C", build, "--quiet", "picket", "tests/bench/load", "tests/bench/slow", "tests/bench/floor"], check=True, stdout=sys.stderr)
     directory = tempfile.mkdtemp(prefix="picket-overload-")
     os.chmod(directory, 0o755)  # started as root, Picket becomes another user
-    picket = Picket(arguments.binary or os.path.join(build, "picket"), directory, SPOOL_DELAY_SECS="")
-    results = {}
+    picket = Picket(arguments.binary or os.path.join(build, "picket"), directory, SPOOL_DELAY_SECS="", **({"DIGEST_WORKERS": str(arguments.workers)} if arguments.workers else {}))
+    results = {"workers": arguments.workers} if arguments.workers else {}
     try:
         if arguments.only in (None, "flood"):
             results["flood"] = measure_flood(picket, build, directory, arguments.seconds, arguments.rate, arguments.issues)
