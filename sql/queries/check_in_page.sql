@@ -1,6 +1,6 @@
 -- A page of the check-ins of monitor $2 of project $1, the newest first, of environment $5 only if that is not null. $3 limit, $4 offset. First
 -- column: how many there are. No row: no such monitor; nulls behind the first column: an empty page.
-WITH m AS (SELECT project_id, id FROM monitors WHERE project_id = $1::int AND slug = $2::text),
+WITH m AS (SELECT project_id, id FROM monitors WHERE project_id = $1::int AND slug = $2::text AND EXISTS (SELECT FROM projects WHERE id = $1)),
 found AS NOT MATERIALIZED (
     SELECT c.*, e.name AS environment
       FROM m JOIN check_ins c ON c.project_id = m.project_id AND c.monitor_id = m.id

@@ -5,6 +5,6 @@ SELECT p.id, nullif(p.scrubbing, '{}'), d.number, d.checksum, CASE WHEN a.known 
        coalesce(d.checked_at + greatest('1 hour', least('30 days', d.checked_at - (SELECT min(f.created_at) FROM payload_dictionaries f WHERE f.project_id = p.id))) < now()
                 AND d.number < 255, d.number IS NULL)
   FROM unnest($1::int[], $2::bigint[]) a(id, known)
-  JOIN projects p ON p.id = a.id
+  JOIN all_projects p ON p.id = a.id
   LEFT JOIN LATERAL (SELECT d.* FROM payload_dictionaries d WHERE d.project_id = p.id ORDER BY d.number DESC LIMIT 1) d ON true
  ORDER BY p.id

@@ -2,7 +2,7 @@
 -- The grouping is compared by order, not by equality, and ordered by: only the index on (project, grouping, id) can serve that. With an equality
 -- the planner may walk the primary key and filter, which is slow for a rare issue among many events. id > $3 alone prunes partitions.
 SELECT e.id, e.event_id, e.title, e.timestamp, e.level, e.platform, e.release, e.environment
-  FROM (SELECT FROM issues WHERE project_id = $1::int AND id = $2::uuid) i
+  FROM (SELECT FROM issues WHERE project_id = $1::int AND id = $2::uuid AND EXISTS (SELECT FROM projects WHERE id = $1)) i
   LEFT JOIN LATERAL (
     SELECT e.*
       FROM groupings g

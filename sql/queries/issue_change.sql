@@ -2,7 +2,8 @@
 -- resolved. The row is locked before it is looked at, so the transition is of what really was there.
 WITH was AS (
     SELECT id, is_resolved, is_muted FROM issues
-     WHERE project_id = $1::int AND id = $2::uuid AND NOT ($3::text = 'mute' AND is_resolved) FOR NO KEY UPDATE),
+     WHERE project_id = $1::int AND id = $2::uuid AND NOT ($3::text = 'mute' AND is_resolved)
+       AND EXISTS (SELECT FROM projects WHERE id = $1) FOR NO KEY UPDATE),
 now_is AS (
     UPDATE issues i
        SET is_resolved = CASE $3 WHEN 'resolve' THEN true WHEN 'unresolve' THEN false ELSE i.is_resolved END,

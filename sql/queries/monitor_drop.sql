@@ -1,5 +1,5 @@
 -- Removes monitor $2 of project $1, or its environment $3 only; the check-ins follow with the next tidying. How many went.
-WITH m AS (SELECT id FROM monitors WHERE project_id = $1::int AND slug = $2::text),
+WITH m AS (SELECT id FROM monitors WHERE project_id = $1::int AND slug = $2::text AND EXISTS (SELECT FROM projects WHERE id = $1)),
 environment AS (
     DELETE FROM monitor_environments e USING m WHERE e.project_id = $1 AND e.monitor_id = m.id AND e.name = $3::text RETURNING 1),
 whole AS (DELETE FROM monitors d USING m WHERE $3 IS NULL AND d.project_id = $1 AND d.id = m.id RETURNING 1)

@@ -25,6 +25,7 @@ static const struct http_route routes[] = {
     {HTTP_POST, "/api/projects", HTTP_USER, HTTP_JSON_BODY, project_create},
     {HTTP_GET, "/api/projects/{project}", HTTP_USER, HTTP_NO_BODY, project_show},
     {HTTP_PATCH, "/api/projects/{project}", HTTP_USER, HTTP_JSON_BODY, project_change},
+    {HTTP_DELETE, "/api/projects/{project}", HTTP_ADMIN, HTTP_NO_BODY, project_delete},
     {HTTP_GET, "/api/projects/{project}/keys", HTTP_USER, HTTP_NO_BODY, key_list},
     {HTTP_PATCH, "/api/projects/{project}/keys/{key}", HTTP_USER, HTTP_JSON_BODY, key_change},
     {HTTP_GET, "/api/projects/{project}/issues", HTTP_USER, HTTP_NO_BODY, issue_list},

@@ -1,4 +1,4 @@
-/* projects.c: R7 – R10 (contract §1.11). DSNs are made from PUBLIC_URL. */
+/* projects.c: R7 – R11 (contract §1.11). DSNs are made from PUBLIC_URL. */
 #include "internal.h"
 
 #include "picket/api/slug.h"
@@ -197,6 +197,30 @@ void project_show(struct http_call *call)
     if (!api_project_id(call, &id))
         return;
     struct api_op *op = api_op_new(call, STMT_PROJECT_SHOW, shown);
+    db_bind_i32(&op->query, id);
+    api_op_submit(op);
+}
+
+/* ---- R11 */
+
+static void deleted(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct http_call *call = api_op_of(q)->call;
+    if (api_failed(call, r))
+        return;
+    if (db_count(rows) == 0)
+        api_no_project(call);
+    else
+        http_answer_empty(call, 204);
+}
+
+/* Gone for everybody from now on; retention takes away what it had (migration 0035). */
+void project_delete(struct http_call *call)
+{
+    int32_t id;
+    if (!api_project_id(call, &id))
+        return;
+    struct api_op *op = api_op_new(call, STMT_PROJECT_DELETE, deleted);
     db_bind_i32(&op->query, id);
     api_op_submit(op);
 }

@@ -265,7 +265,7 @@ const char *retention_kind_name(enum retention_kind kind)
     return names[kind];
 }
 
-/* Each is called until it finds nothing any more. They are statements of their own, because two of them lock counters: what else they held then would be
+/* Each is called until it finds nothing any more. They are statements of their own, because three of them lock counters: what else they held then would be
  * waited for by batches that have the counters. Their columns: how many went, of `n` kinds from `first` on. */
 static const struct tidying {
     enum db_stmt stmt;
@@ -274,6 +274,7 @@ static const struct tidying {
 } tidyings[] =
     {
         {STMT_ERASURE_TIDY, RETENTION_ERASED, 1},
+        {STMT_RETENTION_TIDY_PROJECTS, RETENTION_OTHERS, 1}, /* leaves notes for the next */
         {STMT_RETENTION_TIDY, RETENTION_FEEDBACK, 5},
         {STMT_RETENTION_TIDY_STRAYS, RETENTION_OTHERS, 1},
         {STMT_RETENTION_TIDY_LETTERS, RETENTION_DEAD_LETTERS, 1},
@@ -331,8 +332,9 @@ static void tidy(struct retention *r)
     }
     enum db_stmt stmt = tidyings[r->tidying].stmt;
     db_query_init(&r->query, stmt, on_tidied);
-    db_bind_time(&r->query, r->config.now_us);
-    if (stmt != STMT_ERASURE_TIDY)
+    if (stmt != STMT_RETENTION_TIDY_PROJECTS)
+        db_bind_time(&r->query, r->config.now_us);
+    if (stmt != STMT_RETENTION_TIDY_PROJECTS && stmt != STMT_ERASURE_TIDY)
         db_bind_i32(&r->query, (int32_t)(stmt == STMT_RETENTION_TIDY_LETTERS ? r->config.letter_days : r->config.days));
     db_bind_i32(&r->query, TIDY_ROWS);
     if (stmt == STMT_ERASURE_TIDY)

@@ -1,1 +1,1 @@
-TRUNCATE projects, events, dead_letters, digest_batches CASCADE
+TRUNCATE all_projects, events, dead_letters, digest_batches CASCADE
