@@ -35,6 +35,7 @@ static const struct http_route routes[] = {
     {HTTP_GET, "/api/projects/{project}/issues/{issue}/events", HTTP_USER, HTTP_NO_BODY, event_list},
     {HTTP_GET, "/api/projects/{project}/issues/{issue}/events/{event}", HTTP_USER, HTTP_NO_BODY, event_show},
     {HTTP_GET, "/api/projects/{project}/issues/{issue}/events/{event}/raw", HTTP_USER, HTTP_NO_BODY, event_raw},
+    {HTTP_GET, "/api/projects/{project}/issues/{issue}/events/{event}/markdown", HTTP_USER, HTTP_NO_BODY, event_markdown_show},
     {HTTP_GET, "/api/projects/{project}/outcomes", HTTP_USER, HTTP_NO_BODY, outcome_summary},
     {HTTP_GET, "/api/projects/{project}/delivery", HTTP_USER, HTTP_NO_BODY, outcome_cases},
     {HTTP_GET, "/api/projects/{project}/sessions", HTTP_USER, HTTP_NO_BODY, session_health},

@@ -123,9 +123,9 @@ void event_list(struct http_call *call)
     db_submit(call->worker->db, &op->query);
 }
 
-/* ---- R17 and raw */
+/* ---- R17, raw, and as Markdown */
 
-enum form { NORMALISED, RAW };
+enum form { NORMALISED, RAW, MARKDOWN };
 
 /* On the heap, because a work thread reads and writes it; `op` is cleared when the request ends. */
 struct payload_job {
@@ -134,7 +134,7 @@ struct payload_job {
     enum form form;
     struct event_row row;
     struct arena arena; /* holds the row's texts, and this: */
-    struct str dictionary;
+    struct str dictionary, title;
     int result;
     struct buf stored, text; /* text: what is answered as `data`, or the raw payload */
 };
@@ -160,14 +160,17 @@ static void event_dispose(void *memory)
 }
 
 /* The payload as it is answered, appended. Any thread. */
-static int read_payload(enum form form, struct str stored, struct str dictionary, const struct event_row *row, size_t max_bytes,
-                        struct buf *out)
+static int read_payload(enum form form, struct str stored, struct str dictionary, const struct event_row *row, struct str title,
+                        size_t max_bytes, struct buf *out)
 {
-    AUTO_BUF struct buf text = {0};
+    AUTO_BUF struct buf text = {0}, copy = {0};
     if (form == RAW)
         return payload_unpack(stored, dictionary, max_bytes, out);
     int r = payload_unpack(stored, dictionary, max_bytes, &text);
-    return r < 0 ? r : event_normalise(buf_str(&text), row, out);
+    if (r < 0 || form == NORMALISED)
+        return r < 0 ? r : event_normalise(buf_str(&text), row, out);
+    r = event_normalise(buf_str(&text), row, &copy);
+    return r < 0 ? r : event_markdown(title, buf_str(&copy), out);
 }
 
 static void answer_event(struct event_op *op, int r, const struct buf *text)
@@ -180,6 +183,10 @@ static void answer_event(struct event_op *op, int r, const struct buf *text)
         http_answer_json(op->call, 200, text);
         return;
     }
+    if (op->form == MARKDOWN) {
+        http_answer(op->call, 200, STR("text/markdown; charset=utf-8"), buf_str(text));
+        return;
+    }
     json_key(&op->w, STR("data"));
     json_put_raw(&op->w, buf_str(text));
     json_end_object(&op->w);
@@ -189,7 +196,7 @@ static void answer_event(struct event_op *op, int r, const struct buf *text)
 static void job_run(struct http_job *http_job)
 {
     struct payload_job *job = container_of(http_job, struct payload_job, job);
-    job->result = read_payload(job->form, buf_str(&job->stored), job->dictionary, &job->row, PAYLOAD_MAX, &job->text);
+    job->result = read_payload(job->form, buf_str(&job->stored), job->dictionary, &job->row, job->title, PAYLOAD_MAX, &job->text);
 }
 
 static void job_free(struct payload_job *job)
@@ -211,7 +218,7 @@ static void job_home(struct http_job *http_job)
     job_free(job);
 }
 
-static void read_elsewhere(struct event_op *op, struct str stored, struct str dictionary, const struct event_row *row)
+static void read_elsewhere(struct event_op *op, struct str stored, struct str dictionary, const struct event_row *row, struct str title)
 {
     if (http_reserve_answer(op->call, payload_size(stored)) < 0) {
         http_answer_error(op->call, -ERR_BUSY, STR("too many answers wait to be read"));
@@ -226,6 +233,7 @@ static void read_elsewhere(struct event_op *op, struct str stored, struct str di
     job->row.sdk_name = arena_str(&job->arena, row->sdk_name);
     job->row.sdk_version = arena_str(&job->arena, row->sdk_version);
     job->dictionary = arena_str(&job->arena, dictionary);
+    job->title = arena_str(&job->arena, title);
     buf_append_str(&job->stored, stored);
     op->job = job;
     int r = http_job_submit(op->call->worker, &job->job);
@@ -270,7 +278,7 @@ static void found(struct db_query *q, int r, const struct db_rows *rows)
     if (op->form == NORMALISED)
         put_head(op, rows);
     AUTO_BUF struct buf text = {0};
-    struct str stored = db_bytes(rows, 0, 12), dictionary = db_bytes(rows, 0, 14);
+    struct str stored = db_bytes(rows, 0, 12), dictionary = db_bytes(rows, 0, 14), title = db_text(rows, 0, 2);
     struct event_row row = {.event_id = db_id(rows, 0, 1),
                             .project_id = (uint64_t)op->project,
                             .received_us = db_time(rows, 0, 8),
@@ -278,9 +286,9 @@ static void found(struct db_query *q, int r, const struct db_rows *rows)
                             .client_address = db_text(rows, 0, 13),
                             .sdk_name = db_text(rows, 0, 10),
                             .sdk_version = db_text(rows, 0, 11)};
-    r = stored.n > INLINE_STORED ? -ERR_TOO_LARGE : read_payload(op->form, stored, dictionary, &row, INLINE_DECODED, &text);
+    r = stored.n > INLINE_STORED ? -ERR_TOO_LARGE : read_payload(op->form, stored, dictionary, &row, title, INLINE_DECODED, &text);
     if (r == -ERR_TOO_LARGE)
-        read_elsewhere(op, stored, dictionary, &row);
+        read_elsewhere(op, stored, dictionary, &row, title);
     else
         answer_event(op, r, &text);
 }
@@ -311,4 +319,9 @@ void event_show(struct http_call *call)
 void event_raw(struct http_call *call)
 {
     show(call, RAW);
+}
+
+void event_markdown_show(struct http_call *call)
+{
+    show(call, MARKDOWN);
 }

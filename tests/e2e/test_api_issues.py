@@ -11,6 +11,7 @@ import pytest
 
 import wire
 from contract import CURSOR_PAGE, EVENT, EVENT_DETAIL, ISSUE, OFFSET_PAGE, TOKEN, TOKEN_CREATED, check, check_error, check_page
+from waiting import until
 
 NIL = "00000000-0000-4000-8000-000000000000"
 
@@ -293,9 +294,11 @@ def test_delete_under_traffic(picket):
     with concurrent.futures.ThreadPoolExecutor(6) as threads:
         deleting = [threads.submit(delete) for _ in range(2)]
         sending = [threads.submit(lambda name: [project.send(wire.error_event(name)) for _ in range(50)], name) for name in names[:4]]
-        for each in sending:
-            each.result()
-        over.set()
+        try:
+            for each in sending:
+                each.result()
+        finally:
+            over.set()
         assert sum(each.result() for each in deleting) > 10
     project.wait_count(len(names) + 200)
     assert picket.sql("SELECT count(*) FROM events WHERE project_id = %s", project.id) == [(len(names) + 200,)]
@@ -458,6 +461,52 @@ def test_drifting_clock(project):
     assert abs((seen["slow"] - now).total_seconds()) < 30
     assert abs((seen["near"] - (now - datetime.timedelta(hours=0.3))).total_seconds()) < 1
     assert abs((seen["ahead"] - now).total_seconds()) < 30
+
+
+# ---- as Markdown
+
+def test_markdown(picket):
+    """For a ticket or a language model: the newest call first with its source, facts, tags, the last crumbs; what was sent is never markup."""
+    project = picket.new_project()
+    frames = [{"filename": "app.py", "function": "main", "lineno": 3, "in_app": True},
+              {"filename": "cart.py", "function": "total", "lineno": 42, "in_app": True, "pre_context": ["a", "def total(items):"],
+               "context_line": "    return 1 / 0  # ``` | <b>", "post_context": ["", "x = 1", "y = 2", "never shown"]}]
+    event = {"event_id": uuid.uuid4().hex, "platform": "python", "level": "error", "release": "shop@1.2", "environment": "prod", "transaction": "/cart",
+             "exception": {"values": [{"type": "KeyError", "value": "inner"},
+                                      {"type": "Cart*Error", "value": "```\n# no heading\n| no | cell |", "stacktrace": {"frames": frames}}]},
+             "tags": {"pipe.d": "a|<script>`", "line": "one\ntwo"}, "user": {"id": "7", "email": "jo@example.com"}, "request": {"method": "POST", "url": "https://a.example/x"},
+             "breadcrumbs": [{"timestamp": 1795262400 + i, "category": "query", "message": f"crumb {i} | `x`"} for i in range(40)]}
+    project.send(event)
+    summary = project.events(until(lambda: project.issue("Cart"), "no issue"))[0]
+    path = f"{project.path}/issues/{summary['issue_id']}/events/{summary['id']}/markdown"
+    answer = project.api.get(path)
+    assert answer.status_code == 200 and answer.headers["Content-Type"] == "text/markdown; charset=utf-8"
+    page, lines = answer.text, answer.text.split("\n")
+    assert lines[0] == "# ```` Cart*Error: ``` ````"
+    for fact in ("**Level:** `error`", "**Release:** `shop@1.2`", "**Environment:** `prod`", "**Transaction:** `/cart`", "**Request:** `POST https://a.example/x`",
+                 "**User:** `id 7, email jo@example.com`"):
+        assert f"- {fact}" in lines, page
+    assert page.index("### `Cart*Error`") < page.index("### `KeyError`")
+    assert page.index("cart.py:42 in total (in app)") < page.index("app.py:3 in main (in app)")
+    assert "      >     return 1 / 0  # ``` | <b>" in lines and "        y = 2" in lines and "never shown" not in page
+    assert "- `pipe.d`: `` a|<script>` ``" in lines and "- `line`: `one two`" in lines
+    assert "## The last 30 of 40 breadcrumbs" in lines and "crumb 9 " not in page and "| `query` | `` crumb 39 \\| `x` `` |" in page
+    assert "````" in lines and sum(line.startswith("````") for line in lines) == 4  # two blocks of code with three of them
+    plain = project.send(wire.message_event("just words"))[0]
+    summary = project.find(plain)
+    page = project.api.get(f"{project.path}/issues/{summary['issue_id']}/events/{summary['id']}/markdown").text
+    assert "## Message\n\n```\njust words\n```\n" in page and "## Exception" not in page
+    check_error(project.api.get(f"{project.path}/issues/{summary['issue_id']}/events/{NIL}/markdown"), 404, "NotFound")
+
+
+def test_markdown_of_a_large_event(picket):
+    """Read on another thread, and bounded: 250 frames, both ends."""
+    project = picket.new_project()
+    frames = [{"filename": f"f{i}.py", "function": "f" * 300, "lineno": i, "context_line": "x" * 1000, "pre_context": ["p" * 700] * 3} for i in range(250)]
+    event_id = project.send(wire.error_event(exception={"values": [{"type": "Deep", "value": "v" * 5000, "stacktrace": {"frames": frames}}]}))[0]
+    summary = project.find(event_id)
+    page = project.api.get(f"{project.path}/issues/{summary['issue_id']}/events/{summary['id']}/markdown").text
+    assert len(page) < 150_000 and "… 200 more" in page and "f249.py:249" in page and "f0.py:0" in page and "f100.py" not in page
 
 
 # ---- R18–R20

@@ -1,4 +1,4 @@
-/* fuzz_event.c: whatever the payload, the columns are bounded well-formed UTF-8 without NUL, and the normalised copy is a JSON object that
+/* fuzz_event.c: whatever the payload, a page of it has no markup but its own, the columns are bounded well-formed UTF-8 without NUL, and the normalised copy is a JSON object that
  * dashboards accept (contract §7.6), with every key once, and that is left alone when it is normalised again. */
 #include "fuzz.h"
 
@@ -122,6 +122,67 @@ static void normalise(struct str payload, const struct event_row *row, struct bu
     check_copy(json_root(doc));
 }
 
+static size_t run_of(struct str line, size_t i)
+{
+    size_t n = 0;
+    while (i + n < line.n && line.p[i + n] == '`')
+        n++;
+    return n;
+}
+
+/* Offset behind the span that `n` backticks open before `i`. */
+static size_t span_end(struct str line, size_t i, size_t n)
+{
+    while (i < line.n) {
+        size_t run = run_of(line, i);
+        i += run > 0 ? run : 1;
+        if (run == n)
+            return i;
+    }
+    assert(false);
+    return i;
+}
+
+/* Outside of spans nothing but our own words. */
+static void check_line(struct str line)
+{
+    for (size_t i = 0; i < line.n;) {
+        size_t run = run_of(line, i);
+        if (run > 0) {
+            i = span_end(line, i + run, run);
+            continue;
+        }
+        char c = line.p[i++];
+        assert((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || memchr(" #-*:|,.", c, 8));
+    }
+}
+
+/* Code ends where it is meant to, and each line outside of it is of ours. */
+static void check_page(struct str title, struct str copy)
+{
+    static const struct str starts[] = {STR("# "), STR("## "), STR("### "), STR("- "), STR("| "), STR("|---|---|---|---|")};
+    AUTO_BUF struct buf page = {0};
+    size_t fence = 0;
+    int r = event_markdown(title, copy, &page);
+    assert(r == 0 && str_is_utf8(buf_str(&page)) && str_starts(buf_str(&page), STR("# ")));
+    for (struct str rest = buf_str(&page); rest.p;) {
+        struct str line = str_cut(&rest, '\n');
+        size_t n = run_of(line, 0);
+        bool is_fence = n >= 3 && n == line.n, is_ours = line.n == 0;
+        if (fence > 0) {
+            fence = is_fence && n >= fence ? 0 : fence;
+            continue;
+        }
+        fence = is_fence ? n : 0;
+        for (size_t i = 0; i < ARRAY_LEN(starts); i++)
+            is_ours = is_ours || str_starts(line, starts[i]);
+        assert(is_fence || is_ours);
+        if (!is_fence)
+            check_line(line);
+    }
+    assert(fence == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str payload = {(const char *)data, size}, title, key;
@@ -151,6 +212,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         normalise(payload, &row, &first);
         normalise(buf_str(&first), &row, &second);
         assert(str_eq(buf_str(&first), buf_str(&second)));
+        check_page(fields.title, buf_str(&first));
     }
     arena_done(&arena);
     return 0;

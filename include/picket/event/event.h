@@ -73,6 +73,10 @@ struct event_row {
  * nothing on failure. What had to be left out, cut or corrected stands in `_meta` and `errors`. -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT. */
 MUST_CHECK int event_normalise(struct str payload, const struct event_row *row, struct buf *out);
 
+/* Writes a page of Markdown, appended to `out`, for a ticket or a language model: `title`, then what of the normalised copy helps to understand the
+ * error, with bounds for each part of it. -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT. */
+MUST_CHECK int event_markdown(struct str title, struct str data, struct buf *out);
+
 /* Grouping version 1, for tests and tools: title and key of an event (contract §3.3 "→ Ours", appendix A), both in the arena.
  * -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT. */
 MUST_CHECK int event_grouping_key(struct str payload, struct arena *arena, struct str *ret_title, struct str *ret_key);
