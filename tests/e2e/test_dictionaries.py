@@ -4,11 +4,19 @@ import json
 import re
 import uuid
 
+import pytest
+
 import wire
 from test_erasures import erase, users_left
 from waiting import until
 
 FIRST = 32  # the numbers of projects' dictionaries
+
+
+@pytest.fixture
+def picket(make_picket):
+    """Of its own: an erased person's events are still counted."""
+    return make_picket().start()
 
 
 def frames(seed):
