@@ -370,6 +370,8 @@ def judge(results):
 
 
 def report(results):
+    if "workers" in results:
+        print(f"workers    {results['workers']}")
     if "flood" in results:
         f = results["flood"]
         print(f"flood      {f['rate_asked_for']:,.0f}/s asked for, {f['answered_per_second']:,.0f}/s answered, {f['accepted_per_second']:,.0f}/s accepted for "
