@@ -100,6 +100,10 @@ struct spool {
     struct segment *current; /* NULL: the next commit starts one. Changed by the commit thread only */
     uint64_t last_number;    /* highest ever seen */
     enum spare_state spare;
+    int64_t spare_after_us; /* monotonic: not before then */
+    uint64_t spare_seen;    /* bytes_appended when it was looked at last */
+    uint64_t spare_filled;  /* these two are the keeper's: bytes of it */
+    int spare_fd;           /* -1: none is being filled */
 
     struct spool_pos claim_at; /* everything below was claimed or skipped once */
     struct spool_pos cursor;   /* everything below is settled (S6) */
@@ -113,7 +117,7 @@ struct spool {
         int64_t least_us, oldest_us; /* what the wall clock has shown since, at the least; the answer */
     } age;
 
-    uint64_t records_appended, syncs, refused, turned_away, quarantined, seals, quarantine_used;
+    uint64_t records_appended, bytes_appended, syncs, refused, turned_away, quarantined, seals, quarantine_used;
     uint64_t appends_queued, appends_ended;
     int last_error;
     int64_t quarantine_measured_us; /* monotonic */
@@ -156,7 +160,8 @@ void ports_answer(struct list *blocks, int result); /* commit thread: empties th
 
 /* keeper.c */
 void *keeper_main(void *arg);
-void keeper_kick(struct spool *s); /* under lock */
+void keeper_kick(struct spool *s);                        /* under lock */
+bool spare_is_due(const struct spool *s, int64_t now_us); /* under lock: a step of it */
 void spool_floor_check(struct spool *s);
 
 /* quarantine.c */

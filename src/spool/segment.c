@@ -53,7 +53,7 @@ static uint64_t number_next(struct spool *s)
     return number;
 }
 
-/* Takes the zero-filled spare if there is one; until spare_taken() the keeper does not begin another. */
+/* Takes the zero-filled spare if there is one; until spare_taken() the keeper does not begin another. One that is half filled is for the next segment. */
 static const char *spare_take(struct spool *s)
 {
     (void)pthread_mutex_lock(&s->lock);

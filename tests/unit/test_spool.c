@@ -650,6 +650,38 @@ static void the_age_of_what_is_not_settled(void **state)
     assert_true(spool_oldest_us(k->s) >= again_us);
 }
 
+/* ---- the spare */
+
+static off_t size_of(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? st.st_size : -1;
+}
+
+/* The next segment is filled ahead, a step at a time, and taken when this one is full. */
+static void fills_a_spare_while_little_comes(void **state)
+{
+    enum { SEGMENT = 8 << 20, WAIT_US = 20 * 1000 * 1000 };
+    struct kit *k = *state;
+    char spare[KIT_PATH_MAX], last[KIT_PATH_MAX];
+    reopen_with(k, SEGMENT, 1 << 30, 1 << 26);
+    kit_path(k, "spare", spare);
+    assert_int_equal(kit_append(k, 1, 100), 0);
+    assert_int_equal(size_of(spare), -1); /* an idle server has none */
+    assert_int_equal(kit_append(k, 2, SEGMENT * 3 / 8), 0);
+    int64_t until_us = clock_mono_us() + WAIT_US;
+    for (off_t size = 0; size < SEGMENT;) {
+        assert_true(clock_mono_us() < until_us);
+        assert_int_equal(kit_append(k, 3, 100), 0);
+        size = size_of(spare);
+        assert_true(size <= SEGMENT && kit_segments(k, last) == 1);
+    }
+    for (unsigned i = 0; kit_segments(k, last) == 1 || size_of(last) != SEGMENT; i++) {
+        assert_true(i < 32); /* not the next one yet, if the last step is still being synced */
+        assert_int_equal(kit_append(k, 4, SEGMENT / 4), 0);
+    }
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -682,6 +714,7 @@ int main(void)
         CASE(s7_a_quiet_spool_keeps_nothing_that_is_settled),
         CASE(s7_a_segment_of_an_earlier_process_goes),
         CASE(s7_the_cursor_is_made_to_last_in_passing),
+        CASE(fills_a_spare_while_little_comes),
         CASE(a_cancelled_append_is_written_but_not_answered),
         CASE(closing_a_port_answers_first),
         CASE(wakes_claimers),
