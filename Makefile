@@ -6,7 +6,7 @@ NINJA = ninja -C $(BUILD) --quiet
 # $(call configure,directory,options): once, and again when a statement came or went: meson lists those only when it configures.
 define configure
 @test -f $(1)/build.ninja || meson setup $(1) $(2)
-@test -z "$$(find sql tests/unit/sql -type d -newer $(1)/build.ninja)" || meson setup --reconfigure $(1)
+@test -z "$$(find sql tests/unit/sql src/api/openapi -type d -newer $(1)/build.ninja)" || meson setup --reconfigure $(1)
 endef
 .DEFAULT_GOAL := help
 .PHONY: help run test crash soak bench build format format-check lint fuzz clean

@@ -76,6 +76,7 @@ static const struct http_route routes[] = {
     {HTTP_GET, "/api/installation", HTTP_ADMIN, HTTP_NO_BODY, installation_show},
     {HTTP_PATCH, "/api/installation", HTTP_ADMIN, HTTP_JSON_BODY, installation_change},
     {HTTP_GET, "/api/status", HTTP_PUBLIC, HTTP_NO_BODY, status_show},
+    {HTTP_GET, "/api/openapi.json", HTTP_PUBLIC, HTTP_NO_BODY, openapi_show},
     {HTTP_GET, "/metrics", HTTP_PUBLIC, HTTP_NO_BODY, metrics_show},
 };
 

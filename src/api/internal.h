@@ -112,4 +112,5 @@ http_handler_fn monitor_list, monitor_show, monitor_drop, check_in_list;        
 http_handler_fn channel_list, channel_create, channel_show, channel_change, channel_drop, channel_test; /* channels.c: R21 – R26 */
 http_handler_fn rule_list, rule_create, rule_show, rule_change, rule_drop, rule_history;                /* rules.c: R27 – R32 */
 http_handler_fn status_show;                                                                            /* status.c */
+http_handler_fn openapi_show;                                                                           /* openapi.c */
 http_handler_fn metrics_show;                                                                           /* metrics.c */

@@ -142,6 +142,17 @@ void http_answer(struct http_call *call, int status, struct str content_type, st
     h2o_send_inline(req, body.p, c->is_head ? 0 : body.n);
 }
 
+void http_answer_constant(struct http_call *call, int status, struct str content_type, struct str body)
+{
+    static h2o_generator_t all_at_once;
+    h2o_iovec_t bytes = h2o_iovec_init(body.p, body.n);
+    if (call_of(call)->answered)
+        return;
+    answer_begin(call, status, content_type, body.n);
+    h2o_start_response(call->req, &all_at_once);
+    h2o_send(call->req, &bytes, call_of(call)->is_head ? 0 : 1, H2O_SEND_STATE_FINAL);
+}
+
 void http_answer_json(struct http_call *call, int status, const struct buf *json)
 {
     http_answer(call, status, STR("application/json"), buf_str(json));

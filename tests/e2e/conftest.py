@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-pytest.register_assert_rewrite("client", "contract", "exposition", "server", "wire", "postgres")
+pytest.register_assert_rewrite("client", "contract", "described", "exposition", "server", "wire", "postgres")
 
 import server  # noqa: E402
 from postgres import Cluster  # noqa: E402

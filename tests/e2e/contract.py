@@ -39,6 +39,7 @@ FORMATS = {
     "ints": lambda v: isinstance(v, list) and all(is_int(n) for n in v),
     "channel_type": lambda v: v in ("webhook", "email", "slack"),
     "alert_type": lambda v: v in ("new_issue", "regression", "unmute"),
+    "alert_status": lambda v: v in ("pending", "sent", "failed", "skipped"),
 }
 
 # "format" required and not null, "format|null" required, "format?" may be absent but not null.
@@ -59,6 +60,10 @@ CHANNEL = {"id": "int", "name": "string", "channel_type": "channel_type", "confi
 CHANNEL_TEST = {"success": "bool", "message": "string"}
 RULE = {"id": "int", "project_id": "int", "name": "string", "alert_type": "alert_type", "is_enabled": "bool", "conditions": "record", "cooldown_minutes": "int",
         "last_triggered_at": "datetime|null", "created_at": "datetime", "updated_at": "datetime", "channel_ids": "ints"}
+ALERT = {"id": "int", "alert_rule_id": "int|null", "channel_id": "int|null", "issue_id": "uuid|null", "project_id": "int|null", "alert_type": "string",
+         "channel_type": "string", "channel_name": "string", "status": "alert_status",
+         "attempt_count": "int", "next_retry_at": "datetime|null", "error_message": "string|null", "http_status_code": "int|null",
+         "idempotency_key": "string", "created_at": "datetime", "sent_at": "datetime|null"}
 USER = {"id": "int", "email": "email", "is_admin": "bool"}
 
 

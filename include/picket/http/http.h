@@ -140,6 +140,8 @@ void *http_on_dispose(struct http_call *call, size_t size, void (*dispose)(void 
 /* ---- answers; each may be the last thing a handler does */
 void http_add_header(struct http_call *call, struct str name, struct str value);                /* copied */
 void http_answer(struct http_call *call, int status, struct str content_type, struct str body); /* copied */
+/* Not copied: the body is there as long as the process. */
+void http_answer_constant(struct http_call *call, int status, struct str content_type, struct str body);
 void http_answer_json(struct http_call *call, int status, const struct buf *json);
 /* 200 with the bytes of a file, which are read on http_config.files a part at a time, as the client takes them. The descriptor is ours from now on. */
 void http_answer_file(struct http_call *call, struct str content_type, int fd, uint64_t bytes);
