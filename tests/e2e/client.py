@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+import described
 import wire
 from waiting import until
 
@@ -14,7 +15,7 @@ class Api:
 
     def __init__(self, url, token=None, cookie=None):
         self.url = url
-        self.session = requests.Session()
+        self.session = described.watch(requests.Session())
         self.session.trust_env = False  # no proxy, no netrc
         self.headers = {}
         if token:
@@ -145,7 +146,7 @@ class Project:
 
 @functools.cache
 def requests_session():
-    session = requests.Session()
+    session = described.watch(requests.Session())
     session.trust_env = False
     return session
 

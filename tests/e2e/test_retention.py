@@ -19,6 +19,7 @@ WITH issue AS (
     VALUES (%(project)s, gen_random_uuid(), %(number)s, 'Old: ' || %(number)s, 'Old', '', '', '', '', '', now() - interval '99 days', now(),
             %(per_day)s * %(days)s)
     RETURNING id),
+numbered AS (UPDATE project_numbering SET last_issue = last_issue + 1 WHERE project_id = %(project)s),
 grouping AS (
     INSERT INTO groupings (project_id, id, issue_id, version, hash)
     SELECT %(project)s, nextval('groupings_id'), id, 1, sha256(id::text::bytea) FROM issue RETURNING id, issue_id),

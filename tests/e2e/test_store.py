@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 import requests
 
+import described
 import wire
 from client import Project, accepted
 from test_outcomes import wait_totals
@@ -16,7 +17,7 @@ from test_outcomes import wait_totals
 
 def bare(project, method, path, **more):
     """A request with nothing but what is given."""
-    session = requests.Session()
+    session = described.watch(requests.Session())
     session.trust_env = False
     return session.request(method, project.api.url + path, timeout=60, **more)
 
