@@ -5,6 +5,10 @@ import socket
 import time
 import uuid
 
+import requests
+
+import described
+
 ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -139,7 +143,11 @@ def chunked(body, size=1000):
 
 
 def exchange(port, data, timeout=30):
-    """One request over a connection of its own."""
+    """One request over a connection of its own, whose answer keeps the description."""
     with Connection(port, timeout) as connection:
         connection.send(data)
-        return connection.read_answer()
+        answer = connection.read_answer()
+    line = data.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
+    if len(line) == 3 and line[1].startswith("/"):
+        described.check(line[0], line[1], answer.status, requests.structures.CaseInsensitiveDict(answer.headers), answer.body)
+    return answer
