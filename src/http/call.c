@@ -66,6 +66,19 @@ static bool is_json_type(struct str type)
     return str_eq_nocase(subtype, STR("json")) || (subtype.n > 5 && str_eq_nocase(str_drop(subtype, subtype.n - 5), STR("+json")));
 }
 
+/* Deeper than anything that a handler asks for. */
+static bool is_deep(const struct json *root)
+{
+    enum { LEVELS_MAX = 64 };
+    struct json_walk walk;
+    bool deep = false;
+    json_walk_start(&walk, root);
+    while (!deep && json_walk_next(&walk))
+        deep = walk.depth > LEVELS_MAX;
+    json_walk_done(&walk);
+    return deep;
+}
+
 static int parse_body(struct http_call *call, struct str text)
 {
     size_t at = 0;
@@ -75,6 +88,9 @@ static int parse_body(struct http_call *call, struct str text)
     } else if (json_type(json_root(call->body)) != JSON_OBJECT) {
         r = -ERR_INVALID;
         http_answer_error(call, r, STR("the body must be a JSON object"));
+    } else if (is_deep(json_root(call->body))) {
+        r = -ERR_INVALID;
+        http_answer_error(call, r, STR("the body has more than 64 levels"));
     }
     return r;
 }

@@ -308,6 +308,15 @@ def test_api_body_limit(api):
         check_error(api.post("/api/projects", data=data, headers={"Content-Type": "application/json", **headers}), 413)
 
 
+@pytest.mark.parametrize("levels, status", [(60, 201), (100, 400), (500_000, 400)])
+def test_api_body_nesting(api, levels, status):
+    """Also of members that nobody asks for."""
+    answer = api.post("/api/tokens", data=b'{"more":' + b"[" * levels + b"]" * levels + b"}", headers={"Content-Type": "application/json"})
+    assert answer.status_code == status
+    if status == 400:
+        check_error(answer, 400, "ValidationError")
+
+
 def test_api_body_compressed(api):
     answer = api.post("/api/tokens", data=gzip.compress(b'{"description":"packed"}'), headers={"Content-Type": "application/json", "Content-Encoding": "gzip"})
     assert answer.status_code == 201 and answer.json()["description"] == "packed"
