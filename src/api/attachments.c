@@ -1,7 +1,7 @@
 /* attachments.c: what came with events (protocol §3.1), listed, shown and handed out.
  *
  * What is handed out was made by whoever can send to the project, so a browser gets it as a file to save: Content-Disposition, a type that is not run,
- * nosniff, and a policy that would forbid everything should it be shown after all. The file is opened on a thread of its own pool and then sent by
+ * nosniff, and a policy that would forbid everything should it be shown after all (http/answer.c has both on every answer). The file is opened on a thread of its own pool and then sent by
  * http (stream.c), part by part. */
 #include "internal.h"
 
@@ -229,7 +229,6 @@ static void found(struct db_query *q, int r, const struct db_rows *rows)
     }
     disposition_write(db_text(rows, 0, A_NAME), &disposition);
     http_add_header(call, STR("content-disposition"), buf_str(&disposition));
-    http_add_header(call, STR("content-security-policy"), STR("sandbox; default-src 'none'"));
 }
 
 void attachment_download(struct http_call *call)

@@ -1,5 +1,7 @@
 /* cors.c: who may call from a browser (decisions.md "CORS", protocol §1.3). Ingest: every page, without credentials. The API: the dashboard's
- * origin alone, with them. A request that changes something and names another origin is refused before it is looked at (contract §1.4). */
+ * origin alone, with them. A request without a token that would change something and comes from a page of another origin is refused before it is looked at
+ * (contract §1.4): browsers say so, by Origin, or at least by Sec-Fetch-Site. Who says neither is no browser, such as the dashboard's own server with its
+ * user's cookie (§7.1). */
 #include "internal.h"
 
 enum { REQUESTED_MAX = 1024 };
@@ -28,7 +30,11 @@ bool cors_own_origin(const struct http_call *call)
 {
     const struct http_config *config = http_config(call);
     struct str origin = header_of(call->req, STR("origin"));
-    if (origin.n == 0 || is_dashboard(config, origin) || str_eq(origin, str_from(config->public_origin)))
+    if (http_has_token(call)) /* no page has one that its user did not give it */
+        return true;
+    if (origin.n == 0)
+        return !str_eq_nocase(header_of(call->req, STR("sec-fetch-site")), STR("cross-site"));
+    if (is_dashboard(config, origin) || str_eq(origin, str_from(config->public_origin)))
         return true;
     struct str host = str_drop(origin, str_find(origin, ':') + 3); /* behind "http://" or "https://" */
     return (str_starts(origin, STR("http://")) || str_starts(origin, STR("https://"))) &&

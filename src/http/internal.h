@@ -152,7 +152,7 @@ void authenticate(struct http_call *call, void (*next)(struct http_call *call));
 void count_answer(struct worker *w, enum call_kind kind, int status);
 
 /* cors.c */
-bool cors_own_origin(const struct http_call *call); /* false: Origin is present and foreign */
+bool cors_own_origin(const struct http_call *call); /* false: a page of another origin wants to change something by the user's cookie */
 void cors_add(h2o_req_t *req, const struct http_config *config, enum http_access access);
 void cors_preflight(struct http_call *call, enum http_access access, unsigned allowed);
 

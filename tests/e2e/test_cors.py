@@ -1,7 +1,12 @@
 """Browsers: CORS of the ingest endpoint (protocol §1.3, decisions.md "CORS") and of the API (credentialed, the dashboard's origin alone)."""
+import re
+
 import pytest
 
+import described
 import wire
+from client import Api
+from contract import check_error
 from server import ADMIN
 
 DASHBOARD = "http://dashboard.test:3000"  # DASHBOARD_URL of the shared Picket
@@ -91,16 +96,74 @@ def test_dashboard_preflight(api):
 
 
 @pytest.mark.parametrize("origin", [PAGE, "null", DASHBOARD + "0", "http://dashboard.test", DASHBOARD.upper(), "https://dashboard.test:3000"])
-def test_others_may_not(api, origin):
+def test_others_may_not(api, browser, origin):
     """No allow-origin for anybody else, so no page can read an answer; what would change something is refused before it is looked at (§1.4)."""
-    answer = api.get("/api/projects", headers={"Origin": origin})
+    answer = browser.get("/api/projects", headers={"Origin": origin})
     assert answer.status_code == 200
     assert "Access-Control-Allow-Origin" not in answer.headers and "Access-Control-Allow-Credentials" not in answer.headers
-    answer = api.post("/api/projects", json={"name": "from a foreign page"}, headers={"Origin": origin})
-    assert answer.status_code == 403
-    answer = api.post("/auth/login", json=dict(zip(("email", "password"), ADMIN)), headers={"Origin": origin})
+    answer = browser.post("/api/projects", json={"name": "from a foreign page"}, headers={"Origin": origin})
+    check_error(answer, 403)
+    assert "Access-Control-Allow-Origin" not in answer.headers
+    answer = api.post("/auth/login", json=dict(zip(("email", "password"), ADMIN)), headers={"Origin": origin, "Authorization": None})
     assert answer.status_code == 403 and "Set-Cookie" not in answer.headers
     assert "from a foreign page" not in {project["name"] for project in api.read("/api/projects", params={"per_page": 100})["items"]}
+
+
+@pytest.fixture(scope="module")
+def browser(picket):
+    """With a session."""
+    answer = Api(picket.url).post("/auth/login", json=dict(zip(("email", "password"), ADMIN)))
+    return Api(picket.url, cookie=answer.headers["Set-Cookie"].split(";")[0].partition("=")[2])
+
+
+@pytest.mark.parametrize("said, status", [
+    ({}, 201),  # no browser: the dashboard's own server, curl (§7.1)
+    ({"Sec-Fetch-Site": "same-origin"}, 201),
+    ({"Sec-Fetch-Site": "same-site"}, 201),
+    ({"Sec-Fetch-Site": "none"}, 201),
+    ({"Sec-Fetch-Site": "cross-site"}, 403),
+    ({"Sec-Fetch-Site": "Cross-Site"}, 403),
+    ({"Sec-Fetch-Site": "cross-site", "Origin": DASHBOARD}, 201),
+    ({"Sec-Fetch-Site": "same-origin", "Origin": PAGE}, 403),
+    ({"Sec-Fetch-Site": "cross-site", "Origin": ""}, 403),
+])
+def test_changes_by_cookie(browser, said, status):
+    """Origin decides where there is one, else Sec-Fetch-Site."""
+    assert browser.post("/api/tokens", json={}, headers=said).status_code == status
+    assert browser.post("/auth/logout", headers={"Cookie": "rustrak_session=none", **said}).status_code == (204 if status == 201 else 403)
+    assert browser.get("/api/projects", headers=said).status_code == 200
+
+
+@pytest.mark.parametrize("said", [{"Origin": PAGE}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}])
+def test_changes_by_token(api, browser, said):
+    """A page cannot send one that its user did not give it, so it may come from anywhere; a cookie beside it does not count."""
+    answer = api.post("/api/tokens", json={}, headers=said)
+    assert answer.status_code == 201 and "Access-Control-Allow-Origin" not in answer.headers
+    check_error(api.post("/api/tokens", json={}, headers={**said, **browser.headers, "Authorization": "Bearer " + "0" * 40}), 401)
+
+
+def test_every_change_is_asked_where_it_comes_from(browser):
+    """Whatever the route."""
+    for operation in described.operations():
+        if operation.access != "ingest" and operation.method != "GET":
+            path = re.sub(r"\{\w+\}", "99999999", operation.path)
+            assert browser.request(operation.method, path, json={}, headers={"Origin": PAGE}).status_code == 403, (operation.method, path)
+
+
+def test_no_browser_keeps_or_shows_an_answer(picket, project, api, browser):
+    """Whatever it is: JSON, Markdown, an error, one that libh2o gives by itself."""
+    event = project.find(project.send(wire.error_event())[0])
+    path = f"{project.path}/issues/{event['issue_id']}/events/{event['id']}"
+    answers = [api.get(path), api.get(path + "/raw"), api.get(path + "/markdown"), api.get("/health"), api.get("/nothing"), browser.get("/auth/me"), api.get("/api/openapi.json"),
+               api.post("/api/projects", json={}), Api(picket.url).get("/api/projects"), api.request("PUT", "/api/projects")]
+    answers = [(answer.status_code, answer.headers) for answer in answers]
+    refused = wire.exchange(picket.port, wire.request("POST", "/api/projects", [("Content-Length", "99999999999")]))
+    answers.append((refused.status, {name.title(): value for name, value in refused.headers.items()}))
+    assert [status for status, _ in answers] == [200, 200, 200, 200, 404, 200, 200, 400, 401, 405, 413]
+    for status, headers in answers:
+        assert headers["Cache-Control"] == "no-store" and headers["X-Content-Type-Options"] == "nosniff", status
+        assert headers["Referrer-Policy"] == "no-referrer", status
+        assert headers["Content-Security-Policy"] == "sandbox; default-src 'none'; frame-ancestors 'none'", status
 
 
 def test_own_origin(picket, api):
