@@ -1,1 +1,1 @@
-SELECT id, password_hash, is_active, is_admin FROM users WHERE email = $1::text
+SELECT id, password_hash, is_active, role FROM users WHERE email = $1::text

@@ -36,7 +36,8 @@ struct login_op { /* in the request's pool */
     struct login_job *job;
     struct str email, password, address; /* in the call's arena */
     int64_t user_id;
-    bool is_admin, is_active;
+    bool is_active;
+    enum role role;
     char phc[PASSWORD_HASH_MAX]; /* "" no such user */
     char session[SESSION_CHARS + 1];
     uint8_t hash[SECRET_HASH_BYTES];
@@ -61,12 +62,13 @@ static void set_cookie(struct http_call *call, const char *value, const char *ta
                     arena_printf(&call->arena, COOKIE "=%s; HttpOnly; SameSite=Lax; %sPath=/%s", value, secure, tail));
 }
 
-static void put_user(struct json_writer *w, int64_t id, struct str email, bool is_admin)
+static void put_user(struct json_writer *w, int64_t id, struct str email, enum role role)
 {
     json_begin_object(w);
     json_field_i64(w, STR("id"), id);
     json_field_str(w, STR("email"), email);
-    json_field_bool(w, STR("is_admin"), is_admin);
+    json_field_bool(w, STR("is_admin"), role >= ROLE_ADMIN);
+    json_field_str(w, STR("role"), str_from(role_name(role)));
     json_end_object(w);
 }
 
@@ -77,7 +79,7 @@ static void welcome(struct login_op *op, int status)
     json_writer_init(&w, &out);
     json_begin_object(&w);
     json_key(&w, STR("user"));
-    put_user(&w, op->user_id, op->email, op->is_admin);
+    put_user(&w, op->user_id, op->email, op->role);
     json_end_object(&w);
     set_cookie(op->call, op->session, "");
     http_answer_json(op->call, status, &out);
@@ -166,6 +168,7 @@ static void registered(struct db_query *q, int r, const struct db_rows *rows)
         return;
     }
     op->user_id = db_i64(rows, 0, 0);
+    op->role = ROLE_MEMBER;
     welcome(op, 201);
 }
 
@@ -248,7 +251,7 @@ static bool read_credentials(struct login_op *op)
     return false;
 }
 
-/* Columns: id, password_hash, is_active, is_admin. */
+/* Columns: id, password_hash, is_active, role. */
 static void user_found(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct login_op *op = container_of(q, struct login_op, query);
@@ -258,7 +261,8 @@ static void user_found(struct db_query *q, int r, const struct db_rows *rows)
         struct str phc = db_text(rows, 0, 1);
         op->user_id = db_i64(rows, 0, 0);
         op->is_active = db_bool(rows, 0, 2);
-        op->is_admin = db_bool(rows, 0, 3);
+        if (!role_parse(db_text(rows, 0, 3), &op->role))
+            op->role = ROLE_VIEWER;
         if (phc.n < sizeof op->phc)
             memcpy(op->phc, phc.p, phc.n);
     }
@@ -323,6 +327,6 @@ void login_me(struct http_call *call)
     AUTO_BUF struct buf out = {0};
     struct json_writer w;
     json_writer_init(&w, &out);
-    put_user(&w, call->user.id, call->user.email, call->user.is_admin);
+    put_user(&w, call->user.id, call->user.email, call->user.role);
     http_answer_json(call, 200, &out);
 }

@@ -107,6 +107,7 @@ void project_list(struct http_call *call)
     op->query.stmt = stmts[order];
     db_bind_i64(&op->query, op->page.per_page);
     db_bind_i64(&op->query, (op->page.page - 1) * op->page.per_page);
+    http_bind_reach(call, &op->query);
     db_submit(call->worker->db, &op->query);
 }
 

@@ -37,7 +37,7 @@ void token_list(struct http_call *call)
 {
     struct api_op *op = api_op_new(call, STMT_TOKEN_LIST, listed);
     db_bind_i32(&op->query, (int32_t)call->user.id);
-    db_bind_bool(&op->query, call->user.is_admin);
+    db_bind_bool(&op->query, http_may(call, SCOPE_ADMIN));
     api_op_submit(op);
 }
 
@@ -181,6 +181,6 @@ void token_delete(struct http_call *call)
     struct api_op *op = api_op_new(call, STMT_TOKEN_DELETE, deleted);
     db_bind_i32(&op->query, (int32_t)id);
     db_bind_i32(&op->query, (int32_t)call->user.id);
-    db_bind_bool(&op->query, call->user.is_admin);
+    db_bind_bool(&op->query, http_may(call, SCOPE_ADMIN));
     api_op_submit(op);
 }

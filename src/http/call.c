@@ -1,6 +1,6 @@
 /* call.c: the way of a request through the preamble that no handler repeats:
  *
- *   head (guard.c) → route → preflight, 404, 405 → foreign origin? → authenticate.c → JSON body → handler
+ *   head (guard.c) → route → preflight, 404, 405 → foreign origin? → authenticate.c, permit.c → JSON body → handler
  *
  * and what handlers ask about a request. A call lives in req->pool; its dispose callback runs after those of everything that the handler
  * allocated later, because libh2o releases shared chunks newest first, so an operation may use its call while it cancels itself. */
@@ -127,32 +127,16 @@ static void enter(struct http_call *call)
     call->route->handler(call);
 }
 
-static void enter_admin(struct http_call *call)
-{
-    if (call->user.is_admin)
-        enter(call);
-    else
-        http_answer_error(call, -ERR_FORBIDDEN, STR(""));
-}
-
 static void admit(struct http_call *call)
 {
     if (call->route->access != HTTP_INGEST && call->route->method != HTTP_GET && !cors_own_origin(call)) {
         http_answer_error(call, -ERR_FORBIDDEN, STR("requests from that origin are not accepted"));
         return;
     }
-    switch (call->route->access) {
-    case HTTP_PUBLIC:
-    case HTTP_INGEST:
+    if (call->route->access == HTTP_PUBLIC || call->route->access == HTTP_INGEST)
         enter(call);
-        return;
-    case HTTP_USER:
+    else
         authenticate(call, enter);
-        return;
-    case HTTP_ADMIN:
-        authenticate(call, enter_admin);
-        return;
-    }
 }
 
 static struct str decoded_param(struct http_call *call, struct str raw)

@@ -146,7 +146,13 @@ void call_refused(h2o_req_t *req, const struct route_match *match, struct str qu
 void refusal_register(h2o_pathconf_t *path, struct http_server *server);
 
 /* authenticate.c: fills call->user and goes on with next(), or answers. */
-void authenticate(struct http_call *call, void (*next)(struct http_call *call));
+void authenticate(struct http_call *call, http_handler_fn *next);
+
+/* permit.c */
+bool is_of_project(const struct http_call *call); /* the route lies below /api/projects/{project} */
+enum permit_project { PROJECT_NONE, PROJECT_UNSEEN, PROJECT_SEEN, PROJECT_NOT_THE_TOKENS };
+/* Whether they may: false: answered. `project` is that of the path. */
+bool permit(struct http_call *call, enum permit_project project);
 
 /* counts.c */
 void count_answer(struct worker *w, enum call_kind kind, int status);

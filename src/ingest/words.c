@@ -81,6 +81,10 @@ static bool is_name(struct str s)
 static void post_by_user(struct http_call *call)
 {
     int64_t number;
+    if (!http_may(call, SCOPE_EVENT_WRITE)) {
+        http_refuse_scope(call, SCOPE_EVENT_WRITE);
+        return;
+    }
     if (!is_name(call->params[1])) {
         http_answer_error(call, -ERR_NOT_FOUND, STR(""));
         return;
@@ -93,6 +97,7 @@ static void post_by_user(struct http_call *call)
     else
         db_bind_null(&op->query);
     db_bind_text(&op->query, call->params[1]);
+    http_bind_reach(call, &op->query);
     db_submit(call->worker->db, &op->query);
 }
 

@@ -1,4 +1,4 @@
-/* Secrets, passwords, throttling, e-mail addresses. Time is an argument. */
+/* Secrets, passwords, throttling, e-mail addresses, scopes. Time is an argument. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +9,7 @@
 
 #include "picket/auth/email.h"
 #include "picket/auth/password.h"
+#include "picket/auth/scope.h"
 #include "picket/auth/secret.h"
 #include "picket/auth/throttle.h"
 #include "picket/base/clock.h"
@@ -200,6 +201,43 @@ static void emails_that_the_dashboard_takes(void **state)
         assert_false(email_is_valid(str_from(bad[i])));
 }
 
+static void scopes_have_names(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < SCOPES; i++)
+        assert_int_equal(scope_parse(str_from(scope_name((enum scope)i))), scope_bit((enum scope)i));
+    assert_int_equal(scope_parse(STR("event:*")), scope_bit(SCOPE_EVENT_READ) | scope_bit(SCOPE_EVENT_WRITE));
+    static const char *const none[] = {"",           "*",      ":*",  "event",  "event:", "event:rea", "event:read ",
+                                       "Event:read", "event*", "e:*", "admin:*"};
+    for (size_t i = 0; i < ARRAY_LEN(none); i++)
+        assert_int_equal(scope_parse(str_from(none[i])), 0);
+}
+
+static void scopes_of_an_array(void **state)
+{
+    (void)state;
+    AUTO_BUF struct buf out = {0};
+    scopes_format(scopes_of_array(STR("{admin,event:read,of:later,event:*}")), ", ", &out); /* an asterisk is not stored */
+    assert_string_equal(buf_cstr(&out), "event:read, admin");
+    static const char *const none[] = {"", "{", "{}", "{,}", "{\"\"}"};
+    for (size_t i = 0; i < ARRAY_LEN(none); i++)
+        assert_int_equal(scopes_of_array(str_from(none[i])), 0);
+}
+
+static void each_role_may_what_the_one_before_may(void **state)
+{
+    (void)state;
+    enum role role;
+    for (unsigned i = 0; i < ROLES; i++) {
+        assert_true(role_parse(str_from(role_name((enum role)i)), &role));
+        assert_int_equal(role, i);
+        assert_int_equal(i > 0 ? role_scopes((enum role)(i - 1)) & ~role_scopes(role) : 0, 0);
+    }
+    assert_false(role_parse(STR("Owner"), &role));
+    assert_false(role_parse(STR(""), &role));
+    assert_int_equal(role_scopes(ROLE_MEMBER) & (scope_bit(SCOPE_ADMIN) | scope_bit(SCOPE_PROJECT_ADMIN)), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +254,9 @@ int main(void)
         cmocka_unit_test(throttle_forgets_after_success),
         cmocka_unit_test(throttle_is_bounded),
         cmocka_unit_test(emails_that_the_dashboard_takes),
+        cmocka_unit_test(scopes_have_names),
+        cmocka_unit_test(scopes_of_an_array),
+        cmocka_unit_test(each_role_may_what_the_one_before_may),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

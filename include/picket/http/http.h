@@ -1,6 +1,6 @@
 /* http.h: the HTTP server on libh2o: N threads, each with a loop, an SO_REUSEPORT listener and a database pool of its own; a route table with
- * the preamble (method, path parameters, CORS, authentication, JSON body) that no handler repeats; helpers for answers. http knows no
- * resource: ingest and api register modules. A request lives and dies on its worker's thread. HTTP/1.1 only (architecture "Decisions"). */
+ * the preamble (method, path parameters, CORS, authentication, rights, JSON body) that no handler repeats; helpers for answers. http knows no
+ * resource, only that what lies below /api/projects/{project} belongs to a project: ingest and api register modules. A request lives and dies on its worker's thread. HTTP/1.1 only (architecture "Decisions"). */
 #pragma once
 
 #include <h2o.h>
@@ -24,8 +24,17 @@ struct http_worker { /* one per thread */
 struct http_user {
     int64_t id;
     struct str email;
-    bool is_admin;
-    bool by_token;            /* Bearer, not session */
+    enum role role;
+    bool sees_all;       /* projects, as far as a token lets them */
+    uint32_t scopes;     /* bits of enum scope: what the role gives, cut by the token */
+    bool by_token;       /* Bearer, not session */
+    int64_t token_id;    /* 0: by session */
+    struct {             /* all zero: of a session */
+        bool has_scopes; /* it has a list of them */
+        struct str
+            projects; /* its list of projects, as PostgreSQL writes an int[]; p == NULL: it has none, and is for wherever its user may */
+        int64_t expires_us; /* 0: never */
+    } token;
     uint8_t session_hash[32]; /* of the session or token in use */
 };
 
@@ -130,6 +139,14 @@ bool http_query_param(struct http_call *call, struct str name, struct str *ret);
 /* For a route with credentials of its own (HTTP_INGEST) that takes the API's, too: whether there is a Bearer token; and whose it is, into call->user, and then
  * next(). Answers 401 otherwise. Never by a cookie: such a route is open to pages of any origin. */
 bool http_has_token(const struct http_call *call);
+/* Whether the caller has the scope; a route's own is asked for before its handler runs. */
+bool http_may(const struct http_call *call, enum scope scope);
+bool http_is_cut(const struct http_call *call);                   /* by a token with a list of scopes or projects */
+void http_refuse_scope(struct http_call *call, enum scope scope); /* 403 that names it */
+void http_no_project(struct http_call *call, struct str id);      /* 404: one that is not there, or that the caller does not see */
+/* For a statement that finds projects by itself: two parameters, n and n + 1, for
+ *     ($n::int IS NULL OR p.id IN (SELECT m.project_id FROM project_members m WHERE m.user_id = $n)) AND ($n+1::text IS NULL OR p.id = ANY ($n+1::text::int[])) */
+void http_bind_reach(const struct http_call *call, struct db_query *q);
 void http_authenticate_token(struct http_call *call, http_handler_fn *next);
 /* Who sent the request, as text and as 16 bytes (v4-mapped): the peer, or whom trusted proxies name (http/address.h:
  * http_address_forwarded). */

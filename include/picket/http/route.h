@@ -2,14 +2,19 @@
  * all of them afterwards. */
 #pragma once
 
+#include "picket/auth/scope.h"
 #include "picket/base/str.h"
 
 enum http_method { HTTP_GET = 1, HTTP_POST = 2, HTTP_PATCH = 4, HTTP_DELETE = 8, HTTP_PUT = 16 };
 enum http_access {
     HTTP_PUBLIC, /* no authentication; API error bodies */
-    HTTP_USER,   /* session cookie or Bearer token: call->user is filled, else 401 */
-    HTTP_ADMIN,  /* a user who is administrator, else 403 */
     HTTP_INGEST, /* ingest: own credentials, CORS for any origin, ingest error bodies {"detail","causes"} + X-Sentry-Error */
+    HTTP_USER, /* session cookie or Bearer token: call->user is filled, else 401; for the user's own account, so not with a token that is cut: 403 */
+    HTTP_ANY_USER, /* the same with any token */
+/* HTTP_PROJECT_READ … HTTP_ADMIN …: one who has that scope, else 403, and who sees the project of the path, else 404 (permit.c) */
+#define X(name, text) HTTP_##name,
+    SCOPE_MAP(X)
+#undef X
 };
 enum http_body { HTTP_NO_BODY, HTTP_JSON_BODY }; /* JSON_BODY: content type, size (2 MiB) and syntax are checked, call->body is an object */
 
