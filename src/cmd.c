@@ -2,6 +2,7 @@
 #include "cmd.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -107,6 +108,22 @@ bool cmd_read(const struct cmd_line *line, int argc, char **argv, int *ret_code)
             return false;
         }
     }
+    return true;
+}
+
+bool cmd_read_projects(const char *command, const char *list, struct buf *out, int *ret_code)
+{
+    for (struct str rest = str_from(list); rest.p;) {
+        struct str word = str_trim(str_cut(&rest, ','));
+        uint64_t id;
+        if (!str_to_u64(word, &id) || id < 1 || id > INT32_MAX) {
+            *ret_code = cmd_usage(command, "--project needs numbers of projects, with commas between them: picket project list shows all");
+            return false;
+        }
+        buf_printf(out, "%c%" PRIu64, out->n ? ',' : '{', id);
+    }
+    if (list)
+        buf_append_str(out, STR("}"));
     return true;
 }
 

@@ -43,6 +43,9 @@ struct cmd_line {
 /* Reads argv[1…]. True: go on. False: *ret_code is the exit code; --help was answered, or what is wrong was told. */
 MUST_CHECK bool cmd_read(const struct cmd_line *line, int argc, char **argv, int *ret_code);
 
+/* "1,2", as after --project, into an array as PostgreSQL reads it; NULL: nothing is appended. True: go on. */
+MUST_CHECK bool cmd_read_projects(const char *command, const char *list, struct buf *out, int *ret_code);
+
 /* `picket user add`: finds argv[1] among the verbs and hands argv[1…] over. */
 struct cmd_verb {
     const char *name;

@@ -1,2 +1,2 @@
--- $2 user; $3: may revoke everybody's.
-DELETE FROM api_tokens WHERE id = $1::int AND (user_id = $2::int OR $3::bool) RETURNING id
+-- $2 user; $3: may revoke everybody's; $4: may revoke this one alone.
+DELETE FROM api_tokens WHERE id = $1::int AND (user_id = $2::int OR $3::bool) AND ($4::int IS NULL OR id = $4) RETURNING id
