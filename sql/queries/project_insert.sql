@@ -1,11 +1,14 @@
--- A project with its first key. $1 name, $2 wanted slug (a suffix -1, -2, … is added when it is taken), $3 public key.
+-- A project with its first key. $1 name, $2 wanted slug (a suffix -1, -2, … is added when it is taken), $3 public key, $4 who
+-- is made a member of it, or null.
 WITH choice AS (
     SELECT s.slug FROM (SELECT $2::text AS slug, 0 AS n UNION ALL SELECT $2 || '-' || i, i FROM generate_series(1, 1000) i) s
      WHERE NOT EXISTS (SELECT FROM projects p WHERE p.slug = s.slug) ORDER BY s.n LIMIT 1),
 made AS (
     INSERT INTO projects (name, slug) SELECT $1::text, slug FROM choice RETURNING *),
 keyed AS (
-    INSERT INTO project_keys (project_id, public_key) SELECT id, $3::uuid FROM made RETURNING public_key)
+    INSERT INTO project_keys (project_id, public_key) SELECT id, $3::uuid FROM made RETURNING public_key),
+joined AS (
+    INSERT INTO project_members (project_id, user_id) SELECT m.id, $4::int FROM made m WHERE $4 IS NOT NULL)
 SELECT m.id, m.name, m.slug, k.public_key, 0::bigint AS stored, 0::bigint AS digested, m.created_at, m.updated_at,
        m.quotas, m.retention_days, m.retention_events_per_issue, m.scrubbing
   FROM made m, keyed k

@@ -98,6 +98,7 @@ http_handler_fn health_live, health_ready;                                      
 http_handler_fn login_register, login_login, login_logout, login_me;                        /* login.c: R3 – R6 */
 http_handler_fn project_list, project_create, project_show, project_change, project_delete; /* projects.c: R7 – R11 */
 http_handler_fn key_list, key_change;                                                       /* keys.c */
+http_handler_fn member_list, member_add, member_drop;                                       /* members.c */
 http_handler_fn installation_show, installation_change;                                     /* quotas.c */
 http_handler_fn issue_list, issue_show, issue_change, issue_delete;                         /* issues.c: R12 – R15 */
 http_handler_fn event_list, event_show, event_raw, event_markdown_show; /* events.c: R16, R17, the raw payload, Markdown */

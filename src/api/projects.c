@@ -176,6 +176,10 @@ void project_create(struct http_call *call)
     db_bind_text(&op->query, op->name);
     db_bind_text(&op->query, arena_str(&call->arena, buf_str(&slug)));
     db_bind_id(&op->query, &op->key);
+    if (call->user.sees_all)
+        db_bind_null(&op->query);
+    else
+        db_bind_i32(&op->query, (int32_t)call->user.id); /* else they would not see what they made */
     db_submit(call->worker->db, &op->query);
 }
 

@@ -290,6 +290,7 @@ def test_registration_when_allowed(open_house):
     value = cookie.split("=", 1)[1].split(";")[0]
     mine = Api(open_house.url, cookie=value)
     assert mine.read("/auth/me")["email"] == "new@example.com"
+    assert mine.read("/api/projects")["items"] == [] and open_house.projects(), "a stranger sees nothing but what is given or made"
     again = api.post("/auth/register", json={"email": "new@example.com", "password": "long enough"})
     check_error(again, again.status_code)
     assert again.status_code in (400, 409)

@@ -61,7 +61,7 @@ class World:
                       "attachment": self.first(path + "/attachments")["id"], "feedback": self.first(path + "/feedback")["id"],
                       "key": self.first(path + "/keys")["id"], "token": self.picket.api.post("/api/tokens", json={}).json()["id"], "letter": 1, "erasure": 1,
                       "channel": self.made("/api/alert-channels", channel_type="webhook", config={"url": "https://a.example"}),
-                      "rule": self.made(path + "/alert-rules", alert_type="new_issue")}
+                      "rule": self.made(path + "/alert-rules", alert_type="new_issue"), "user": self.member()}
         self.ingest = {"project": self.project.id, "key": self.project.key, "slug": "job", "event": event["event_id"], "organization": "sentry"}
         for method, route in INGEST:
             if method == "POST" and not route.endswith(("/minidump/", "{key}/", "/nel/")):
@@ -69,6 +69,11 @@ class World:
                 right = re.sub(r"\{(\w+)\}", lambda name: str(self.ingest[name.group(1)]), route)
                 answer = self.project.post(body, {"Content-Type": content_type}, path=right)
                 assert answer.status_code < 300, (route, answer.status_code, answer.text)
+
+    def member(self):
+        me = self.picket.api.read("/auth/me")["id"]
+        assert self.picket.api.post(self.project.path + "/members", json={"user_id": me}).status_code == 201
+        return me
 
     def made(self, path, **members):
         return self.picket.api.post(path, json={"name": f"made {time.monotonic_ns()}", **members}).json()["id"]
@@ -84,7 +89,7 @@ class World:
         """What a climber may have made, changed or taken away."""
         self.project.drain()
         counts = {table: self.picket.sql(f"SELECT count(*) FROM {table} WHERE project_id = %s", self.project.id)[0][0]
-                  for table in ("events", "issues", "attachments", "project_keys", "erasures", "alert_rules")}
+                  for table in ("events", "issues", "attachments", "project_keys", "erasures", "alert_rules", "project_members")}
         names = [self.picket.sql(f"SELECT id, name FROM {table} ORDER BY id") for table in ("projects", "alert_channels")]
         return counts, names, self.picket.sql("SELECT count(*) FROM api_tokens"), os.listdir("/")
 
