@@ -4,11 +4,14 @@
 #include "cmd.h"
 #include "picket/auth/email.h"
 #include "picket/auth/password.h"
+#include "picket/auth/scope.h"
 #include "picket/base/error.h"
 
-static const char usage[] = "usage: picket user add EMAIL [--admin] [--password-stdin]\n"
+static const char usage[] = "usage: picket user add EMAIL [--role owner|admin|member|viewer] [--project ID,…] [--password-stdin]\n"
                             "       picket user passwd EMAIL [--password-stdin]\n"
                             "       picket user list [--json]\n\n"
+                            "Without --role it is a member, --admin is the same as --role owner. Members and viewers see all projects, or "
+                            "those of --project alone.\n"
                             "Without --password-stdin a random password is made and printed once. A new password ends the user's sessions.";
 
 /* A password in the clear: wiped by whoever filled it. */
@@ -44,10 +47,8 @@ static void see_count(void *arg, const struct db_rows *rows)
 
 static int store(const struct config *config, struct db_query *q, const char *email)
 {
-    AUTO_BUF struct buf conflict = {0};
     int n = 0;
-    buf_printf(&conflict, "there is a user %s already: picket user passwd changes the password", email);
-    int code = cmd_db_ask(config, q, see_count, &n, buf_cstr(&conflict));
+    int code = cmd_db_ask(config, q, see_count, &n, NULL);
     if (code == EXIT_OK && n == 0)
         return cmd_fail("there is no user %s: picket user list shows all", email);
     return code;
@@ -80,28 +81,70 @@ static bool check_email(const char *email, int *ret_code)
     return email && email_is_valid(str_from(email));
 }
 
+/* What `add` is told. */
+struct wish {
+    const char *email, *role_given, *projects;
+    bool admin, from_stdin;
+    enum role role;
+    struct buf project_array; /* as PostgreSQL reads it */
+};
+
+/* True: go on. */
+static bool read_rights(struct wish *wish, int *ret_code)
+{
+    wish->role = wish->admin ? ROLE_OWNER : ROLE_MEMBER;
+    if (wish->role_given && !role_parse(str_from(wish->role_given), &wish->role))
+        *ret_code = cmd_usage("user", "--role is owner, admin, member or viewer");
+    else if (wish->admin && wish->role != ROLE_OWNER)
+        *ret_code = cmd_usage("user", "--admin is the same as --role owner: give one of them");
+    else if (wish->projects && wish->role >= ROLE_ADMIN)
+        *ret_code = cmd_usage("user", "an owner or admin sees all projects: --project is for members and viewers");
+    else
+        return cmd_read_projects("user", wish->projects, &wish->project_array, ret_code);
+    return false;
+}
+
+static int insert(const struct config *config, struct wish *wish, const struct password *p)
+{
+    AUTO_BUF struct buf conflict = {0};
+    struct db_query q;
+    int n = 0;
+    buf_printf(&conflict, "there is a user %s already: picket user passwd changes the password", wish->email);
+    db_query_init(&q, STMT_USER_INSERT, NULL);
+    db_bind_text(&q, str_from(wish->email));
+    db_bind_text(&q, str_from(p->hash));
+    db_bind_text(&q, str_from(role_name(wish->role)));
+    if (wish->projects)
+        db_bind_text(&q, buf_str(&wish->project_array));
+    else
+        db_bind_null(&q);
+    int code = cmd_db_ask(config, &q, see_count, &n, buf_cstr(&conflict));
+    if (code == EXIT_OK && n == 0)
+        return cmd_fail("one of these projects is not there: picket project list shows all");
+    return code;
+}
+
 static int add(const struct config *config, int argc, char **argv)
 {
-    bool admin = false, from_stdin = false;
-    const char *email = NULL;
-    const struct cmd_option options[] = {{"--admin", &admin, NULL}, {"--password-stdin", &from_stdin, NULL}};
-    const struct cmd_line line = {"user", usage, options, ARRAY_LEN(options), &email, 1};
+    struct wish wish = {0};
+    const struct cmd_option options[] = {{"--admin", &wish.admin, NULL},
+                                         {"--role", NULL, &wish.role_given},
+                                         {"--project", NULL, &wish.projects},
+                                         {"--password-stdin", &wish.from_stdin, NULL}};
+    const struct cmd_line line = {"user", usage, options, ARRAY_LEN(options), &wish.email, 1};
     struct password p;
     int code;
-    if (!cmd_read(&line, argc, argv, &code) || !check_email(email, &code))
+    if (!cmd_read(&line, argc, argv, &code) || !check_email(wish.email, &code) || !read_rights(&wish, &code)) {
+        buf_done(&wish.project_array);
         return code;
-    enum source source = from_stdin ? STANDARD_INPUT : RANDOM;
-    code = choose(&p, source);
-    if (code == EXIT_OK) {
-        struct db_query q;
-        db_query_init(&q, STMT_USER_INSERT, NULL);
-        db_bind_text(&q, str_from(email));
-        db_bind_text(&q, str_from(p.hash));
-        db_bind_bool(&q, admin);
-        code = store(config, &q, email);
     }
+    enum source source = wish.from_stdin ? STANDARD_INPUT : RANDOM;
+    code = choose(&p, source);
     if (code == EXIT_OK)
-        tell(admin ? "Added the administrator" : "Added", email, &p, source);
+        code = insert(config, &wish, &p);
+    if (code == EXIT_OK)
+        tell(wish.role >= ROLE_ADMIN ? "Added the administrator" : "Added", wish.email, &p, source);
+    buf_done(&wish.project_array);
     explicit_bzero(&p, sizeof p);
     return code;
 }
@@ -131,23 +174,25 @@ static int passwd(const struct config *config, int argc, char **argv)
     return code;
 }
 
-/* Columns: id, email, is_admin, is_active, created_at, last_login_at. */
+/* Columns: id, email, role, is_admin, projects, is_active, created_at, last_login_at. */
 static void see_users(void *arg, const struct db_rows *rows)
 {
     struct cmd_table *t = arg;
     for (int i = 0; i < db_count(rows); i++) {
         cmd_table_number(t, db_i64(rows, i, 0));
         cmd_table_text(t, db_text(rows, i, 1));
-        cmd_table_flag(t, db_bool(rows, i, 2));
+        cmd_table_text(t, db_text(rows, i, 2));
         cmd_table_flag(t, db_bool(rows, i, 3));
-        cmd_table_time(t, rows, i, 4);
-        cmd_table_time(t, rows, i, 5);
+        cmd_table_text(t, db_text(rows, i, 4));
+        cmd_table_flag(t, db_bool(rows, i, 5));
+        cmd_table_time(t, rows, i, 6);
+        cmd_table_time(t, rows, i, 7);
     }
 }
 
 static int list(const struct config *config, int argc, char **argv)
 {
-    static const char *const columns[] = {"id", "email", "admin", "active", "created_at", "last_login_at"};
+    static const char *const columns[] = {"id", "email", "role", "admin", "projects", "active", "created_at", "last_login_at"};
     struct cmd_table t = {.columns = columns, .n_columns = ARRAY_LEN(columns)};
     bool json = false;
     const struct cmd_option options[] = {{"--json", &json, NULL}};

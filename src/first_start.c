@@ -47,7 +47,8 @@ static int make_administrator(struct first_start *f)
     db_query_init(&q, STMT_USER_INSERT, NULL);
     db_bind_text(&q, email);
     db_bind_text(&q, str_from(hash));
-    db_bind_bool(&q, true);
+    db_bind_text(&q, STR("owner"));
+    db_bind_null(&q);
     if (r == 0)
         r = db_wait(f->db, &q, NULL, NULL);
     if (r == -ERR_DB_CONFLICT)
