@@ -1,0 +1,306 @@
+"""Roles, members of projects, and what a token is cut to (issue 7, "Users", "Tokens"). Which route needs which scope: test_permissions.py."""
+import datetime
+import json
+import os
+import uuid
+
+import psycopg
+import pytest
+
+import server
+import wire
+from client import Api, Project, accepted
+from contract import PROJECT, TOKEN, TOKEN_CREATED, check, check_error
+
+PASSWORD = "a password of mine"
+
+
+def now(**more):
+    return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(**more)).isoformat()
+
+
+@pytest.fixture
+def make_user(picket):
+    """make_user("viewer", project) is kept to that project. The API as they see it, with a token that is not cut; .email and .id."""
+    def make(role, *projects):
+        email = f"{role}.{uuid.uuid4().hex[:12]}@example.com"
+        more = ["--project", ",".join(str(project.id) for project in projects)] if projects else []
+        picket.command("user", "add", email, "--role", role, *more)
+        api = Api(picket.url, token=picket.command("token", "add", "--user", email).strip())
+        api.email, api.id = email, api.read("/auth/me")["id"]
+        return api
+    return make
+
+
+def cut(api, **limits):
+    """A token of the same user that may less."""
+    answer = api.post("/api/tokens", json=limits)
+    assert answer.status_code == 201, answer.text
+    made = Api(api.url, token=check(TOKEN_CREATED, answer.json())["token"])
+    made.made = answer.json()
+    return made
+
+
+def ids(api):
+    page = api.read("/api/projects", params={"per_page": 100})
+    assert page["total_count"] == len(page["items"])
+    return {check(PROJECT, project)["id"] for project in page["items"]}
+
+
+# ---- members
+
+def test_a_member_of_a_project(picket, make_user):
+    """Whoever is kept to projects sees those, and from the next request on those that they are added to; and no more those that they are taken from."""
+    first, second = picket.new_project(), picket.new_project()
+    ann = make_user("member", first)
+    assert ids(ann) == {first.id}
+    check_error(ann.get(second.path), 404, "NotFound")
+    added = picket.api.post(second.path + "/members", json={"email": ann.email})
+    assert added.status_code == 201, added.text
+    assert {name: added.json()[name] for name in ("user_id", "email", "role", "is_active")} == {"user_id": ann.id, "email": ann.email, "role": "member", "is_active": True}
+    again = picket.api.post(second.path + "/members", json={"user_id": ann.id})
+    assert again.status_code == 200 and again.json() == added.json()
+    assert picket.api.read(second.path + "/members")["items"] == [added.json()]
+    assert ids(ann) == {first.id, second.id} and ann.get(second.path).status_code == 200
+    assert picket.api.delete(f"{second.path}/members/{ann.id}").status_code == 204
+    check_error(picket.api.delete(f"{second.path}/members/{ann.id}"), 404)
+    check_error(ann.get(second.path), 404)
+    assert ids(ann) == {first.id}
+
+
+@pytest.mark.parametrize("body", [{}, {"user_id": 1, "email": "a@example.com"}, {"user_id": "1"}, {"user_id": -1}, {"user_id": 2_000_000_000}, {"email": "nobody@example.com"},
+                                  {"email": 7}, {"email": ""}, {"user_id": None}])
+def test_no_such_member(project, body):
+    check_error(project.api.post(project.path + "/members", json=body), 400, "ValidationError")
+    assert project.api.read(project.path + "/members") == {"items": [], "total_count": 0, "page": 1, "per_page": 20, "total_pages": 0}
+
+
+def test_members_have_pages(picket, project, make_user):
+    users = sorted((make_user("viewer", project) for _ in range(3)), key=lambda user: user.id)
+    pages = [project.api.read(project.path + "/members", params={"per_page": 2, "page": page}) for page in (1, 2)]
+    assert [member["user_id"] for page in pages for member in page["items"]] == [user.id for user in users]
+    assert pages[0]["total_count"] == 3 and pages[0]["total_pages"] == 2
+
+
+def test_a_restricted_member_makes_a_project(make_user, project):
+    """And is a member of it, so that they see it; one who sees all is none."""
+    ann = make_user("member", project)
+    answer = ann.post("/api/projects", json={"name": f"of {ann.email}"})
+    assert answer.status_code == 201, answer.text
+    made = Project(ann, answer.json())
+    assert ids(ann) == {project.id, made.id}
+    accepted(made.post(wire.event_envelope(wire.error_event())))
+    assert [member["user_id"] for member in project.api.read(made.path + "/members")["items"]] == [ann.id]
+    assert project.api.read(Project(project.api, project.api.post("/api/projects", json={"name": f"x{ann.email}"}).json()).path + "/members")["items"] == []
+
+
+def test_a_deleted_project_is_nobodys(picket, make_user):
+    project = picket.new_project()
+    ann = make_user("member", project)
+    assert picket.api.delete(project.path).status_code == 204
+    assert ids(ann) == set()
+    check_error(ann.get(project.path), 404)
+
+
+def test_rights_that_are_taken_away(picket, make_user, project):
+    """From the next request on; a session or token knows nothing of what was before."""
+    bob = make_user("admin")
+    token = cut(bob, scopes=["admin", "project:read"])
+    assert token.get("/api/dead-letters").status_code == 200
+    picket.sql("UPDATE users SET role = 'viewer', all_projects = false WHERE id = %s", bob.id)
+    check_error(token.get("/api/dead-letters"), 403)
+    check_error(token.get(project.path), 404)
+    assert bob.read("/auth/me")["role"] == "viewer" and ids(bob) == set() == ids(token)
+
+
+def test_is_admin_and_role_are_one(picket, make_user):
+    """For the release before, which knows is_admin alone."""
+    bob = make_user("member")
+    for change, role in (("is_admin = true", "admin"), ("is_admin = false", "member"), ("role = 'owner'", "owner"), ("role = 'viewer'", "viewer")):
+        picket.sql(f"UPDATE users SET {change} WHERE id = %s", bob.id)
+        me = bob.read("/auth/me")
+        assert me["role"] == role and me["is_admin"] is (role in ("owner", "admin")), change
+
+
+# ---- tokens
+
+def test_scopes_of_a_token(project, make_user):
+    """They are shown when it is made and in the list; a word with an asterisk is what of it one has."""
+    ann = make_user("member")
+    for asked, given in ((["event:read"], ["event:read"]), (["event:*", "event:read"], ["event:read", "event:write"]), (["project:*"], ["project:read", "project:write"]),
+                         (["alert:*", "project:read"], ["project:read", "alert:read", "alert:write"]), (None, None)):
+        token = cut(ann, scopes=asked, project_ids=None)
+        assert token.made["scopes"] == given and token.made["project_ids"] is None
+        row, = [row for row in ann.read("/api/tokens") if row["id"] == token.made["id"]]
+        assert check(TOKEN, row)["scopes"] == given and row["project_ids"] is None
+    reader = cut(ann, scopes=["event:read"])
+    assert reader.get(project.path + "/issues").status_code == 200 and reader.get("/auth/me").status_code == 200
+    refused = check_error(reader.get(project.path), 403, "Forbidden")
+    assert refused["error"] == "this needs the scope project:read, which the token has not"
+
+
+@pytest.mark.parametrize("scopes", ["event:read", {"event:read": True}, [], ["event:reed"],
+                                    ["event"], ["*"], [":*"], [""], [7], [None], ["event:read", "EVENT:READ"], ["nothing:*"],
+                                    ["event:read\x00"], ["event:read,admin"], ["event:read "], [["event:read"]]])
+def test_scopes_that_are_none(api, scopes):
+    before = len(api.read("/api/tokens"))
+    error = check_error(api.post("/api/tokens", json={"scopes": scopes}), 400, "ValidationError")["error"]
+    assert error.startswith("scopes") and (not isinstance(scopes, list) or not scopes or ("project:read" in error and "alert:*" in error)), error
+    assert len(api.read("/api/tokens")) == before
+
+
+def test_no_more_than_the_role(make_user):
+    """403 that names what is missing."""
+    viewer, member = make_user("viewer"), make_user("member")
+    for api, scope, role in ((viewer, "event:write", "viewer"), (viewer, "admin", "viewer"), (member, "project:admin", "member"), (member, "org:ci", "member")):
+        error = check_error(api.post("/api/tokens", json={"scopes": ["event:read", scope]}), 403, "Forbidden")["error"]
+        assert error == f"this needs the scope {scope}, which the role {role} does not give"
+    assert cut(viewer, scopes=["event:*"]).made["scopes"] == ["event:read"]
+
+
+def test_projects_of_a_token(picket, make_user):
+    """It sees these alone; another one that its user sees is 403, which the user knows of, one that they do not see is 404."""
+    first, second, third = (picket.new_project() for _ in range(3))
+    ann = make_user("member", first, second)
+    token = cut(ann, project_ids=[first.id, first.id])
+    assert token.made["project_ids"] == [first.id] and token.made["scopes"] is None
+    assert ids(token) == {first.id} and ids(ann) == {first.id, second.id}
+    assert token.get(first.path).status_code == 200
+    assert check_error(token.get(second.path), 403, "Forbidden")["error"] == f"the token is not for project {second.id}"
+    check_error(token.get(third.path), 404, "NotFound")
+    check_error(token.post("/api/projects", json={"name": f"by {ann.email}"}), 403)
+    assert not picket.sql("SELECT 1 FROM projects WHERE name = %s", f"by {ann.email}")
+    owners = cut(picket.api, project_ids=[first.id])
+    assert owners.delete(f"{first.path}/issues/{uuid.uuid4()}").status_code == 404
+    for path in ("/api/dead-letters", "/api/installation", "/api/alert-channels"):
+        check_error(owners.get(path), 403)
+
+
+@pytest.mark.parametrize("projects", ["1", {}, [], ["1"], [0], [-1], [1.5], [2**31], [None], [2_000_000_000], [[1]]])
+def test_projects_that_are_none(api, projects):
+    assert check_error(api.post("/api/tokens", json={"project_ids": projects}), 400, "ValidationError")["error"].startswith("project_ids")
+
+
+def test_a_project_that_one_does_not_see(picket, make_user, project):
+    """The same words as for one that is not there."""
+    ann = make_user("member", project)
+    other = picket.new_project()
+    texts = [check_error(ann.post("/api/tokens", json={"project_ids": [project.id, number]}), 400)["error"].replace(str(number), "N") for number in (other.id, 99999999)]
+    assert texts == ["project_ids: Project with id N not found"] * 2
+
+
+def test_admin_is_of_no_project(api, project):
+    check_error(api.post("/api/tokens", json={"project_ids": [project.id], "scopes": ["admin"]}), 400)
+    check_error(cut(api, project_ids=[project.id]).post("/api/tokens", json={"scopes": ["admin"]}), 403)
+
+
+def test_no_token_makes_a_greater_one(picket, make_user):
+    """In scopes, projects and time; what is not asked for is as with the one that makes it."""
+    first, second = picket.new_project(), picket.new_project()
+    ann = make_user("admin")
+    end = now(hours=1)
+    maker = cut(ann, scopes=["event:read", "project:read"], project_ids=[first.id], expires_at=end)
+    for more in ({"scopes": ["event:write"]}, {"scopes": ["admin"]}, {"project_ids": [second.id]}, {"project_ids": [first.id, second.id]}, {"expires_at": now(hours=2)}):
+        check_error(maker.post("/api/tokens", json=more), 403, "Forbidden")
+    same = cut(maker).made
+    assert same["scopes"] == ["project:read", "event:read"] and same["project_ids"] == [first.id] and same["expires_at"] == maker.made["expires_at"] is not None
+    assert cut(maker, scopes=["event:*"]).made["scopes"] == ["event:read"]
+    assert cut(maker, expires_at=now(minutes=1)).made["expires_at"] < same["expires_at"]
+    child = Api(picket.url, token=same["token"])
+    check_error(child.get(second.path), 403)
+    check_error(child.patch(first.path, json={}), 403)
+
+
+def test_a_cut_token_and_its_neighbours(make_user):
+    """It sees and revokes itself alone: who found one must not take away the others. Rotation goes on: a new one first."""
+    ann = make_user("owner")
+    other = cut(ann)
+    one = cut(ann, scopes=["admin", "event:read"])
+    assert [row["id"] for row in one.read("/api/tokens")] == [one.made["id"]]
+    check_error(one.delete(f"/api/tokens/{other.made['id']}"), 404)
+    assert {row["id"] for row in ann.read("/api/tokens")} >= {other.made["id"], one.made["id"]}
+    new = cut(one)
+    assert one.delete(f"/api/tokens/{one.made['id']}").status_code == 204
+    check_error(one.get("/auth/me"), 401)
+    assert new.get("/auth/me").status_code == 200
+
+
+def test_an_expired_token(api, picket):
+    token = cut(api, expires_at=now(hours=1))
+    assert token.get("/auth/me").status_code == 200
+    picket.sql("UPDATE api_tokens SET expires_at = now() - interval '1 second' WHERE id = %s", token.made["id"])
+    check_error(token.get("/auth/me"), 401)
+
+
+# ---- words with a token (protocol §7.4)
+
+def test_words_with_a_token(picket, make_user, project):
+    """They need event:write, and the project, whether it is named by number or by name."""
+    other = picket.new_project()
+    ann, viewer = make_user("member", project), make_user("viewer")
+
+    def say(api, where):
+        return api.post(f"/api/0/projects/sentry/{where}/user-feedback/",
+                        json={"event_id": uuid.uuid4().hex, "name": "A", "email": "a@example.com", "comments": "words"}).status_code
+    for mine, foreign in ((project.id, other.id), (project.slug, other.slug)):
+        assert say(ann, mine) == 200 and say(ann, foreign) == 404 and say(ann, "no-such-project") == 404
+        assert say(viewer, mine) == 403 and say(cut(ann, scopes=["event:read"]), mine) == 403
+        assert say(cut(picket.api, project_ids=[project.id]), mine) == 200 and say(cut(picket.api, project_ids=[project.id]), foreign) == 404
+
+
+# ---- commands
+
+def test_token_command(picket):
+    first, second = picket.new_project(), picket.new_project()
+    made = json.loads(picket.command("token", "add", "--scope", "event:read, project:*", "--project", f"{first.id},{second.id}", "--description", "of a command", "--json"))[0]
+    row, = [row for row in json.loads(picket.command("token", "list", "--json")) if row["id"] == made["id"]]
+    assert row["scopes"] == "project:read project:write project:admin event:read" and row["projects"] == f"{first.id} {second.id}"
+    token = Api(picket.url, token=made["token"])
+    assert ids(token) == {first.id, second.id} and token.get(first.path + "/issues").status_code == 200
+    check_error(token.get(first.path + "/alert-rules"), 403)
+    for bad, status in ((("--scope", "event"), 2), (("--scope", ""), 2), (("--project", "x"), 2), (("--project", "1,"), 2), (("--project", "99999999"), 1),
+                        (("--user", "nobody@example.com"), 1)):
+        done = picket.run("token", "add", *bad)
+        assert done.returncode == status and done.stderr and not done.stdout, bad
+
+
+def test_user_command(picket, project):
+    emails = {role: f"{role}.{uuid.uuid4().hex[:12]}@example.com" for role in ("owner", "admin", "member", "viewer")}
+    for role, email in emails.items():
+        picket.command("user", "add", email, "--role", role)
+    kept, boss = f"kept.{uuid.uuid4().hex[:12]}@example.com", f"boss.{uuid.uuid4().hex[:12]}@example.com"
+    picket.command("user", "add", kept, "--role", "viewer", "--project", project.id)
+    picket.command("user", "add", boss, "--admin")
+    rows = {row["email"]: row for row in json.loads(picket.command("user", "list", "--json"))}
+    assert {role: rows[email]["role"] for role, email in emails.items()} == {role: role for role in emails}
+    assert [rows[email]["admin"] for email in emails.values()] == [True, True, False, False]
+    assert rows[boss]["role"] == "owner" and rows[server.ADMIN[0]]["role"] == "owner"
+    assert rows[kept]["projects"] == str(project.id) and {rows[email]["projects"] for email in emails.values()} == {"all"}
+    for bad in (("--role", "king"), ("--role", "member", "--admin"), ("--role", "admin", "--project", "1"), ("--project", "one")):
+        assert picket.run("user", "add", "bad@example.com", *bad).returncode == 2, bad
+    assert picket.run("user", "add", "bad@example.com", "--project", "99999999").returncode == 1
+    assert not picket.sql("SELECT 1 FROM users WHERE email = 'bad@example.com'")
+
+
+# ---- upgrade
+
+def test_users_of_the_release_before(cluster):
+    """Administrators become owners; everybody goes on seeing everything."""
+    folder = os.path.join(server.ROOT, "sql", "migrations")
+    names = sorted(name for name in os.listdir(folder) if name.endswith(".sql"))
+    at = names.index("0036_accounts.sql")
+
+    def text(name):
+        with open(os.path.join(folder, name), encoding="utf-8") as migration:
+            return migration.read()
+    with psycopg.connect(cluster.new_database(), autocommit=True) as database:
+        for name in names[:at]:
+            database.execute(text(name))
+        database.execute("INSERT INTO users (email, password_hash, is_admin) VALUES ('boss', '', true), ('ann', '', false)")
+        database.execute("INSERT INTO api_tokens (hash, prefix, user_id) SELECT 'x', 'x', id FROM users WHERE email = 'ann'")
+        database.execute(text(names[at]))
+        assert database.execute("SELECT email, role, is_admin, all_projects FROM users ORDER BY id").fetchall() == [("boss", "owner", True, True), ("ann", "member", False, True)]
+        assert database.execute("SELECT scopes, project_ids FROM api_tokens").fetchall() == [(None, None)]
+        # What the release before, which may still run, does to users.
+        database.execute("INSERT INTO users (email, password_hash, is_admin) VALUES ('late', '', true)")
+        assert database.execute("SELECT role FROM users WHERE email = 'late'").fetchall() == [("owner",)]
