@@ -220,9 +220,11 @@ END $$;
 
 -- ---- folding
 
--- Adds up the events of those batches: how many. The caller has the lock of the roll-up.
+-- Adds up the events of those batches: how many. The caller has the lock of the roll-up. What is looked up is looked up row by row (LATERAL, by a range of one value and
+-- its order: see digest_batch); what is made here is joined by hashing, because nobody can tell the planner how many rows that will be.
 CREATE FUNCTION rollup_add(p_batches bigint[]) RETURNS bigint LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_nestloop = off SET enable_mergejoin = off SET enable_memoize = off SET jit = off
+SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     ISSUE_VALUES CONSTANT int := 1000;
     ISSUE_USERS  CONSTANT int := 10000;
@@ -238,11 +240,12 @@ BEGIN
         SELECT e.project_id, g.issue_id, e.received_at, e.tag_ids, e.user_hash
           FROM rollup_batches b
          CROSS JOIN LATERAL unnest(b.projects) u(project_id)
-          JOIN projects p ON p.id = u.project_id
+         CROSS JOIN LATERAL (SELECT FROM projects p WHERE p.id = u.project_id LIMIT 1) p
          CROSS JOIN LATERAL (
             SELECT e.project_id, e.grouping_id, e.received_at, e.tag_ids, e.user_hash FROM events e
-             WHERE e.project_id = u.project_id AND e.id >= b.low AND e.id <= b.high AND e.batch_id = b.id AND e.tag_ids IS NOT NULL OFFSET 0) e
-         CROSS JOIN LATERAL (SELECT g.issue_id FROM groupings g WHERE g.project_id = e.project_id AND g.id = e.grouping_id) g
+             WHERE e.project_id = u.project_id AND e.id >= b.low AND e.id <= b.high AND e.batch_id = b.id AND e.tag_ids IS NOT NULL
+             ORDER BY e.id OFFSET 0) e
+         CROSS JOIN LATERAL (SELECT g.issue_id FROM groupings g WHERE g.project_id = e.project_id AND g.id BETWEEN e.grouping_id AND e.grouping_id ORDER BY g.id LIMIT 1) g
          WHERE b.id = ANY (p_batches)),
     by_list AS (
         SELECT s.project_id, s.issue_id, date_trunc('hour', s.received_at, 'UTC') AS hour, s.tag_ids, count(*) AS n, min(s.received_at) AS first_at,
@@ -254,8 +257,8 @@ BEGIN
     known AS MATERIALIZED ( -- of a tag that is gone nothing is told
         SELECT u.project_id, u.tag_id, t.key_id, t.key, k.other_id
           FROM (SELECT DISTINCT project_id, tag_id FROM by_hour) u
-          JOIN tags t ON t.project_id = u.project_id AND t.id = u.tag_id
-          JOIN tag_keys k ON k.project_id = t.project_id AND k.id = t.key_id),
+         CROSS JOIN LATERAL (SELECT t.key_id, t.key FROM tags t WHERE t.project_id = u.project_id AND t.id BETWEEN u.tag_id AND u.tag_id ORDER BY t.id LIMIT 1) t
+         CROSS JOIN LATERAL (SELECT k.other_id FROM tag_keys k WHERE k.project_id = u.project_id AND k.id BETWEEN t.key_id AND t.key_id ORDER BY k.id LIMIT 1) k),
     by_issue AS MATERIALIZED (
         SELECT h.project_id, h.issue_id, h.tag_id, k.key_id, k.key, k.other_id, sum(h.n)::bigint AS n, min(h.first_at) AS first_at, max(h.last_at) AS last_at
           FROM by_hour h JOIN known k ON k.project_id = h.project_id AND k.tag_id = h.tag_id GROUP BY 1, 2, 3, 4, 5, 6),
@@ -265,9 +268,10 @@ BEGIN
                    OVER (PARTITION BY i.project_id, i.issue_id, i.key_id ORDER BY i.first_at, i.tag_id) + coalesce(k.n_values, 0) AS place
           FROM by_issue i
           LEFT JOIN LATERAL (SELECT true AS found FROM issue_tags t
-                              WHERE t.project_id = i.project_id AND t.issue_id BETWEEN i.issue_id AND i.issue_id AND t.tag_id = i.tag_id
-                              ORDER BY t.issue_id LIMIT 1) o ON true
-          LEFT JOIN issue_tag_keys k ON o.found IS NULL AND k.project_id = i.project_id AND k.issue_id = i.issue_id AND k.key_id = i.key_id),
+                              WHERE t.project_id = i.project_id AND t.issue_id BETWEEN i.issue_id AND i.issue_id AND t.tag_id BETWEEN i.tag_id AND i.tag_id
+                              ORDER BY t.issue_id, t.tag_id LIMIT 1) o ON true
+          LEFT JOIN LATERAL (SELECT k.n_values FROM issue_tag_keys k
+                              WHERE o.found IS NULL AND k.project_id = i.project_id AND k.issue_id = i.issue_id AND k.key_id = i.key_id LIMIT 1) k ON true),
     counted AS (
         INSERT INTO issue_tags AS t (project_id, issue_id, tag_id, events, first_seen, last_seen)
         SELECT j.project_id, j.issue_id, CASE WHEN j.is_new AND j.place > ISSUE_VALUES THEN j.other_id ELSE j.tag_id END AS tag, sum(j.n), min(j.first_at), max(j.last_at)
@@ -292,20 +296,22 @@ BEGIN
     of_users AS (
         INSERT INTO issue_users AS u (project_id, issue_id, user_hash, events, last_seen)
         SELECT s.project_id, s.issue_id, s.user_hash, count(*), max(s.received_at)
-          FROM seen s LEFT JOIN issue_facts f ON f.project_id = s.project_id AND f.issue_id = s.issue_id
+          FROM seen s LEFT JOIN LATERAL (SELECT f.users_level FROM issue_facts f WHERE f.project_id = s.project_id AND f.issue_id = s.issue_id LIMIT 1) f ON true
          WHERE s.user_hash & ((1::bigint << coalesce(f.users_level, 0)) - 1) = 0
          GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
             ON CONFLICT (project_id, issue_id, user_hash) DO UPDATE SET events = u.events + excluded.events, last_seen = greatest(u.last_seen, excluded.last_seen)
         RETURNING u.project_id, u.issue_id, u.xmax = 0 AS is_new),
     facts AS (
         INSERT INTO issue_facts AS f (project_id, issue_id, users, users_kept, first_release, last_release, last_release_at)
-        SELECT s.project_id, s.issue_id, coalesce(u.n, 0), coalesce(u.n, 0), r.first_release, r.last_release, r.last_at
-          FROM (SELECT DISTINCT project_id, issue_id FROM seen) s
-          LEFT JOIN (SELECT project_id, issue_id, count(*) AS n FROM of_users WHERE is_new GROUP BY 1, 2) u USING (project_id, issue_id)
-          LEFT JOIN (SELECT project_id, issue_id, (array_agg(tag_id ORDER BY first_at, tag_id))[1] AS first_release,
-                            (array_agg(tag_id ORDER BY last_at DESC, tag_id DESC))[1] AS last_release, max(last_at) AS last_at
-                       FROM by_issue WHERE key = 'release' GROUP BY 1, 2) r USING (project_id, issue_id)
-         ORDER BY 1, 2
+        SELECT i.project_id, i.issue_id, count(*) FILTER (WHERE i.is_user), count(*) FILTER (WHERE i.is_user),
+               (array_agg(i.release ORDER BY i.first_at, i.release) FILTER (WHERE i.release IS NOT NULL))[1],
+               (array_agg(i.release ORDER BY i.last_at DESC, i.release DESC) FILTER (WHERE i.release IS NOT NULL))[1], max(i.last_at)
+          FROM (SELECT DISTINCT s.project_id, s.issue_id, false AS is_user, NULL::int AS release, NULL::timestamptz AS first_at, NULL::timestamptz AS last_at FROM seen s
+                 UNION ALL
+                SELECT u.project_id, u.issue_id, true, NULL, NULL, NULL FROM of_users u WHERE u.is_new
+                 UNION ALL
+                SELECT j.project_id, j.issue_id, false, j.tag_id, j.first_at, j.last_at FROM by_issue j WHERE j.key = 'release') i
+         GROUP BY 1, 2 ORDER BY 1, 2
             ON CONFLICT (project_id, issue_id) DO UPDATE
            SET users_kept = f.users_kept + excluded.users_kept, users = (f.users_kept + excluded.users_kept)::bigint << f.users_level,
                first_release = coalesce(f.first_release, excluded.first_release),
@@ -319,17 +325,20 @@ BEGIN
       FROM facts f;
 
     -- By the event that made the issue, wherever it was folded. Issues of before the tags have none that bears any.
-    UPDATE project_tags t SET new_issues = t.new_issues + n.n
-      FROM (SELECT k.project_id, k.key_id, k.id, count(*) AS n
-              FROM unnest(v_first, v_issues) i(project_id, issue_id)
-             CROSS JOIN LATERAL (SELECT x.event_row FROM issue_transitions x
-                                  WHERE x.project_id = i.project_id AND x.issue_id = i.issue_id AND x.kind = 'new' ORDER BY x.id LIMIT 1) x
-             CROSS JOIN LATERAL (SELECT e.tag_ids FROM events e WHERE e.project_id = i.project_id AND e.id BETWEEN x.event_row AND x.event_row ORDER BY e.id LIMIT 1) e
-             CROSS JOIN LATERAL tag_ids_of(e.tag_ids) l(tag_id)
-              JOIN tags k ON k.project_id = i.project_id AND k.id = l.tag_id
-             WHERE k.key IN ('release', 'environment')
-             GROUP BY 1, 2, 3) n
-     WHERE t.project_id = n.project_id AND t.key_id = n.key_id AND t.tag_id = n.id;
+    IF v_first IS NOT NULL THEN
+        INSERT INTO project_tags AS t (project_id, key_id, tag_id, events, first_seen, last_seen, new_issues)
+        SELECT i.project_id, k.key_id, k.id, 0, min(e.received_at), max(e.received_at), count(*)
+          FROM unnest(v_first, v_issues) i(project_id, issue_id)
+         CROSS JOIN LATERAL (SELECT x.event_row FROM issue_transitions x
+                              WHERE x.project_id = i.project_id AND x.issue_id BETWEEN i.issue_id AND i.issue_id AND x.kind = 'new' ORDER BY x.issue_id LIMIT 1) x
+         CROSS JOIN LATERAL (SELECT e.tag_ids, e.received_at FROM events e WHERE e.project_id = i.project_id AND e.id BETWEEN x.event_row AND x.event_row
+                              ORDER BY e.id LIMIT 1) e
+         CROSS JOIN LATERAL tag_ids_of(e.tag_ids) l(tag_id)
+         CROSS JOIN LATERAL (SELECT k.id, k.key_id FROM tags k
+                              WHERE k.project_id = i.project_id AND k.id BETWEEN l.tag_id AND l.tag_id AND k.key IN ('release', 'environment') ORDER BY k.id LIMIT 1) k
+         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+            ON CONFLICT (project_id, key_id, tag_id) DO UPDATE SET new_issues = t.new_issues + excluded.new_issues;
+    END IF;
 
     FOR i IN 1 .. coalesce(cardinality(v_full), 0) LOOP
         SELECT f.users_level, f.users_kept INTO v_level, v_kept FROM issue_facts f WHERE f.project_id = v_full[i] AND f.issue_id = v_crowded[i];
