@@ -85,3 +85,7 @@ bool worker_is_too_long(const struct worker *w, int r); /* a database that is to
 /* ---- rest.c */
 
 void rest_store(struct worker *w); /* what comes after the events and after dead letters */
+
+/* ---- upkeep.c */
+
+void upkeep_start(struct worker *w); /* worker 0's: claiming begins when the database has answered */
