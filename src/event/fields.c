@@ -4,6 +4,7 @@
 
 #include "picket/base/error.h"
 #include "blocks.h"
+#include "facets.h"
 #include "moment.h"
 #include "names.h"
 #include "report.h"
@@ -152,28 +153,50 @@ static enum event_class read_class(const struct event_view *view)
     return report_of_event(view, &report) ? EVENT_REPORT : EVENT_ERROR;
 }
 
+static void read_fields(const struct event_view *view, const struct event_origin *origin, struct arena *arena, struct event_fields *ret)
+{
+    struct event_fields f = {0};
+    read_title(view, arena, &f);
+    read_frame(view, arena, &f);
+    read_sdk(view, origin, arena, &f);
+    f.level = read_level(view->at[EVENT_KEY_LEVEL], arena);
+    f.platform = keep(event_scalar(view->at[EVENT_KEY_PLATFORM], arena), EVENT_MAX_PLATFORM, arena);
+    f.release = event_release(view->at[EVENT_KEY_RELEASE], arena);
+    f.environment = read_environment(view, arena);
+    f.server_name = keep(event_scalar(view->at[EVENT_KEY_SERVER_NAME], arena), EVENT_MAX_SERVER_NAME, arena);
+    f.timestamp_us = event_time(view->at[EVENT_KEY_TIMESTAMP], origin, arena);
+    f.class = read_class(view);
+    *ret = f;
+}
+
+static int read_event(struct str payload, struct json_doc **ret, struct event_view *ret_view)
+{
+    int r = json_parse(payload, ret, NULL);
+    return r < 0 ? r : event_view_read(json_root(*ret), ret_view);
+}
+
 int event_read(struct str payload, const struct event_origin *origin, struct arena *arena, struct event_fields *ret)
 {
     AUTO_JSON struct json_doc *doc = NULL;
-    struct event_fields f = {0};
     struct event_view view;
-    int r = json_parse(payload, &doc, NULL);
+    int r = read_event(payload, &doc, &view);
+    if (r == 0)
+        read_fields(&view, origin, arena, ret);
+    return r;
+}
+
+int event_read_facets(struct str payload, const struct event_origin *origin, const uint8_t *address, struct arena *arena,
+                      event_facets_fn *take, void *arg, struct event_fields *ret)
+{
+    AUTO_JSON struct json_doc *doc = NULL;
+    struct event_view view;
+    struct event_facets facets;
+    int r = read_event(payload, &doc, &view);
     if (r < 0)
         return r;
-    r = event_view_read(json_root(doc), &view);
-    if (r < 0)
-        return r;
-    read_title(&view, arena, &f);
-    read_frame(&view, arena, &f);
-    read_sdk(&view, origin, arena, &f);
-    f.level = read_level(view.at[EVENT_KEY_LEVEL], arena);
-    f.platform = keep(event_scalar(view.at[EVENT_KEY_PLATFORM], arena), EVENT_MAX_PLATFORM, arena);
-    f.release = event_release(view.at[EVENT_KEY_RELEASE], arena);
-    f.environment = read_environment(&view, arena);
-    f.server_name = keep(event_scalar(view.at[EVENT_KEY_SERVER_NAME], arena), EVENT_MAX_SERVER_NAME, arena);
-    f.timestamp_us = event_time(view.at[EVENT_KEY_TIMESTAMP], origin, arena);
-    f.class = read_class(&view);
-    *ret = f;
+    read_fields(&view, origin, arena, ret);
+    event_facets_read(json_root(doc), &view, ret, ret->hides_address ? NULL : address, arena, &facets);
+    take(arg, ret, &facets);
     return 0;
 }
 
@@ -183,10 +206,7 @@ int event_peek(struct str payload, struct id128 *ret_id, enum event_class *ret_c
     struct id128 id = {0};
     struct event_view view;
     struct str text;
-    int r = json_parse(payload, &doc, NULL);
-    if (r < 0)
-        return r;
-    r = event_view_read(json_root(doc), &view);
+    int r = read_event(payload, &doc, &view);
     if (r < 0)
         return r;
     if (json_str_raw(view.at[EVENT_KEY_ID], &text) && !id_parse(text, &id))

@@ -4,27 +4,36 @@
  * at 200 characters. Some names say what the event says elsewhere and are dropped; `environment` serves an event that has none. Keys may
  * become equal only here, so what is there twice is dropped after that: of pairs the first wins. */
 #include "blocks.h"
+#include "facets.h"
 
 enum { KEY_MAX = 200, VALUE_MAX = 200 };
 
 static bool is_key_char(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c != '\0' && strchr("_.:-", c));
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == ':' || c == '-';
+}
+
+static struct str with_dashes(struct str s, struct arena *a)
+{
+    char *key = arena_cstr(a, s);
+    for (size_t i = 0; i < s.n; i++)
+        if (key[i] == ' ')
+            key[i] = '-';
+    return str_of(key, s.n);
 }
 
 static bool read_key(struct str sent, struct arena *a, struct str *ret)
 {
     struct str s = str_trim(sent);
+    bool has_blank = false;
     if (s.n == 0 || s.n > KEY_MAX)
         return false;
-    char *key = arena_cstr(a, s);
     for (size_t i = 0; i < s.n; i++) {
-        if (key[i] == ' ')
-            key[i] = '-';
-        if (!is_key_char(key[i]))
+        has_blank |= s.p[i] == ' ';
+        if (s.p[i] != ' ' && !is_key_char(s.p[i]))
             return false;
     }
-    *ret = str_of(key, s.n);
+    *ret = has_blank ? with_dashes(s, a) : s;
     return true;
 }
 
@@ -125,4 +134,22 @@ void block_tags(struct block_writer *b, const struct json **ret_environment)
     }
     notes_leave(&b->notes);
     json_end_object(b->json);
+}
+
+static void read_tag(struct event_facets *f, const struct json *sent_key, const struct json *sent_value, struct arena *a)
+{
+    struct str key, value;
+    if (json_str(sent_key, a, &key) && read_key(key, a, &key) && !is_reserved(key) && read_value(sent_value, a, &value))
+        event_facets_add(f, key, on_one_line(str_trim(value), a));
+}
+
+/* Without a list of members in between: few events name a tag twice, and then the first counts. */
+void event_tags_read(const struct json *tags, struct arena *a, struct event_facets *f)
+{
+    for (struct json_iter it = json_iter(tags); json_next(&it);) {
+        if (it.key)
+            read_tag(f, it.key, it.value, a);
+        else if (json_type(it.value) == JSON_ARRAY)
+            read_tag(f, json_at(it.value, 0), json_at(it.value, 1), a);
+    }
 }

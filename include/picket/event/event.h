@@ -17,6 +17,8 @@ enum {
     EVENT_MAX_SERVER_NAME = 255,
     EVENT_MAX_SDK = 255,
     EVENT_MAX_FRAME = 255,
+    EVENT_MAX_TAGS = 64, /* that are counted of an event; this and the next: facets */
+    EVENT_MAX_TAG_VALUE = 200,
     EVENT_HASH_BYTES = 32,
     EVENT_GROUPING_VERSION = 1,
 };
@@ -52,6 +54,26 @@ struct event_fields {
 
 /* Reads the columns of an event payload. -ERR_BAD_JSON, -ERR_NOT_AN_OBJECT. */
 MUST_CHECK int event_read(struct str payload, const struct event_origin *origin, struct arena *arena, struct event_fields *ret);
+
+/* What people filter by (src/event/facets.c). Strings as those of event_fields, but for where they are. */
+struct event_tag {
+    struct str key, value;
+};
+struct event_facets {
+    /* Each key once, none empty: those of the event, and level, release, environment, transaction, server_name, browser.name, os.name. */
+    struct event_tag tags[EVENT_MAX_TAGS];
+    unsigned n_tags;
+    bool has_user;
+    uint64_t user_hash; /* of what names the user first of id, email, username, ip_address */
+};
+/* The same hash, for whoever looks for a user: `kind` is one of those four names, `value` is trimmed. */
+uint64_t event_user_hash(struct str kind, struct str value);
+
+/* event_read(), which tells what people filter by, before it returns 0; strings are valid during the call. `address`: where the event came from; NULL: nobody
+ * is to know. */
+typedef void event_facets_fn(void *arg, const struct event_fields *fields, const struct event_facets *facets);
+MUST_CHECK int event_read_facets(struct str payload, const struct event_origin *origin, const uint8_t *address, struct arena *arena,
+                                 event_facets_fn *take, void *arg, struct event_fields *ret);
 
 /* Which SDK an envelope's header names (protocol §2.2), in the arena; "" where it names none, or is no JSON. */
 void event_header_sdk(struct str header, struct arena *arena, struct str *ret_name, struct str *ret_version);
