@@ -150,8 +150,8 @@ CREATE FUNCTION tag_key_is_ours(p_key text) RETURNS boolean LANGUAGE sql IMMUTAB
     SELECT p_key IN ('release', 'environment', 'level', 'server_name', 'transaction', 'browser.name', 'os.name')
 $$;
 
--- The numbers of tags, made where there are none; each pair of key and value once. Null: the key is one too many, or the project is gone. closed: further values of
--- the key are counted as this one. What workers ask for at the same time they ask for one after the other, in the order of the projects.
+-- The numbers of tags, made where there are none. Null: the key is one too many, or the project is gone. closed: what further values of the key are counted as; 0:
+-- further keys are left out; null: they get numbers. Who comes first is taken first. What workers ask for at the same time they ask for one after the other, in the order of the projects.
 CREATE FUNCTION tags_intern(p_project int[], p_key text[], p_value text[]) RETURNS TABLE (id int, closed int) LANGUAGE plpgsql
 SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
@@ -174,10 +174,10 @@ BEGIN
      WHERE t.project_id = a.project_id AND t.key = a.key AND t.value = a.value AND t.asked_on < v_today;
 
     FOR k IN
-        SELECT DISTINCT a.project_id, a.key, tag_key_is_ours(a.key) AS is_ours
-          FROM unnest(p_project, p_key) a(project_id, key)
+        SELECT a.project_id, a.key, tag_key_is_ours(a.key) AS is_ours
+          FROM unnest(p_project, p_key) WITH ORDINALITY a(project_id, key, place)
          WHERE NOT EXISTS (SELECT FROM tag_keys k WHERE k.project_id = a.project_id AND k.key = a.key)
-         ORDER BY a.project_id, is_ours DESC, a.key
+         GROUP BY a.project_id, a.key ORDER BY a.project_id, min(a.place)
     LOOP
         WITH numbered AS (
             UPDATE tag_numbers n SET last_tag = n.last_tag + 1, last_key = n.last_key + 1, n_keys = n.n_keys + (NOT k.is_ours)::int
@@ -188,12 +188,13 @@ BEGIN
     END LOOP;
 
     WITH fresh AS MATERIALIZED (
-        SELECT k.project_id, k.id AS key_id, k.key, a.value, row_number() OVER (PARTITION BY k.project_id ORDER BY k.id, a.value) AS rank
-          FROM (SELECT k.project_id, k.id, k.key, k.n_values, a.value, row_number() OVER (PARTITION BY k.project_id, k.id ORDER BY a.value) AS rank
-                  FROM unnest(p_project, p_key, p_value) a(project_id, key, value)
+        SELECT a.project_id, a.key_id, a.key, a.value, row_number() OVER (PARTITION BY a.project_id ORDER BY a.place) AS rank
+          FROM (SELECT k.project_id, k.id AS key_id, k.key, k.n_values, a.value, a.place,
+                       row_number() OVER (PARTITION BY k.project_id, k.id ORDER BY a.place) AS rank
+                  FROM (SELECT u.project_id, u.key, u.value, min(u.place) AS place
+                          FROM unnest(p_project, p_key, p_value) WITH ORDINALITY u(project_id, key, value, place) GROUP BY 1, 2, 3) a
                   JOIN tag_keys k ON k.project_id = a.project_id AND k.key = a.key
                  WHERE NOT EXISTS (SELECT FROM tags t WHERE t.project_id = a.project_id AND t.key = a.key AND t.value = a.value)) a
-          JOIN tag_keys k ON k.project_id = a.project_id AND k.id = a.id
          WHERE a.n_values + a.rank <= TAG_VALUES),
     made AS (
         INSERT INTO tags (project_id, id, key_id, key, value)
@@ -210,7 +211,8 @@ BEGIN
      WHERE n.project_id = m.project_id;
 
     RETURN QUERY
-    SELECT coalesce(t.id, k.other_id), CASE WHEN k.n_values >= TAG_VALUES OR n.n_tags >= TAGS OR n.last_tag >= LAST_ID THEN k.other_id END
+    SELECT coalesce(t.id, k.other_id),
+           CASE WHEN k.id IS NULL THEN n.project_id * 0 WHEN k.n_values >= TAG_VALUES OR n.n_tags >= TAGS OR n.last_tag >= LAST_ID THEN k.other_id END
       FROM unnest(p_project, p_key, p_value) WITH ORDINALITY a(project_id, key, value, place)
       LEFT JOIN tag_numbers n ON n.project_id = a.project_id
       LEFT JOIN tag_keys k ON k.project_id = a.project_id AND k.key = a.key

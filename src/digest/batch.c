@@ -26,7 +26,8 @@ static const enum db_type array_types[A_COUNT] = {
     [A_G_PLATFORM] = DB_TEXT,    [A_R_GROUP] = DB_I32,     [A_R_ID] = DB_ID,         [A_R_EVENT_ID] = DB_ID,      [A_R_RECEIVED] = DB_TIME,
     [A_R_TIMESTAMP] = DB_TIME,   [A_R_TITLE] = DB_TEXT,    [A_R_LEVEL] = DB_TEXT,    [A_R_PLATFORM] = DB_TEXT,    [A_R_RELEASE] = DB_TEXT,
     [A_R_ENVIRONMENT] = DB_TEXT, [A_R_SERVER] = DB_TEXT,   [A_R_SDK_NAME] = DB_TEXT, [A_R_SDK_VERSION] = DB_TEXT, [A_R_ADDR] = DB_INET,
-    [A_R_PAYLOAD] = DB_BYTES,    [A_R_KEY] = DB_I64,       [A_R_CATEGORY] = DB_I16,  [A_R_BYTES] = DB_I64,
+    [A_R_PAYLOAD] = DB_BYTES,    [A_R_KEY] = DB_I64,       [A_R_CATEGORY] = DB_I16,  [A_R_BYTES] = DB_I64,      [A_R_TAGS] = DB_BYTES,
+    [A_R_USER] = DB_I64,
 };
 
 void batch_init(struct batch *b)
@@ -34,6 +35,7 @@ void batch_init(struct batch *b)
     *b = (struct batch){0};
     arena_init(&b->arena);
     dictionaries_init(&b->dictionaries);
+    tags_init(&b->tags);
 }
 
 void batch_done(struct batch *b)
@@ -49,6 +51,7 @@ void batch_done(struct batch *b)
     free(b->order);
     arena_done(&b->arena);
     dictionaries_done(&b->dictionaries);
+    tags_done(&b->tags);
 }
 
 static void give_back(struct batch *b, size_t above)
@@ -70,6 +73,7 @@ void batch_clear(struct batch *b)
     b->claims = b->retains = false;
     rules_clear(&b->rules);
     dictionaries_clear(&b->dictionaries);
+    tags_clear(&b->tags);
     arena_reset(&b->arena);
     give_back(b, KEEP_BUSY_BYTES);
 }
@@ -79,6 +83,7 @@ void batch_rest(struct batch *b)
     assert(b->n_records == 0);
     give_back(b, KEEP_IDLE_BYTES);
     dictionaries_rest(&b->dictionaries);
+    tags_rest(&b->tags);
 }
 
 static void reserve(struct batch *b, unsigned n)
@@ -121,6 +126,26 @@ static int64_t parser_position(struct str payload)
     return json_parse(payload, &doc, &at) == -ERR_BAD_JSON ? (int64_t)at : -1;
 }
 
+struct taken {
+    struct batch *batch;
+    struct batch_item *item;
+    uint64_t project_id;
+};
+
+static void take_facets(void *arg, const struct event_fields *fields, const struct event_facets *facets)
+{
+    const struct taken *t = arg;
+    struct batch_item *item = t->item;
+    struct batch *b = t->batch;
+    (void)fields;
+    item->has_user = facets->has_user;
+    item->user_hash = facets->user_hash;
+    item->tags = arena_alloc(&b->arena, facets->n_tags * sizeof *item->tags);
+    item->n_tags = t->project_id > INT32_MAX ? 0 : facets->n_tags;
+    for (unsigned i = 0; i < item->n_tags; i++)
+        item->tags[i] = tags_find(&b->tags, t->project_id, facets->tags[i].key, facets->tags[i].value, &b->arena);
+}
+
 /* Everything that is stored of the event, its title and columns too, is of the scrubbed payload. That is packed at once: a batch of them as they are would
  * be as large again as what was read. */
 static int read_event(struct batch *b, struct batch_item *item)
@@ -133,7 +158,8 @@ static int read_event(struct batch *b, struct batch_item *item)
     int r = scrub_event(record->payload, item->rules, &b->scratch);
     struct str payload = r > 0 ? buf_str(&b->scratch) : record->payload;
     if (r >= 0)
-        r = event_read(payload, &origin, &b->arena, &item->fields);
+        r = event_read_facets(payload, &origin, scrub_drops_address(item->rules) ? NULL : record->addr, &b->arena, take_facets,
+                              &(struct taken){b, item, record->project_id}, &item->fields);
     if (r < 0)
         return r;
     buf_clear(&b->packed);
@@ -325,10 +351,49 @@ static void read_part(struct batch *b, struct spool_record *records, unsigned n)
     }
 }
 
+/* Ascending, so that equal lists are equal bytes; most come nearly so. */
+static void number_item(struct batch_item *item, const uint32_t *numbers)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < item->n_tags; i++) {
+        uint32_t number = tags_number(item->tags[i], numbers);
+        unsigned at = n;
+        if (number == 0)
+            continue;
+        for (; at > 0 && item->tags[at - 1] > number; at--)
+            item->tags[at] = item->tags[at - 1];
+        item->tags[at] = number;
+        n++;
+    }
+    item->n_tags = n;
+}
+
+static void number_tags(struct batch *b, const uint32_t *numbers)
+{
+    for (unsigned i = 0; i < b->n_open; i++)
+        number_item(&b->items[i], numbers);
+}
+
+bool batch_asks_tags(const struct batch *b)
+{
+    return b->tags.n_asked > 0;
+}
+
+void batch_bind_tags(struct batch *b, struct db_query *q)
+{
+    tags_bind(&b->tags, q, b->arrays);
+}
+
+void batch_take_tags(struct batch *b, const struct db_rows *rows)
+{
+    number_tags(b, tags_take(&b->tags, rows, &b->arena));
+}
+
 int batch_read(struct batch *b)
 {
     size_t part_bytes = b->retains ? SIZE_MAX : PART_BYTES;
     b->n_items = 0;
+    tags_begin(&b->tags);
     for (uint64_t at = b->range.from; at < b->range.to;) {
         struct spool_record *records = b->records + b->n_items;
         int n = spool_read_part(b->spool, &b->range, &at, part_bytes, &b->bytes, records, b->range.n_records - b->n_items);
@@ -338,6 +403,8 @@ int batch_read(struct batch *b)
     }
     b->n_records = b->n_items;
     sort_items(b);
+    if (!batch_asks_tags(b))
+        number_tags(b, NULL);
     return 0;
 }
 
@@ -348,8 +415,11 @@ void batch_take(struct batch *b, const struct spool_record *record)
     b->retains = true;
     b->records[0] = *record;
     b->n_records = b->n_items = 1;
+    tags_begin(&b->tags);
     read_item(b, &b->items[0], &b->records[0]);
     b->n_open = b->items[0].outcome == OUTCOME_OPEN;
+    if (!batch_asks_tags(b))
+        number_tags(b, NULL);
 }
 
 int64_t batch_day(const struct batch *b)
@@ -424,6 +494,22 @@ static void put_address(struct db_array *a, const struct batch_item *item)
         db_array_inet(a, item->record->addr);
 }
 
+/* Three bytes each, the highest first. */
+static void put_tags(struct batch *b, const struct batch_item *item)
+{
+    uint8_t bytes[3 * EVENT_MAX_TAGS];
+    for (unsigned i = 0; i < item->n_tags; i++) {
+        bytes[3 * i] = (uint8_t)(item->tags[i] >> 16);
+        bytes[3 * i + 1] = (uint8_t)(item->tags[i] >> 8);
+        bytes[3 * i + 2] = (uint8_t)item->tags[i];
+    }
+    db_array_bytes(&b->arrays[A_R_TAGS], str_of((const char *)bytes, 3 * (size_t)item->n_tags));
+    if (item->has_user)
+        db_array_i64(&b->arrays[A_R_USER], (int64_t)item->user_hash);
+    else
+        db_array_null(&b->arrays[A_R_USER]);
+}
+
 static void put_record(struct batch *b, const struct batch_item *item)
 {
     const struct spool_record *r = item->record;
@@ -447,6 +533,7 @@ static void put_record(struct batch *b, const struct batch_item *item)
     db_array_i64(&a[A_R_KEY], (int64_t)r->key_id);
     db_array_i16(&a[A_R_CATEGORY], (int16_t)category_of_item(item));
     db_array_i64(&a[A_R_BYTES], (int64_t)r->payload.n);
+    put_tags(b, item);
 }
 
 bool batch_has_rest(const struct batch *b)
@@ -469,8 +556,13 @@ void batch_bind(struct batch *b, struct db_query *q, const struct id128 *node, u
     for (unsigned i = 0; i < A_COUNT; i++)
         db_array_start(&b->arrays[i], array_types[i]);
     put_groups(b, from, to);
-    for (unsigned i = from; i < to; i++)
+    const struct id128 *low = &b->items[from].record->id, *high = low;
+    for (unsigned i = from; i < to; i++) {
+        const struct id128 *id = &b->items[i].record->id;
         put_record(b, &b->items[i]);
+        low = id_cmp(id, low) < 0 ? id : low;
+        high = id_cmp(id, high) > 0 ? id : high;
+    }
 
     b->claims = from == 0 && to == b->n_items && !has_dead(b);
     db_bind_id(q, node);
@@ -480,6 +572,8 @@ void batch_bind(struct batch *b, struct db_query *q, const struct id128 *node, u
     db_bind_i16(q, EVENT_GROUPING_VERSION);
     for (unsigned i = 0; i < A_COUNT; i++)
         db_bind_array(q, &b->arrays[i]);
+    db_bind_id(q, low);
+    db_bind_id(q, high);
 }
 
 /* The account of a copy of an event, and what is told of it (0022_duplicate_cases.sql). */

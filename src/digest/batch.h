@@ -6,6 +6,7 @@
 #include "picket/event/event.h"
 #include "picket/spool/spool.h"
 #include "rules.h"
+#include "tags.h"
 
 enum outcome {
     OUTCOME_OPEN,
@@ -22,6 +23,10 @@ struct batch_item {
     struct str packed;               /* of an event: what scrubbing left of the payload, as it is stored; in the batch's arena */
     const struct scrub_rules *rules; /* the project's; the batch's */
     struct event_fields fields;
+    uint32_t *tags; /* of an event: as tags_find() said, then their numbers, ascending, without those that are left out; in the arena */
+    unsigned n_tags;
+    bool has_user;
+    uint64_t user_hash;
     struct str report; /* of OUTCOME_REPORTED: what digest_reports() stores; in the arena */
     enum outcome outcome;
     bool is_kept; /* this and the next four are of OUTCOME_DEAD: it is a dead letter already */
@@ -62,6 +67,8 @@ enum batch_array { /* in the order of digest_batch's parameters from $6 on */
                    A_R_KEY,
                    A_R_CATEGORY,
                    A_R_BYTES,
+                   A_R_TAGS,
+                   A_R_USER,
                    A_COUNT
 };
 
@@ -80,6 +87,7 @@ struct batch {
     struct arena arena;
     struct db_array arrays[A_COUNT];
     struct dictionaries dictionaries; /* of the batch's projects, and for packing */
+    struct tags tags;
     struct buf scratch, packed;
 };
 
@@ -99,6 +107,11 @@ void batch_take_projects(struct batch *b, const struct db_rows *rows);
 MUST_CHECK int batch_read(struct batch *b);
 /* The same for one record that comes from elsewhere and belongs to no range; borrowed. */
 void batch_take(struct batch *b, const struct spool_record *record);
+/* Has it tags whose numbers are not known? Then they are asked for before anything is stored: binds the statement for that; takes its answer, NULL if there is
+ * none: such tags are left out. */
+bool batch_asks_tags(const struct batch *b);
+void batch_bind_tags(struct batch *b, struct db_query *q);
+void batch_take_tags(struct batch *b, const struct db_rows *rows);
 /* UTC day of the batch's receipts (the spool never mixes two in one range). */
 int64_t batch_day(const struct batch *b);
 /* Binds the statement that stores items [from, to). Borrowed from the batch until the query is done. */

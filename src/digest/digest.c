@@ -1,7 +1,7 @@
 /* digest.c: phase two: workers that turn spool ranges into rows.
  *
  * Each worker is a thread with a loop, one database connection and one batch, and goes round: claim a range → ask what its projects want
- * (rules.c, dictionaries.c) → read the columns of its events → one statement → outcomes → dead letters, if any → the rest, if any (rest.c) →
+ * (rules.c, dictionaries.c) → read the columns of its events → ask for the numbers of new tags, if any (tags.c) → one statement → outcomes → dead letters, if any → the rest, if any (rest.c) →
  * settle the range. Nothing is counted here: the statement counts what it inserted (sql/migrations/0002_digest_batch.sql), so delivering a range
  * twice changes nothing, and the range is settled only after the commit (S6).
  *
@@ -344,6 +344,29 @@ static void put_off(struct worker *w, int r)
     linger(w, READ_RETRY_MS);
 }
 
+static void begin_read(struct worker *w)
+{
+    w->asking = ASK_NOTHING;
+    wait_for_turn(w);
+    begin_turn(w);
+}
+
+/* A batch is not held up by what only people filter by: without an answer that could come later its new tags are left out. */
+static void on_tags(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct worker *w = container_of(q, struct worker, query);
+    if (r < 0 && failure_of(r, q) == FAILURE_PASSING) {
+        w->asking = ASK_LATER;
+        linger(w, (unsigned)pause_ms(w, r));
+        return;
+    }
+    if (r < 0)
+        log_line(LOG_ERROR, "tags cannot be numbered: events of a batch are stored without those that are new", "error=%s sqlstate=%s", err_name(r),
+                 q->sqlstate[0] ? q->sqlstate : "-");
+    batch_take_tags(&w->batch, r < 0 ? NULL : rows);
+    begin_read(w);
+}
+
 /* What the projects want was said: now the batch is read. */
 static void on_projects(struct db_query *q, int r, const struct db_rows *rows)
 {
@@ -359,9 +382,13 @@ static void on_projects(struct db_query *q, int r, const struct db_rows *rows)
         put_off(w, r);
         return;
     }
-    w->asking = ASK_NOTHING;
-    wait_for_turn(w);
-    begin_turn(w);
+    if (!batch_asks_tags(&w->batch)) {
+        begin_read(w);
+        return;
+    }
+    db_query_init(&w->query, STMT_TAGS_INTERN, on_tags);
+    batch_bind_tags(&w->batch, &w->query);
+    db_submit(w->db, &w->query);
 }
 
 static void ask_projects(struct worker *w)
@@ -425,7 +452,9 @@ static void claim_next(struct worker *w)
 {
     if (w->holding == HOLDS_TURN || w->asking == ASK_RUNNING || w->stopping || !atomic_load(&w->digest->ready))
         return;
-    if (w->asking == ASK_LATER)
+    if (w->asking == ASK_LATER && w->batch.n_items)
+        ask_again(w); /* it was read, and its tags could not be asked for */
+    else if (w->asking == ASK_LATER)
         ask_projects(w);
     else if (w->holding == HOLDS_WAITING)
         begin_turn(w);
@@ -500,6 +529,7 @@ static void close_worker(struct worker *w)
         db_cancel(&w->upkeep_query);
     if (w->dictionary_running)
         db_cancel(&w->dictionary_query);
+    rollup_close(w->rollup);
     db_close(w->db, on_db_closed, w);
 }
 
@@ -556,12 +586,17 @@ static int open_worker(struct digest *d, unsigned index)
     w->counts = metric_block(sizeof *w->counts);
     struct db_config db = d->config.db;
     db.counts = &w->counts->db;
-    r = db_open(&w->loop, &db, &w->db);
+    if (index == 0)
+        r = rollup_open(&w->loop, &db, d->config.spool, &w->rollup);
+    if (r == 0)
+        r = db_open(&w->loop, &db, &w->db);
     if (r < 0) {
+        rollup_close(w->rollup);
         free(w->counts);
         on_db_closed(w);
         uv_run(&w->loop, UV_RUN_DEFAULT);
         batch_done(&w->batch);
+        rollup_free(w->rollup);
         uv_loop_close(&w->loop);
         return r;
     }
@@ -620,6 +655,7 @@ void digest_close(struct digest *d, unsigned grace_ms)
             (void)run_worker(w); /* its thread never came to be: end its loop here */
         batch_done(&w->batch);
         free(w->counts);
+        rollup_free(w->rollup);
         int r = uv_loop_close(&w->loop);
         assert(r == 0);
     }
@@ -662,6 +698,7 @@ void digest_put_metrics(const struct digest *d, struct metric_text *t)
     struct digest_reading all;
     collect(d, &all);
     digest_put_reading(&all, t);
+    rollup_put_metrics(d->workers[0].rollup, t);
 }
 
 void digest_db_collect(const struct digest *d, struct db_reading *ret)

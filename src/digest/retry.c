@@ -155,9 +155,31 @@ static int read_record(struct retry *r, const struct db_rows *rows, struct spool
     return result;
 }
 
+static const struct id128 of_no_spool = {{0}};
+
+static void store_event(struct retry *r)
+{
+    db_query_init(&r->query, STMT_DEAD_LETTER_RETRY, on_stored);
+    batch_bind(&r->batch, &r->query, &of_no_spool, 0, 1);
+    db_bind_i64(&r->query, r->letter);
+    db_bind_bool(&r->query, batch_hides_address(&r->batch.items[0]));
+    db_submit(r->db, &r->query);
+}
+
+/* Without an answer its new tags are left out. */
+static void on_tags(struct db_query *q, int result, const struct db_rows *rows)
+{
+    struct retry *r = container_of(q, struct retry, query);
+    if (result < 0 && failure_of(result, q) == FAILURE_PASSING) {
+        tell_result(r, RETRY_LATER, result);
+        return;
+    }
+    batch_take_tags(&r->batch, result < 0 ? NULL : rows);
+    store_event(r);
+}
+
 static void on_next(struct db_query *q, int result, const struct db_rows *rows)
 {
-    static const struct id128 of_no_spool = {{0}};
     static const struct batch_part whole = {.from = 0, .to = 1, .is_last = true};
     struct retry *r = container_of(q, struct retry, query);
     struct spool_record record;
@@ -186,12 +208,12 @@ static void on_next(struct db_query *q, int result, const struct db_rows *rows)
         batch_bind_rest(&r->batch, &r->query, &whole);
         db_bind_i64(&r->query, r->letter);
         db_submit(r->db, &r->query);
-    } else {
-        db_query_init(&r->query, STMT_DEAD_LETTER_RETRY, on_stored);
-        batch_bind(&r->batch, &r->query, &of_no_spool, 0, 1);
-        db_bind_i64(&r->query, r->letter);
-        db_bind_bool(&r->query, batch_hides_address(item));
+    } else if (batch_asks_tags(&r->batch)) {
+        db_query_init(&r->query, STMT_TAGS_INTERN, on_tags);
+        batch_bind_tags(&r->batch, &r->query);
         db_submit(r->db, &r->query);
+    } else {
+        store_event(r);
     }
 }
 

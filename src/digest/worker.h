@@ -7,6 +7,7 @@
 #include "batch.h"
 #include "counts.h"
 #include "picket/digest/digest.h"
+#include "rollup.h"
 
 enum { SLICES_MAX = 40 }; /* halving 2^32 records needs 33 */
 
@@ -59,6 +60,7 @@ struct worker {
     struct db_query dictionary_query;
     bool dictionary_running;
     uint64_t upkept_ms; /* by the loop's clock; 0: not yet */
+    struct rollup *rollup; /* worker 0's */
 };
 
 struct digest {

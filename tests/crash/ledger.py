@@ -11,7 +11,7 @@ import psycopg
 from waiting import TIME_FACTOR, until
 
 STORED = "SELECT project_id, replace(event_id::text, '-', ''), count(*) FROM events WHERE project_id = ANY (%s) GROUP BY 1, 2"
-# Each answers with the rows that disagree. {events} is the projects' share of the table.
+# Each answers with the rows that disagree. {events} is the projects' share of the table, {folded} those of it whose batches the roll-up has folded.
 COUNTERS = {
     "issues.event_count": """
         SELECT i.project_id, i.id, i.event_count, coalesce(e.n, 0) FROM issues i
@@ -51,6 +51,31 @@ COUNTERS = {
                             count(*) FILTER (WHERE is_muted AND NOT is_resolved) AS muted FROM issues GROUP BY 1) i USING (project_id)
          WHERE n.project_id = ANY (%(projects)s)
            AND (n.last_issue - s.gone, s.resolved, s.muted) IS DISTINCT FROM (coalesce(i.n, 0), coalesce(i.resolved, 0), coalesce(i.muted, 0))""",
+    "tags": "SELECT project_id, event_id FROM {events} e WHERE coalesce(e.tag_ids, '') = ''",  # each has a level at least
+    "issue_tags": """
+        SELECT project_id, issue_id, tag_id, t.events, e.n FROM (SELECT * FROM issue_tags WHERE project_id = ANY (%(projects)s)) t
+          FULL JOIN (SELECT e.project_id, g.issue_id, i.tag_id, count(*) AS n FROM {folded} e
+                       JOIN groupings g ON g.project_id = e.project_id AND g.id = e.grouping_id CROSS JOIN LATERAL tag_ids_of(e.tag_ids) i(tag_id) GROUP BY 1, 2, 3) e
+         USING (project_id, issue_id, tag_id) WHERE coalesce(t.events, 0) <> coalesce(e.n, 0)""",
+    "issue_users": """
+        SELECT project_id, issue_id, user_hash, u.events, e.n FROM (SELECT * FROM issue_users WHERE project_id = ANY (%(projects)s)) u
+          FULL JOIN (SELECT e.project_id, g.issue_id, e.user_hash, count(*) AS n FROM {folded} e
+                       JOIN groupings g ON g.project_id = e.project_id AND g.id = e.grouping_id WHERE e.user_hash IS NOT NULL GROUP BY 1, 2, 3) e
+         USING (project_id, issue_id, user_hash) WHERE coalesce(u.events, 0) <> coalesce(e.n, 0)""",
+    "issue_facts": """
+        SELECT project_id, issue_id, f.users, u.n FROM (SELECT * FROM issue_facts WHERE project_id = ANY (%(projects)s)) f
+          FULL JOIN (SELECT project_id, issue_id, count(*) AS n FROM issue_users WHERE project_id = ANY (%(projects)s) GROUP BY 1, 2) u
+         USING (project_id, issue_id) WHERE coalesce(f.users, 0) <> coalesce(u.n, 0)""",
+    "project_tags": """
+        SELECT project_id, tag_id, t.events, e.n FROM (SELECT * FROM project_tags WHERE project_id = ANY (%(projects)s)) t
+          FULL JOIN (SELECT e.project_id, i.tag_id, count(*) AS n FROM {folded} e CROSS JOIN LATERAL tag_ids_of(e.tag_ids) i(tag_id) GROUP BY 1, 2) e
+         USING (project_id, tag_id) WHERE coalesce(t.events, 0) <> coalesce(e.n, 0)""",
+    "tag_hours": """
+        SELECT project_id, tag_id, hour, h.events, e.n FROM (SELECT * FROM tag_hours WHERE project_id = ANY (%(projects)s)) h
+          FULL JOIN (SELECT e.project_id, t.id AS tag_id, date_trunc('hour', e.received_at, 'UTC') AS hour, count(*) AS n
+                       FROM {folded} e CROSS JOIN LATERAL tag_ids_of(e.tag_ids) i(tag_id) JOIN tags t ON t.project_id = e.project_id AND t.id = i.tag_id
+                      WHERE t.key IN ('release', 'environment') GROUP BY 1, 2, 3) e
+         USING (project_id, tag_id, hour) WHERE coalesce(h.events, 0) <> coalesce(e.n, 0)""",
     "digest_batches": """
         SELECT b.id, b.events, count(e.id) FROM digest_batches b JOIN {events} e ON e.batch_id = b.id GROUP BY 1, 2 HAVING b.events < count(e.id)""",
 }
@@ -97,7 +122,8 @@ def look(conninfo, promises, projects):
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         stored = {(project, event_id): n for project, event_id, n in connection.execute(STORED, (projects,))}
         for name, query in COUNTERS.items():
-            query = query.format(events="(SELECT * FROM events WHERE project_id = ANY (%(projects)s))")
+            query = query.format(events="(SELECT * FROM events WHERE project_id = ANY (%(projects)s))",
+                                 folded="(SELECT * FROM events WHERE project_id = ANY (%(projects)s) AND batch_id NOT IN (SELECT id FROM rollup_batches))")
             rows = connection.execute(query, {"projects": projects}).fetchmany(5)
             if rows:
                 figures.wrong[name] = rows
