@@ -1,0 +1,301 @@
+"""Breakdowns: tags, users and releases of issues, releases and environments of projects, events over time (issue 7). What is counted is compared with what was
+sent; the bounds hold; what is deleted leaves nothing behind; nothing looks at events."""
+import collections
+import os
+import random
+import re
+import time
+
+import psycopg
+import pytest
+
+import server
+import wire
+from client import accepted
+from contract import check_error
+from test_retention import retention
+from waiting import until
+
+HOURLY = {"hours": 24}
+
+
+def folded(picket):
+    """Until everything that is stored is counted."""
+    until(lambda: picket.sql("SELECT count(*) FROM rollup_batches") == [(0,)], lambda: f"{picket.sql('SELECT count(*) FROM rollup_batches')} batches wait", 30)
+
+
+def counted(project, picket):
+    project.drain()
+    folded(picket)
+
+
+def tags_of(project, issue):
+    answer = project.api.read(project.issue_path(issue) + "/tags")
+    return answer, {item["key"]: {v["value"]: v["events"] for v in item["top"]} for item in answer["items"]}
+
+
+def send_many(project, events):
+    for start in range(0, len(events), 50):
+        for event in events[start:start + 50]:
+            accepted(project.post(wire.event_envelope(event)))
+
+
+def user_of(event):
+    user = event.get("user", {})
+    return next(((kind, user[kind]) for kind in ("id", "email", "username", "ip_address") if user.get(kind, "") != ""), None)
+
+
+def test_what_was_sent_is_counted(picket, project):
+    chance = random.Random(7)
+    events = []
+    for _ in range(300):
+        n = chance.randrange(3)
+        event = wire.error_event(type=f"Kind{n}", value="v", tags={"plan": chance.choice(["free", "team"]), "a key": f" {chance.randrange(12)} "},
+                                 release=f"shop@1.{chance.randrange(4)}", environment=chance.choice(["prod", "test"]), level=chance.choice(["error", "fatal"]),
+                                 user=chance.choice([{"id": chance.randrange(20)}, {"email": "a@b.example"}, {"username": "jo", "email": ""}, {"ip_address": "192.0.2.7"}, {}]))
+        events.append(event)
+    send_many(project, events)
+    project.wait_count(300)
+    counted(project, picket)
+    for n in range(3):
+        mine = [e for e in events if e["exception"]["values"][0]["type"] == f"Kind{n}"]
+        issue = project.issue(f"Kind{n}")
+        answer, tags = tags_of(project, issue)
+        assert tags["plan"] == collections.Counter(e["tags"]["plan"] for e in mine)
+        assert tags["release"] == collections.Counter(e["release"] for e in mine)
+        assert tags["environment"] == collections.Counter(e["environment"] for e in mine)
+        assert tags["level"] == collections.Counter(e["level"] for e in mine)
+        expected = collections.Counter(e["tags"]["a key"].strip() for e in mine)
+        of_key = next(item for item in answer["items"] if item["key"] == "a-key")
+        assert of_key["values"] == len(expected) and of_key["events"] == len(mine) and len(of_key["top"]) == min(10, len(expected))
+        assert answer["users"] == len({user_of(e) for e in mine} - {None})
+        times = project.api.read(project.issue_path(issue) + "/stats", params=HOURLY)
+        assert times["events"] == len(mine) == sum(point["events"] for point in times["series"]) and times["interval"] == "hour"
+        pages = [project.api.read(project.issue_path(issue) + "/tags/a-key", params={"per_page": 5, "page": page}) for page in (1, 2, 3)]
+        assert collections.Counter({v["value"]: v["events"] for page in pages for v in page["items"]}) == expected
+        assert pages[0]["total_count"] == len(expected) and abs(sum(v["share"] for page in pages for v in page["items"]) - 1) < 1e-9
+    for key, path in (("release", "/releases"), ("environment", "/environments")):
+        rows = project.api.read(project.path + path, params={"per_page": 100})["items"]
+        assert {row[key]: row["events"] for row in rows} == collections.Counter(e[key] for e in events)
+        firsts = {}
+        for e in events:
+            firsts.setdefault(e["exception"]["values"][0]["type"], e[key])
+        assert {row[key]: row["new_issues"] for row in rows if row["new_issues"]} == collections.Counter(firsts.values())
+        for row in rows:
+            series = project.api.read(project.path + "/stats", params={key: row[key], **HOURLY})
+            assert series["events"] == row["events"]
+    assert project.api.read(project.path + "/stats", params=HOURLY)["events"] == 300
+
+
+def test_a_copy_counts_once(picket, project):
+    event = wire.error_event(type="Copied", tags={"t": "v"}, user={"id": "1"})
+    for _ in range(3):
+        accepted(project.post(wire.event_envelope(event)))
+    counted(project, picket)
+    _, tags = tags_of(project, project.issue("Copied"))
+    assert tags["t"] == {"v": 1}
+
+
+def test_tags_as_they_are_shown(picket, project):
+    """The same keys and values as in the event's detail, in both forms that SDKs send."""
+    sent = [["order", 7], ["ok", True], ["two words", "a\nb"], ["not allowed!", "x"], ["order", "8"], ["release", "no"], ["empty", " "], ["", "x"], ["long", "x" * 500]]
+    events = [wire.error_event(type="Pairs", tags=sent), wire.error_event(type="Pairs", tags={k: v for k, v in sent[:3]}, server_name="web-1")]
+    ids = project.send(*events)
+    counted(project, picket)
+    _, tags = tags_of(project, project.issue("Pairs"))
+    shown = [project.find(i)["data"]["tags"] for i in ids]
+    for key in ("order", "ok", "two-words"):
+        assert tags[key] == {shown[0][key]: 2} == {shown[1][key]: 2}
+    assert tags["long"] == {"x" * 200: 1} and tags["server_name"] == {"web-1": 1}
+    assert not {"not allowed!", "not-allowed!", "empty", ""} & set(tags) and "no" not in tags.get("release", {})
+
+
+def test_users_are_bounded_and_estimated(make_picket):
+    """Beyond the bound a part is kept, and tells how many there are."""
+    picket = make_picket().start()
+    project = picket.new_project()
+    project.send(wire.error_event(type="Crowd", user={"id": "0"}))
+    project.wait_count(1)
+    counted(project, picket)
+    issue = project.issue("Crowd")
+    users = 35_000
+    picket.sql("""
+        INSERT INTO events (project_id, id, event_id, grouping_id, batch_id, received_at, timestamp, title, level, platform, release, environment, server_name, sdk_name,
+                            sdk_version, payload, tag_ids, user_hash)
+        SELECT e.project_id, uuid7(now()), gen_random_uuid(), e.grouping_id, -1 - n %% 5, now(), now(), '', '', '', '', '', '', '', '', '', e.tag_ids, hashint8extended(n, 0)
+          FROM events e CROSS JOIN generate_series(1, %s) n WHERE e.project_id = %s""", users, project.id)
+    picket.sql("""INSERT INTO rollup_batches SELECT batch_id, ARRAY[%s], (array_agg(id ORDER BY id))[1], (array_agg(id ORDER BY id DESC))[1], count(*)
+                    FROM events WHERE batch_id < 0 GROUP BY batch_id""", project.id)
+    folded(picket)
+    kept, = picket.sql("SELECT count(*) FROM issue_users WHERE project_id = %s", project.id)[0]
+    answer, tags = tags_of(project, issue)
+    assert 1000 < kept <= 10_000 and abs(answer["users"] - users) < users / 10
+    assert tags["level"] == {"error": users + 1}
+
+
+def test_masses_of_values_and_keys(make_picket):
+    picket = make_picket().start()
+    project, quiet = picket.new_project(), picket.new_project()
+    n, per_event = 240, 60
+    events = [wire.error_event(type="Masses", tags={"same": "s", "unique": f"u{i}", **{f"k{i}-{j}": "v" for j in range(per_event - 10)}}) for i in range(n)]
+    send_many(project, events)
+    quiet.send(wire.error_event(type="Quiet", tags={"t": "v"}))
+    project.wait_count(n)
+    counted(project, picket)
+    keys, = picket.sql("SELECT count(*) FROM tag_keys WHERE project_id = %s AND NOT tag_key_is_ours(key)", project.id)[0]
+    assert keys <= 200
+    answer, tags = tags_of(project, project.issue("Masses"))
+    assert tags["same"] == {"s": n} and next(i for i in answer["items"] if i["key"] == "unique")["events"] == n
+    assert tags_of(quiet, quiet.issue("Quiet"))[1]["t"] == {"v": 1}
+
+
+def intern(picket, project, key, values):
+    return picket.sql("SELECT id, closed FROM tags_intern(array_fill(%s, ARRAY[%s]), array_fill(%s::text, ARRAY[%s]), %s)", project.id, len(values), key, len(values), values)
+
+
+def test_values_of_a_key_are_bounded(make_picket):
+    """10,000 values of a key; what is beyond counts as the rest, and known values still count."""
+    picket = make_picket().start()
+    project = picket.new_project()
+    intern(picket, project, "request", [f"r{i}" for i in range(9_990)])
+    send_many(project, [wire.error_event(type="Bomb", tags={"request": f"new{i}"}) for i in range(60)] + [wire.error_event(type="Bomb", tags={"request": "r5"})])
+    project.wait_count(61)
+    counted(project, picket)
+    assert picket.sql("SELECT n_values FROM tag_keys WHERE project_id = %s AND key = 'request'", project.id) == [(10_000,)]
+    _, tags = tags_of(project, project.issue("Bomb"))
+    page = project.api.read(project.issue_path(project.issue("Bomb")) + "/tags/request", params={"per_page": 100})
+    found = {v["value"]: v["events"] for v in page["items"]}
+    assert page["events"] == 61 and found[""] == 50 and found["r5"] == 1 and len(found) == 12
+    assert [v["is_rest"] for v in page["items"]] == [v["value"] == "" for v in page["items"]]
+
+
+def test_values_of_an_issue_are_bounded(make_picket):
+    picket = make_picket().start()
+    project = picket.new_project()
+    project.send(wire.error_event(type="Wide", tags={"n": "0"}))
+    project.wait_count(1)
+    counted(project, picket)
+    ids = [row[0] for row in intern(picket, project, "n", [f"v{i}" for i in range(1500)])]
+    picket.sql("""
+        INSERT INTO events (project_id, id, event_id, grouping_id, batch_id, received_at, timestamp, title, level, platform, release, environment, server_name, sdk_name,
+                            sdk_version, payload, tag_ids)
+        SELECT e.project_id, uuid7(now()), gen_random_uuid(), e.grouping_id, -1 - i %% 3, now(), now(), '', '', '', '', '', '', '', '', '', decode(lpad(to_hex(i), 6, '0'), 'hex')
+          FROM events e CROSS JOIN unnest(%s::int[]) i WHERE e.project_id = %s""", ids, project.id)
+    picket.sql("""INSERT INTO rollup_batches SELECT batch_id, ARRAY[%s], (array_agg(id ORDER BY id))[1], (array_agg(id ORDER BY id DESC))[1], count(*)
+                    FROM events WHERE batch_id < 0 GROUP BY batch_id""", project.id)
+    folded(picket)
+    page = project.api.read(project.issue_path(project.issue("Wide")) + "/tags/n")
+    assert page["events"] == 1501 and page["total_count"] == 1001
+    rest, = picket.sql("SELECT c.events FROM issue_tags c JOIN tags t ON t.project_id = c.project_id AND t.id = c.tag_id WHERE c.project_id = %s AND t.value = ''", project.id)[0]
+    assert rest == 501
+
+
+def test_a_deleted_issue_leaves_nothing(make_picket):
+    picket = make_picket().start()
+    project = picket.new_project()
+    project.send(wire.error_event(type="Goes", tags={"t": "v"}, user={"id": 1}), wire.error_event(type="Stays", tags={"t": "v"}, user={"id": 1}))
+    project.wait_count(2)
+    counted(project, picket)
+    goes, stays = project.issue("Goes"), project.issue("Stays")
+    before = tags_of(project, stays)
+    assert picket.api.delete(project.issue_path(goes)).status_code == 204
+    check_error(picket.api.get(project.issue_path(goes) + "/tags"), 404, "NotFound")
+    picket.sql("UPDATE rollup_leavings SET since = since - interval '2 hours'")
+    retention(picket)
+    for table in ("issue_tags", "issue_tag_keys", "issue_users", "issue_facts"):
+        assert picket.sql(f"SELECT DISTINCT issue_id::text FROM {table} WHERE project_id = %s", project.id) == [(stays["id"],)], table
+    assert picket.sql("SELECT count(*) FROM rollup_leavings") == [(0,)]
+    assert tags_of(project, stays) == before
+
+
+def test_old_values_go(make_picket):
+    picket = make_picket(RETENTION_DAYS=30).start()
+    project = picket.new_project()
+    project.send(wire.error_event(type="Aged", tags={"pod": "old"}, release="r1"), wire.error_event(type="Aged", tags={"pod": "new"}, release="r2"))
+    project.wait_count(2)
+    counted(project, picket)
+    picket.sql("UPDATE tags SET asked_on = asked_on - 40 WHERE value IN ('old', 'r1')")
+    retention(picket)
+    _, tags = tags_of(project, project.issue("Aged"))
+    assert tags["pod"] == {"new": 1} and tags["release"] == {"r2": 1}
+    assert [row["release"] for row in project.api.read(project.path + "/releases")["items"]] == ["r2"]
+    assert picket.sql("SELECT sum(n_values) FROM tag_keys WHERE project_id = %s AND key IN ('pod', 'release')", project.id) == [(2,)]
+
+
+def test_an_erased_user_is_none_of_the_issue(make_picket):
+    picket = make_picket().start()
+    project = picket.new_project()
+    project.send(wire.error_event(type="Theirs", user={"id": "jane"}), wire.error_event(type="Theirs", user={"id": "joe"}))
+    project.wait_count(2)
+    counted(project, picket)
+    assert picket.api.post(project.path + "/erasures", json={"user": "id:jane"}).status_code in (200, 201, 202)
+    retention(picket)
+    assert picket.sql("SELECT count(*) FROM issue_users WHERE project_id = %s", project.id) == [(1,)]
+
+
+def test_two_servers_on_one_database(make_picket, cluster):
+    """Both store, one at a time folds; each event counts once, also when one is killed."""
+    url = cluster.migrated_database()
+    one, other = (server.Picket(server.Directory(), DATABASE_URL=url, CREATE_SUPERUSER=":".join(server.ADMIN)) for _ in range(2))
+    try:
+        one.start()
+        other.start()
+        project = one.new_project()
+        there = type(project)(other.api, project.row())
+        for i in range(120):
+            (project if i % 2 else there).send(wire.error_event(type="Shared", tags={"n": str(i % 7)}, user={"id": i % 11}))
+            if i == 60:
+                other.kill()
+                other.start()
+        project.wait_count(120)
+        folded(one)
+        answer, tags = tags_of(project, project.issue("Shared"))
+        assert sum(tags["n"].values()) == 120 and len(tags["n"]) == 7 and answer["users"] == 11
+    finally:
+        one.end()
+        other.end()
+
+
+PLANS = {"issue_tags": ("int, uuid", "{p}, '{i}'"), "issue_tag_values": ("int, uuid, text, bigint, bigint", "{p}, '{i}', 'plan', 20, 0"),
+         "issue_stats": ("int, uuid, timestamptz, text", "{p}, '{i}', now() - interval '1 day', 'hour'"),
+         "project_stats": ("int, timestamptz, text, text, text", "{p}, now() - interval '1 day', 'hour', 'release', 'r'"),
+         "project_tag_page": ("int, text, text, boolean, bigint, bigint", "{p}, 'release', 'last_seen', false, 20, 0")}
+
+
+@pytest.mark.parametrize("statement", PLANS)
+def test_no_event_is_looked_at(picket, project, statement):
+    project.send(wire.error_event(type="Planned", tags={"plan": "x"}, release="r"))
+    project.wait_count(1)
+    types, values = PLANS[statement]
+    with open(os.path.join(server.ROOT, "sql", "queries", statement + ".sql"), encoding="utf-8") as f:
+        text = f.read()
+    with psycopg.connect(picket.conninfo(), autocommit=True) as connection:
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        connection.execute(f"PREPARE s ({types}) AS {text}")
+        plan = "\n".join(line for line, in connection.execute(f"EXPLAIN EXECUTE s ({values.format(p=project.id, i=project.issue('Planned')['id'])})"))
+    assert "Scan" in plan and not re.search(r"\bon events", plan), plan
+
+
+def test_refusals(picket, project):
+    project.send(wire.error_event(type="Refused", tags={"t": "v"}))
+    project.wait_count(1)
+    counted(project, picket)
+    path, other = project.issue_path(project.issue("Refused")), picket.new_project()
+    for wrong in (path + "/tags/none", path + "/tags/%ff", path.replace(f"/{project.id}/", f"/{other.id}/") + "/tags", "/api/projects/999999/releases", "/api/projects/x/stats"):
+        check_error(picket.api.get(wrong), 404, "NotFound")
+    check_error(picket.api.get(project.path + "/stats?release=a&environment=b"), 400, "ValidationError")
+    check_error(picket.api.get(project.path + "/releases?sort=name"), 400, "ValidationError")
+    assert other.api.read(other.path + "/releases") == {"items": [], "total_count": 0, "page": 1, "per_page": 20, "total_pages": 0}
+    assert other.api.read(other.path + "/stats")["series"] == []
+
+
+def test_releases_with_sessions(picket, project):
+    project.send(wire.error_event(release="app@1"), wire.error_event(release="app@2"))
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    sessions = {"aggregates": [{"started": at, "exited": 6, "crashed": 2}], "attrs": {"release": "app@1", "environment": "prod"}}
+    assert project.post(wire.envelope({}, wire.item("sessions", sessions))).status_code == 200
+    project.wait_count(2)
+    counted(project, picket)
+    rows = {row["release"]: row for row in project.api.read(project.path + "/releases")["items"]}
+    assert (rows["app@1"]["sessions"], rows["app@1"]["crash_free_sessions"]) == (8, 0.75)
+    assert (rows["app@2"]["sessions"], rows["app@2"]["crash_free_sessions"]) == (None, None)
