@@ -61,7 +61,8 @@ class World:
                       "attachment": self.first(path + "/attachments")["id"], "feedback": self.first(path + "/feedback")["id"],
                       "key": self.first(path + "/keys")["id"], "token": self.picket.api.post("/api/tokens", json={}).json()["id"], "letter": 1, "erasure": 1,
                       "channel": self.made("/api/alert-channels", channel_type="webhook", config={"url": "https://a.example"}),
-                      "rule": self.made(path + "/alert-rules", alert_type="new_issue"), "user": self.member()}
+                       "rule": self.made(path + "/alert-rules", alert_type="new_issue"), "user": self.member(), "tag": "level"}
+        until(lambda: "level" in str(self.project.api.read(f"{path}/issues/{detail['issue_id']}/tags")), "no tag is counted")
         self.ingest = {"project": self.project.id, "key": self.project.key, "slug": "job", "event": event["event_id"], "organization": "sentry"}
         for method, route in INGEST:
             if method == "POST" and not route.endswith(("/minidump/", "{key}/", "/nel/")):
