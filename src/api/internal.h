@@ -102,8 +102,6 @@ http_handler_fn member_list, member_add, member_drop;                           
 http_handler_fn installation_show, installation_change;                                     /* quotas.c */
 http_handler_fn issue_list, issue_show, issue_change, issue_delete;                         /* issues.c: R12 – R15 */
 http_handler_fn event_list, event_show, event_raw, event_markdown_show; /* events.c: R16, R17, the raw payload, Markdown */
-http_handler_fn issue_tag_list, issue_tag_show, issue_stats, project_stats; /* breakdowns.c */
-http_handler_fn release_list, environment_list;                         /* releases.c */
 http_handler_fn token_list, token_create, token_delete;                 /* tokens.c: R18 – R20 */
 http_handler_fn dead_letter_list, dead_letter_show, dead_letter_payload, dead_letter_retry, dead_letter_drop;       /* dead_letters.c */
 http_handler_fn outcome_summary, outcome_cases;                                                                     /* outcomes.c */
@@ -117,3 +115,6 @@ http_handler_fn rule_list, rule_create, rule_show, rule_change, rule_drop, rule_
 http_handler_fn status_show;                                                                            /* status.c */
 http_handler_fn openapi_show;                                                                           /* openapi.c */
 http_handler_fn metrics_show;                                                                           /* metrics.c */
+/* breakdowns.c, releases.c: */
+http_handler_fn issue_tag_list, issue_tag_show, issue_stats, project_stats;
+http_handler_fn release_list, environment_list;

@@ -26,7 +26,7 @@ static const enum db_type array_types[A_COUNT] = {
     [A_G_PLATFORM] = DB_TEXT,    [A_R_GROUP] = DB_I32,     [A_R_ID] = DB_ID,         [A_R_EVENT_ID] = DB_ID,      [A_R_RECEIVED] = DB_TIME,
     [A_R_TIMESTAMP] = DB_TIME,   [A_R_TITLE] = DB_TEXT,    [A_R_LEVEL] = DB_TEXT,    [A_R_PLATFORM] = DB_TEXT,    [A_R_RELEASE] = DB_TEXT,
     [A_R_ENVIRONMENT] = DB_TEXT, [A_R_SERVER] = DB_TEXT,   [A_R_SDK_NAME] = DB_TEXT, [A_R_SDK_VERSION] = DB_TEXT, [A_R_ADDR] = DB_INET,
-    [A_R_PAYLOAD] = DB_BYTES,    [A_R_KEY] = DB_I64,       [A_R_CATEGORY] = DB_I16,  [A_R_BYTES] = DB_I64,      [A_R_TAGS] = DB_BYTES,
+    [A_R_PAYLOAD] = DB_BYTES,    [A_R_KEY] = DB_I64,       [A_R_CATEGORY] = DB_I16,  [A_R_BYTES] = DB_I64,        [A_R_TAGS] = DB_BYTES,
     [A_R_USER] = DB_I64,
 };
 

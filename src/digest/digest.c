@@ -361,8 +361,8 @@ static void on_tags(struct db_query *q, int r, const struct db_rows *rows)
         return;
     }
     if (r < 0)
-        log_line(LOG_ERROR, "tags cannot be numbered: events of a batch are stored without those that are new", "error=%s sqlstate=%s", err_name(r),
-                 q->sqlstate[0] ? q->sqlstate : "-");
+        log_line(LOG_ERROR, "tags cannot be numbered: events of a batch are stored without those that are new", "error=%s sqlstate=%s",
+                 err_name(r), q->sqlstate[0] ? q->sqlstate : "-");
     batch_take_tags(&w->batch, r < 0 ? NULL : rows);
     begin_read(w);
 }

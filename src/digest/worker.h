@@ -59,7 +59,7 @@ struct worker {
     bool upkeep_running;
     struct db_query dictionary_query;
     bool dictionary_running;
-    uint64_t upkept_ms; /* by the loop's clock; 0: not yet */
+    uint64_t upkept_ms;    /* by the loop's clock; 0: not yet */
     struct rollup *rollup; /* worker 0's */
 };
 
