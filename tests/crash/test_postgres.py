@@ -300,7 +300,7 @@ def test_spool_bound(make_site, cluster):
 
 def test_disk_really_full(cluster):
     """The database's file system has no room left (53100 from a real write); an operator gives it more."""
-    with small_disk(6) as disk:
+    with small_disk(8) as disk:
         cluster.sql(f"CREATE TABLESPACE small LOCATION '{disk.path}'")
         site = Site(cluster, url=cluster.new_database(tablespace="small"))
         try:
