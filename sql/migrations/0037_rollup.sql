@@ -212,7 +212,7 @@ BEGIN
 
     RETURN QUERY
     SELECT coalesce(t.id, k.other_id),
-           CASE WHEN k.id IS NULL THEN n.project_id * 0 WHEN k.n_values >= TAG_VALUES OR n.n_tags >= TAGS OR n.last_tag >= LAST_ID THEN k.other_id END
+           CASE WHEN n.project_id IS NULL THEN NULL WHEN k.id IS NULL THEN 0 WHEN k.n_values >= TAG_VALUES OR n.n_tags >= TAGS OR n.last_tag >= LAST_ID THEN k.other_id END
       FROM unnest(p_project, p_key, p_value) WITH ORDINALITY a(project_id, key, value, place)
       LEFT JOIN tag_numbers n ON n.project_id = a.project_id
       LEFT JOIN tag_keys k ON k.project_id = a.project_id AND k.key = a.key

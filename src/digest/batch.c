@@ -498,7 +498,7 @@ static void put_address(struct db_array *a, const struct batch_item *item)
 static void put_tags(struct batch *b, const struct batch_item *item)
 {
     uint8_t bytes[3 * EVENT_MAX_TAGS];
-    for (unsigned i = 0; i < item->n_tags; i++) {
+    for (size_t i = 0; i < item->n_tags; i++) {
         bytes[3 * i] = (uint8_t)(item->tags[i] >> 16);
         bytes[3 * i + 1] = (uint8_t)(item->tags[i] >> 8);
         bytes[3 * i + 2] = (uint8_t)item->tags[i];

@@ -26,7 +26,7 @@ enum {
     BATCHES_MAX = 200,
     EVENTS_MAX = 50000,
     EVENTS_MIN = 500,
-    BACKLOG_BYTES = 16 << 20, /* of the spool: more is a long one */
+    BACKLOG_BYTES = 4 << 20, /* of the spool, some 1,000 events: more is a long one */
     YIELD_MAX_MS = 60 * 1000,
 };
 
