@@ -378,6 +378,9 @@ BEGIN
                 batches := cardinality(v_batches);
                 EXIT;
             EXCEPTION WHEN OTHERS THEN
+                IF left(SQLSTATE, 2) IN ('40', '53', '55', '57', '58') THEN -- it passes: all of it again
+                    RAISE;
+                END IF;
                 failed := SQLSTATE || ' ' || SQLERRM;
                 IF cardinality(v_batches) = 1 THEN
                     UPDATE rollup_batches b SET not_before = now() + interval '10 minutes' WHERE b.id = ANY (v_batches);

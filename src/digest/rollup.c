@@ -140,7 +140,7 @@ int rollup_open(uv_loop_t *loop, const struct db_config *db, struct spool *spool
     }
     r->counts = metric_block(sizeof *r->counts);
     uv_timer_init(loop, &r->timer);
-    uv_timer_start(&r->timer, on_timer, FOLD_MS, 0);
+    uv_timer_start(&r->timer, on_timer, AGAIN_MS, 0);
     *ret = r;
     return 0;
 }

@@ -161,6 +161,15 @@ def is_whole(path, sha256):
         return False
 
 
+def unfolded(conninfo, projects):
+    """How many batches the roll-up has not counted; -1 while the database does not answer."""
+    try:
+        with psycopg.connect(conninfo, autocommit=True, connect_timeout=5) as connection:
+            return connection.execute("SELECT count(*) FROM rollup_batches WHERE projects && %s::int[]", (projects,)).fetchone()[0]
+    except psycopg.OperationalError:
+        return -1
+
+
 class Watch:
     """Cheap to ask again and again: how many are stored, by the counters; -1 while the database does not answer."""
 
@@ -190,6 +199,7 @@ def check(watch, promises, projects, seconds=30.0, dead_letters=0, lost=0):
     expected = promises.total() - lost - dead_letters
     until(lambda: watch.stored(projects) >= expected,
           lambda: f"{watch.stored(projects)} stored of {expected}:\n{look(conninfo, promises, projects)}", seconds, pause=0.05)
+    until(lambda: unfolded(conninfo, projects) == 0, lambda: f"{unfolded(conninfo, projects)} batches wait for the roll-up", seconds, pause=0.05)
     figures = look(conninfo, promises, projects)
     if figures.lost > lost + dead_letters:  # so many are stored, but perhaps not those: what was not acknowledged may have come first
         def all_there():

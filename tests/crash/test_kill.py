@@ -58,3 +58,19 @@ def test_kill_under_load(make_site, private, quick, long):
     assert counted["lost_connections"] >= rounds
     result = site.check(seconds=60)
     figures.record("picket killed (-9)" + (", private cluster" if private else ""), rounds, result, unanswered=counted["unknown"])
+
+
+def test_kill_while_it_counts(make_site):
+    """Too little comes for a backlog, for which the roll-up of tags and users would wait: it folds at each start and then every second."""
+    site = make_site()
+    rounds = figures.amount(8, 80)
+    run = site.load(connections=4, rate=400, repeat=5)
+    for _ in range(rounds):
+        at_a_random_moment(1.2)
+        site.picket.kill()
+        site.picket.start()
+        run.wait_progress()
+    run.stop(site.promises, statuses=REFUSALS)
+    folds, = site.picket.sql("SELECT count(DISTINCT t.xmin::text) FROM issue_tags t")[0]
+    assert folds > 1
+    figures.record("picket killed (-9) while it counts tags", rounds, site.check(seconds=60))
