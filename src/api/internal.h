@@ -100,7 +100,9 @@ http_handler_fn project_list, project_create, project_show, project_change, proj
 http_handler_fn key_list, key_change;                                                       /* keys.c */
 http_handler_fn member_list, member_add, member_drop;                                       /* members.c */
 http_handler_fn installation_show, installation_change;                                     /* quotas.c */
-http_handler_fn issue_list, issue_show, issue_change, issue_delete;                         /* issues.c: R12 – R15 */
+http_handler_fn issue_show, issue_change, issue_delete, issue_show_short;                   /* issues.c: R13 – R15 */
+http_handler_fn issue_list, issue_list_all;                                                 /* issue_lists.c: R12 */
+http_handler_fn issue_bulk_change, issue_bulk_delete;                                       /* issue_bulk.c */
 http_handler_fn event_list, event_show, event_raw, event_markdown_show; /* events.c: R16, R17, the raw payload, Markdown */
 http_handler_fn token_list, token_create, token_delete;                 /* tokens.c: R18 – R20 */
 http_handler_fn dead_letter_list, dead_letter_show, dead_letter_payload, dead_letter_retry, dead_letter_drop;       /* dead_letters.c */

@@ -20,6 +20,12 @@ int64_t page_count(int64_t total, int64_t per_page)
     return (total + per_page - 1) / per_page;
 }
 
+static void encode(struct buf *out, const struct buf *json)
+{
+    buf_reserve(out, 4 * json->n / 3 + 4);
+    out->n += str_base64url_encode(json->p, json->n, out->p + out->n);
+}
+
 void page_cursor_write(struct buf *out, struct str order, const struct id128 *last)
 {
     AUTO_BUF struct buf json = {0};
@@ -31,8 +37,23 @@ void page_cursor_write(struct buf *out, struct str order, const struct id128 *la
     json_field_str(&w, STR("order"), order);
     json_field_str(&w, STR("last_id"), str_of(id, ID_DASHED));
     json_end_object(&w);
-    buf_reserve(out, 4 * json.n / 3 + 4);
-    out->n += str_base64url_encode(json.p, json.n, out->p + out->n);
+    encode(out, &json);
+}
+
+void page_key_write(struct buf *out, const struct page_key *key)
+{
+    AUTO_BUF struct buf json = {0};
+    struct json_writer w;
+    char id[ID_DASHED + 1];
+    id_dashed(&key->id, id);
+    json_writer_init(&w, &json);
+    json_begin_object(&w);
+    json_field_str(&w, STR("sort"), key->sort);
+    json_field_str(&w, STR("order"), key->order);
+    json_field_i64(&w, STR("at"), key->at);
+    json_field_str(&w, STR("last_id"), str_of(id, ID_DASHED));
+    json_end_object(&w);
+    encode(out, &json);
 }
 
 static int refuse(struct str why, struct str *ret_why)
@@ -52,17 +73,42 @@ static bool is_base64url(struct str s)
     return true;
 }
 
-int page_cursor_read(struct str text, struct id128 *ret, struct str *ret_why)
+/* NULL: refused. */
+static struct json_doc *decode(struct str text, struct str *ret_why)
 {
     uint8_t bytes[3 * CURSOR_MAX / 4 + 3];
-    AUTO_JSON struct json_doc *doc = NULL;
-    struct str order, last;
+    struct json_doc *doc = NULL;
     ptrdiff_t n = text.n <= CURSOR_MAX && is_base64url(text) ? str_base64_decode(text, bytes) : -1;
     if (n < 0 || !str_is_utf8(str_of((const char *)bytes, (size_t)n)))
-        return refuse(STR("Invalid cursor encoding"), ret_why);
-    if (json_parse(str_of((const char *)bytes, (size_t)n), &doc, NULL) < 0 ||
-        !json_str_raw(json_get(json_root(doc), STR("order")), &order) || !json_str_raw(json_get(json_root(doc), STR("last_id")), &last) ||
+        *ret_why = STR("Invalid cursor encoding");
+    else if (json_parse(str_of((const char *)bytes, (size_t)n), &doc, NULL) < 0)
+        *ret_why = STR("Invalid cursor format");
+    return doc;
+}
+
+int page_cursor_read(struct str text, struct id128 *ret, struct str *ret_why)
+{
+    AUTO_JSON struct json_doc *doc = decode(text, ret_why);
+    struct str order, last;
+    if (!doc)
+        return -ERR_INVALID;
+    if (!json_str_raw(json_get(json_root(doc), STR("order")), &order) || !json_str_raw(json_get(json_root(doc), STR("last_id")), &last) ||
         !id_parse(last, ret))
         return refuse(STR("Invalid cursor format"), ret_why);
+    return 0;
+}
+
+int page_key_read(struct str text, struct page_key *ret, struct str *ret_why)
+{
+    AUTO_JSON struct json_doc *doc = decode(text, ret_why);
+    struct str sort, order, last;
+    if (!doc)
+        return -ERR_INVALID;
+    if (!json_str_raw(json_get(json_root(doc), STR("sort")), &sort) || !json_str_raw(json_get(json_root(doc), STR("order")), &order) ||
+        !json_str_raw(json_get(json_root(doc), STR("last_id")), &last) || !json_i64(json_get(json_root(doc), STR("at")), &ret->at) ||
+        !id_parse(last, &ret->id))
+        return refuse(STR("Invalid cursor format"), ret_why);
+    if (!str_eq(sort, ret->sort) || !str_eq(order, ret->order))
+        return refuse(STR("The cursor is of a list with another sort or order"), ret_why);
     return 0;
 }

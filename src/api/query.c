@@ -17,6 +17,7 @@
 
 #include "picket/base/clock.h"
 #include "picket/base/error.h"
+#include "picket/event/event.h"
 
 enum { COUNT_DIGITS = 18, NAME_MAX_CHARS = 64, SHOWN_MAX = 40 };
 
@@ -117,7 +118,9 @@ static size_t min3(size_t a, size_t b, size_t c)
 
 static char lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+    if (c >= 'A' && c <= 'Z')
+        c = (char)(c + ('a' - 'A'));
+    return c;
 }
 
 /* How many letters must be put in, left out or changed to make one the other; both are at most NAME_MAX_CHARS long. */
@@ -225,10 +228,11 @@ static int read_value(struct parser *p, bool in_list, struct value *ret)
     bool is_quoted = !ends_value(p, in_list) && p->all.p[p->at] == '"';
     p->at += is_quoted;
     while (is_quoted ? p->at < p->all.n && p->all.p[p->at] != '"' : !ends_value(p, in_list)) {
-        char c = p->all.p[p->at++], next = p->at < p->all.n ? p->all.p[p->at] : '\0';
-        bool is_escape = c == '\\' && (next == '*' || next == '"' || next == '\\');
-        p->at += is_escape;
-        put(&w, is_escape ? next : c, c == '*');
+        char c = p->all.p[p->at++];
+        bool is_wild = c == '*', is_escape = c == '\\' && p->at < p->all.n && str_find(STR("*\"\\"), p->all.p[p->at]) < 3;
+        if (is_escape)
+            c = p->all.p[p->at++];
+        put(&w, c, is_wild);
     }
     if (is_quoted && p->at == p->all.n)
         return refuse(p, start, "a quote is opened here and not closed");
@@ -424,6 +428,15 @@ static int add_text(struct parser *p, const struct field *f, struct str key, con
     return add(p, v->at, c);
 }
 
+/* Users are known by a hash of what names them first (event_user_hash). */
+static int add_user(struct parser *p, const struct field *f, const struct value *v)
+{
+    struct str named = str_trim(v->text);
+    if (v->is_wild || named.n == 0)
+        return refuse(p, v->at, "%s is compared as a whole, without *", f->name);
+    return add(p, v->at, (struct query_condition){.field = str_from(f->is), .number = (int64_t)event_user_hash(str_from(f->key), named)});
+}
+
 static int add_value(struct parser *p, const struct field *f, struct str key, const struct value *v)
 {
     if (v->text.n == 0 && !v->is_quoted)
@@ -439,7 +452,7 @@ static int add_value(struct parser *p, const struct field *f, struct str key, co
     case HAS:
         return add_has(p, v);
     case USER:
-        return refuse(p, v->at, "user.%.*s cannot be searched for yet", STR_ARG(key));
+        return add_user(p, f, v);
     case ASSIGNEE:
         return add_assignee(p, v);
     case SHORT_ID:
@@ -461,7 +474,7 @@ static int read_list(struct parser *p, const struct field *f, struct str key)
 {
     size_t start = p->at++;
     for (;;) {
-        struct value v;
+        struct value v = {0};
         skip_blanks(p);
         int r = read_value(p, true, &v);
         if (r < 0)
@@ -534,7 +547,7 @@ static int read_field(struct parser *p, struct str name)
     p->at += name.n + 1;
     if (p->at < p->all.n && p->all.p[p->at] == '[')
         return read_list(p, f, key);
-    struct value v;
+    struct value v = {0};
     int r = read_value(p, false, &v);
     return r < 0 ? r : add_value(p, f, key, &v);
 }
@@ -542,7 +555,7 @@ static int read_field(struct parser *p, struct str name)
 /* Text stands anywhere in title, value or culprit. */
 static int read_text(struct parser *p)
 {
-    struct value v;
+    struct value v = {0};
     int r = read_value(p, false, &v);
     if (r < 0)
         return r;

@@ -33,7 +33,8 @@ def test_it_is_gone_at_once(picket):
     for method, route in API:
         if "{project}" in route:
             path = re.sub(r"\{(\w+)\}", lambda m: str(world.valid[m.group(1)]), route)
-            body = {"json": {"name": "x", "alert_type": "unmute", "user": "email:a@b.example", "is_resolved": True}} if method in ("POST", "PATCH") else {}
+            members = {"name": "x", "alert_type": "unmute", "user": "email:a@b.example", "is_resolved": True, "q": "x"}
+            body = {"json": members} if method in ("POST", "PATCH") or (method == "DELETE" and route.endswith("/issues")) else {}
             check_error(picket.api.request(method, path, **body), 404, "NotFound")
     for rows in (picket.api.read("/api/projects")["items"], picket.projects()):
         assert other.id in (ids := [row["id"] for row in rows]) and project.id not in ids

@@ -60,6 +60,7 @@ class World:
         self.valid = {"project": self.project.id, "issue": detail["issue_id"], "event": detail["id"], "monitor": self.first(path + "/monitors")["slug"],
                       "attachment": self.first(path + "/attachments")["id"], "feedback": self.first(path + "/feedback")["id"],
                       "key": self.first(path + "/keys")["id"], "token": self.picket.api.post("/api/tokens", json={}).json()["id"], "letter": 1, "erasure": 1,
+                      "short": f"{self.project.slug}-1",
                       "channel": self.made("/api/alert-channels", channel_type="webhook", config={"url": "https://a.example"}),
                        "rule": self.made(path + "/alert-rules", alert_type="new_issue"), "user": self.member(), "tag": "level"}
         until(lambda: "level" in str(self.project.api.read(f"{path}/issues/{detail['issue_id']}/tags")), "no tag is counted")

@@ -18,7 +18,7 @@ static void check_condition(const struct query_condition *c, unsigned group_befo
 {
     assert(c->group == group_before || c->group == group_before + 1);
     assert(c->field.n > 0 && str_find(c->field, ' ') == c->field.n);
-    assert(c->op <= QUERY_GE && c->number >= 0);
+    assert(c->op <= QUERY_GE && (c->number >= 0 || str_eq(c->field, STR("user"))));
     assert(c->time_us >= CLOCK_MIN_US && c->time_us <= CLOCK_MAX_US);
     assert(str_is_utf8(c->text) && str_is_utf8(c->key) && str_find(c->text, '\0') == c->text.n);
     if (!str_eq(c->field, STR("tag_is")) && !str_eq(c->field, STR("short_id")))
@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arena_init(&arena);
     int r = query_parse(str_of((const char *)data, size), INT64_C(1781524800000000), &arena, &query, &why);
     assert(r == 0 || (r == -ERR_INVALID && str_starts(why, STR("q")) && str_is_utf8(why)));
-    assert(arena.bytes < 4 * QUERY_MAX_CONDITIONS * (QUERY_MAX_BYTES + 16));
+    assert(arena.bytes < (size_t)4 * QUERY_MAX_CONDITIONS * (QUERY_MAX_BYTES + 16));
     for (unsigned i = 0; r == 0 && i < query.n; i++)
         check_condition(&query.conditions[i], i ? query.conditions[i - 1].group : 0);
     return 0;

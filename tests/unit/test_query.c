@@ -68,10 +68,10 @@ static void has_bounds(void **state)
     assert_true(str_eq(why, STR("q has at most 4096 bytes")));
     for (size_t i = 1; i < sizeof text; i += 2)
         text[i] = ' ';
-    assert_int_equal(parse(str_of(text, 2 * QUERY_MAX_CONDITIONS), &query, &arena, &why), 0);
+    assert_int_equal(parse(str_of(text, (size_t)2 * QUERY_MAX_CONDITIONS), &query, &arena, &why), 0);
     assert_int_equal(query.n, QUERY_MAX_CONDITIONS);
     assert_int_equal(query_add_tag(&query, STR("release"), STR("1"), &why), -ERR_INVALID);
-    assert_int_equal(parse(str_of(text, 2 * QUERY_MAX_CONDITIONS + 1), &query, &arena, &why), -ERR_INVALID);
+    assert_int_equal(parse(str_of(text, (size_t)2 * QUERY_MAX_CONDITIONS + 1), &query, &arena, &why), -ERR_INVALID);
     assert_true(str_eq(why, STR("q, column 101: a query has at most 50 terms")));
     assert_int_equal(parse(str_of("a\0b", 3), &query, &arena, &why), -ERR_INVALID);
     assert_int_equal(parse(STR("a\xff"), &query, &arena, &why), -ERR_INVALID);
@@ -92,7 +92,7 @@ static void memory_is_bounded(void **state)
         while (text.n + strlen(pieces[i]) <= QUERY_MAX_BYTES)
             buf_append_str(&text, str_from(pieces[i]));
         (void)parse(buf_str(&text), &query, &arena, &why); /* either way */
-        assert_true(arena.bytes < 4 * QUERY_MAX_CONDITIONS * (QUERY_MAX_BYTES + 16));
+        assert_true(arena.bytes < (size_t)4 * QUERY_MAX_CONDITIONS * (QUERY_MAX_BYTES + 16));
     }
 }
 

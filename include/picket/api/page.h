@@ -15,3 +15,13 @@ int64_t page_count(int64_t total, int64_t per_page);
 void page_cursor_write(struct buf *out, struct str order, const struct id128 *last);
 /* 0, or -ERR_INVALID with the contract's text in *ret_why. The order inside is not looked at: the query's counts. */
 MUST_CHECK int page_cursor_read(struct str text, struct id128 *ret, struct str *ret_why);
+
+/* Where a list that can be sorted in several ways went to: the last row's place in the sort and its id. The same encoding. */
+struct page_key {
+    struct str sort, order;
+    int64_t at; /* a number, or µs */
+    struct id128 id;
+};
+void page_key_write(struct buf *out, const struct page_key *key);
+/* As page_cursor_read; also refuses one of another sort or order than stand in *ret. */
+MUST_CHECK int page_key_read(struct str text, struct page_key *ret, struct str *ret_why);

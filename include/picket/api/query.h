@@ -16,7 +16,7 @@ struct query_condition {
     struct str key;   /* of a tag; elsewhere empty */
     enum query_op op; /* of numbers and times; QUERY_EQ elsewhere */
     struct str text;  /* a pattern for ILIKE; of tag_is, short_id what was written; empty where it is no text */
-    int64_t number;   /* a count; of short_id the N of SLUG-N */
+    int64_t number;   /* a count; of short_id the N of SLUG-N; of a user their hash */
     int64_t time_us;  /* of first_seen, last_seen */
 };
 

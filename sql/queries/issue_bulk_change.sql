@@ -1,0 +1,10 @@
+-- Changes issues $11 of project $1, or, where that is null, those that meet conditions ($3 to $10: groups, negated, fields, keys, ops, texts, numbers, times), $12 of them at most:
+-- $13 resolve, unresolve, mute, unmute or null, $14 whether they are assigned, to $15 (null: nobody); by user $2, at $16. How many there were that it suits, how many
+-- changed, and whether there are more. No row: no such project.
+WITH found AS MATERIALIZED (
+    SELECT coalesce($11::uuid[], ARRAY(
+        SELECT s.issue_id FROM issues_search(ARRAY[p.id], $2::int, 'all', $3::int[], $4::boolean[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::timestamptz[],
+        'digest_order', 'desc', $12::bigint + 1, 0, NULL, NULL, NULL, NULL) s)) AS ids
+      FROM projects p WHERE p.id = $1::int)
+SELECT count(c.issue_id), count(*) FILTER (WHERE c.is_changed), cardinality(f.ids) > $12
+  FROM found f LEFT JOIN LATERAL issues_change($1, f.ids[1:$12::int], $13::text, $14::boolean, $15::int, $2, $16::timestamptz) c ON true GROUP BY f.ids
