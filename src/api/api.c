@@ -81,6 +81,8 @@ static const struct http_route routes[] = {
     {HTTP_DELETE, "/api/projects/{project}/issues", HTTP_EVENT_WRITE, HTTP_JSON_BODY, issue_bulk_delete},
     {HTTP_GET, "/api/issues", HTTP_EVENT_READ, HTTP_NO_BODY, issue_list_all},
     {HTTP_GET, "/api/issues/by-short-id/{short}", HTTP_EVENT_READ, HTTP_NO_BODY, issue_show_short},
+    {HTTP_GET, "/api/projects/{project}/events", HTTP_EVENT_READ, HTTP_NO_BODY, event_list_of_project},
+    {HTTP_GET, "/api/projects/{project}/events/{event}", HTTP_EVENT_READ, HTTP_NO_BODY, event_find},
     {HTTP_GET, "/api/dead-letters", HTTP_ADMIN, HTTP_NO_BODY, dead_letter_list},
     {HTTP_GET, "/api/dead-letters/{letter}", HTTP_ADMIN, HTTP_NO_BODY, dead_letter_show},
     {HTTP_DELETE, "/api/dead-letters/{letter}", HTTP_ADMIN, HTTP_NO_BODY, dead_letter_drop},

@@ -1,4 +1,4 @@
-/* events.c: R16, R17 (contract §1.13, §7.6) and the raw payload (decisions.md "data").
+/* events.c: R16, R17 (contract §1.13, §7.6), the same of a project, and the raw payload (decisions.md "data").
  *
  * An issue's events are those of its groupings: the list takes the first rows of each grouping's index range and merges them, so a page
  * costs the same however many events there are. The order is that of the row ids, which is the order of arrival; the cursor is the last id.
@@ -26,6 +26,7 @@ struct event_page { /* in the request's pool */
     unsigned order;
     int64_t per_page;
     int32_t project;
+    bool of_project; /* all issues together */
     struct id128 issue, bound;
 };
 
@@ -58,13 +59,14 @@ static void put_cursor(struct json_writer *w, const struct event_page *op, const
     json_field_str(w, STR("next_cursor"), buf_str(&cursor));
 }
 
+/* Columns: the summary's; of a project also the issue. */
 static void listed(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct event_page *op = container_of(q, struct event_page, query);
     if (api_failed(op->call, r))
         return;
     if (db_count(rows) == 0) {
-        api_no_issue(op->call);
+        (op->of_project ? api_no_project : api_no_issue)(op->call);
         return;
     }
     bool has_more = db_count(rows) > op->per_page; /* one more was asked for */
@@ -76,8 +78,9 @@ static void listed(struct db_query *q, int r, const struct db_rows *rows)
     json_key(&w, STR("items"));
     json_begin_array(&w);
     for (int i = 0; i < n; i++) {
+        struct id128 issue = op->of_project ? db_id(rows, i, 8) : op->issue;
         json_begin_object(&w);
-        put_summary(&w, &op->issue, rows, i);
+        put_summary(&w, &issue, rows, i);
         json_end_object(&w);
     }
     json_end_array(&w);
@@ -123,6 +126,22 @@ void event_list(struct http_call *call)
     db_submit(call->worker->db, &op->query);
 }
 
+void event_list_of_project(struct http_call *call)
+{
+    static const enum db_stmt stmts[] = {[API_DESC] = STMT_EVENT_PAGE_PROJECT_DESC, [API_ASC] = STMT_EVENT_PAGE_PROJECT_ASC};
+    struct event_page *op = http_on_dispose(call, sizeof *op, page_dispose);
+    op->call = call;
+    op->of_project = true;
+    db_query_init(&op->query, STMT_EVENT_PAGE_PROJECT_DESC, listed);
+    if (!api_project_id(call, &op->project) || !api_choice(call, "order", api_orders, &op->order) || !read_position(op))
+        return;
+    op->query.stmt = stmts[op->order];
+    db_bind_i32(&op->query, op->project);
+    db_bind_id(&op->query, &op->bound);
+    db_bind_i64(&op->query, op->per_page + 1);
+    db_submit(call->worker->db, &op->query);
+}
+
 /* ---- R17, raw, and as Markdown */
 
 enum form { NORMALISED, RAW, MARKDOWN };
@@ -145,6 +164,7 @@ struct event_op { /* in the request's pool */
     struct payload_job *job;
     enum form form;
     int32_t project;
+    bool of_project; /* looked for in all issues */
     struct id128 issue, event;
     struct buf head;      /* the answer up to `data`, unfinished */
     struct json_writer w; /* writes to head */
@@ -244,22 +264,39 @@ static void read_elsewhere(struct event_op *op, struct str stored, struct str di
     }
 }
 
-/* Columns behind the summary's: received_at, server_name, sdk_name, sdk_version, payload, the client's address, the payload's dictionary. */
+static void put_neighbour(struct json_writer *w, struct str key, const struct db_rows *rows, int col)
+{
+    if (db_is_null(rows, 0, col)) {
+        json_field_null(w, key);
+        return;
+    }
+    struct id128 id = db_id(rows, 0, col);
+    api_put_id(w, key, &id);
+}
+
+/* Columns behind the summary's: received_at, server_name, sdk_name, sdk_version, payload, the client's address, the payload's dictionary, the issue, and
+ * the events before and behind this one in the issue, the oldest and the newest there. */
 static void put_head(struct event_op *op, const struct db_rows *rows)
 {
+    struct id128 issue = db_id(rows, 0, 15);
     json_writer_init(&op->w, &op->head);
     json_begin_object(&op->w);
-    put_summary(&op->w, &op->issue, rows, 0);
+    put_summary(&op->w, &issue, rows, 0);
     json_field_time(&op->w, STR("ingested_at"), db_time(rows, 0, 8));
     json_field_str(&op->w, STR("server_name"), db_text(rows, 0, 9));
     json_field_str(&op->w, STR("sdk_name"), db_text(rows, 0, 10));
     json_field_str(&op->w, STR("sdk_version"), db_text(rows, 0, 11));
+    put_neighbour(&op->w, STR("previous_id"), rows, 16);
+    put_neighbour(&op->w, STR("next_id"), rows, 17);
+    put_neighbour(&op->w, STR("oldest_id"), rows, 18);
+    put_neighbour(&op->w, STR("newest_id"), rows, 19);
 }
 
-static void no_event(struct http_call *call)
+static void no_event(const struct event_op *op)
 {
-    http_answer_error(call, -ERR_NOT_FOUND,
-                      arena_printf(&call->arena, "Event %.*s not found", STR_ARG(str_take(call->params[2], ID_DASHED))));
+    struct http_call *call = op->call;
+    struct str id = str_take(call->params[op->of_project ? 1 : 2], ID_DASHED);
+    http_answer_error(call, -ERR_NOT_FOUND, arena_printf(&call->arena, "Event %.*s not found", STR_ARG(id)));
 }
 
 static void found(struct db_query *q, int r, const struct db_rows *rows)
@@ -268,11 +305,11 @@ static void found(struct db_query *q, int r, const struct db_rows *rows)
     if (api_failed(op->call, r))
         return;
     if (db_count(rows) == 0) {
-        api_no_issue(op->call);
+        (op->of_project ? api_no_project : api_no_issue)(op->call);
         return;
     }
     if (db_is_null(rows, 0, 0)) {
-        no_event(op->call);
+        no_event(op);
         return;
     }
     if (op->form == NORMALISED)
@@ -302,7 +339,7 @@ static void show(struct http_call *call, enum form form)
     if (!api_issue_id(call, &op->project, &op->issue))
         return;
     if (!id_parse(call->params[2], &op->event)) {
-        no_event(call);
+        no_event(op);
         return;
     }
     db_bind_i32(&op->query, op->project);
@@ -314,6 +351,25 @@ static void show(struct http_call *call, enum form form)
 void event_show(struct http_call *call)
 {
     show(call, NORMALISED);
+}
+
+/* By the SDK's id, too, in whatever issue it is. */
+void event_find(struct http_call *call)
+{
+    struct event_op *op = http_on_dispose(call, sizeof *op, event_dispose);
+    op->call = call;
+    op->form = NORMALISED;
+    op->of_project = true;
+    db_query_init(&op->query, STMT_EVENT_FIND, found);
+    if (!api_project_id(call, &op->project))
+        return;
+    if (!id_parse(call->params[1], &op->event)) {
+        no_event(op);
+        return;
+    }
+    db_bind_i32(&op->query, op->project);
+    db_bind_id(&op->query, &op->event);
+    db_submit(call->worker->db, &op->query);
 }
 
 void event_raw(struct http_call *call)

@@ -103,8 +103,9 @@ http_handler_fn installation_show, installation_change;                         
 http_handler_fn issue_show, issue_change, issue_delete, issue_show_short;                   /* issues.c: R13 – R15 */
 http_handler_fn issue_list, issue_list_all;                                                 /* issue_lists.c: R12 */
 http_handler_fn issue_bulk_change, issue_bulk_delete;                                       /* issue_bulk.c */
-http_handler_fn event_list, event_show, event_raw, event_markdown_show; /* events.c: R16, R17, the raw payload, Markdown */
-http_handler_fn token_list, token_create, token_delete;                 /* tokens.c: R18 – R20 */
+http_handler_fn event_list, event_list_of_project, event_show, event_find, event_raw,
+    event_markdown_show;                                /* events.c: R16, R17, the raw payload, Markdown */
+http_handler_fn token_list, token_create, token_delete; /* tokens.c: R18 – R20 */
 http_handler_fn dead_letter_list, dead_letter_show, dead_letter_payload, dead_letter_retry, dead_letter_drop;       /* dead_letters.c */
 http_handler_fn outcome_summary, outcome_cases;                                                                     /* outcomes.c */
 http_handler_fn session_health;                                                                                     /* sessions.c */

@@ -505,3 +505,66 @@ def test_bulk_delete(picket, dozen):
     dozen.send(wire.error_event("B00", "bulk"))  # makes a new one
     dozen.wait_count(13)
     assert names(search(dozen, "type:B00")) == ["B00"]
+
+
+# ---- events
+
+def test_events_of_a_project(picket):
+    project = picket.new_project()
+    sent = []
+    for i in range(25):
+        sent += project.send(wire.error_event(f"E{i % 3}", f"{i}"))
+        project.wait_count(i + 1)
+
+    def page(**query):
+        return check_page(CURSOR_PAGE, EVENT, project.api.read(f"{project.path}/events", params=query))
+    for order in ("desc", "asc"):
+        known, ids, cursor = list(sent), [], None
+        while True:
+            answer = page(order=order, per_page=7, **({"cursor": cursor} if cursor else {}))
+            ids += [uuid.UUID(item["event_id"]).hex for item in answer["items"]]
+            if not answer["has_more"]:
+                break
+            cursor = answer["next_cursor"]
+            sent += project.send(wire.error_event("E0", "meanwhile"))  # not on the way down, last on the way up
+            project.drain()
+        assert ids == (known[::-1] if order == "desc" else sent)
+    issues = {item["id"]: item["type"] for item in search(project)["items"]}
+    assert {item["issue_id"] for item in page(per_page=100)["items"]} == set(issues)
+    gone = next(id for id, type in issues.items() if type == "E1")
+    assert project.api.delete(f"{project.path}/issues/{gone}").status_code == 204
+    assert gone not in {item["issue_id"] for item in page(per_page=100)["items"]}
+    check_error(project.api.get("/api/projects/999999/events"), 404, "NotFound")
+    check_error(project.api.get(f"{project.path}/events", params={"cursor": "x"}), 400, "ValidationError")
+
+
+def test_events_by_their_ids(picket, project):
+    event = wire.error_event("Found", "x")
+    (id,) = project.send(event)
+    project.wait_count(1)
+    detail = project.find(id)
+    for spelling in (id, str(uuid.UUID(id)), detail["id"]):
+        assert check(EVENT_DETAIL, project.api.read(f"{project.path}/events/{spelling}")) == detail
+    for none in (NIL, "x", "%00"):
+        check_error(project.api.get(f"{project.path}/events/{none}"), 404, "NotFound")
+    check_error(project.api.get(f"/api/projects/999999/events/{id}"), 404, "NotFound")
+    other = picket.new_project()
+    check_error(other.api.get(f"{other.path}/events/{id}"), 404, "NotFound")
+    assert project.api.delete(f"{project.path}/issues/{detail['issue_id']}").status_code == 204
+    check_error(project.api.get(f"{project.path}/events/{id}"), 404, "NotFound")
+
+
+def test_neighbours(picket, project):
+    """In the order of arrival, over all groupings of the issue, and not into others."""
+    for i in range(4):
+        project.send(wire.error_event("A", "x"), wire.error_event("B", "y"))
+        project.wait_count(2 * i + 2)
+    a, b = project.issue("A: x"), project.issue("B: y")
+    # the two become one issue
+    ids = sorted(event["id"] for issue in (a, b) for event in project.events(issue))
+    picket.sql("UPDATE groupings SET issue_id = %s WHERE project_id = %s AND issue_id = %s", a["id"], project.id, b["id"])
+    for n, id in enumerate(ids):
+        detail = check(EVENT_DETAIL, project.api.read(f"{project.path}/issues/{a['id']}/events/{id}"))
+        assert detail["previous_id"] == (ids[n - 1] if n else None) and detail["next_id"] == (ids[n + 1] if n < 7 else None)
+        assert (detail["oldest_id"], detail["newest_id"]) == (ids[0], ids[-1])
+    picket.sql("DELETE FROM projects WHERE id = %s", project.id)  # its counts say something else now
