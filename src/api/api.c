@@ -345,6 +345,64 @@ bool api_body_value(struct http_call *call, const char *name, enum json_type typ
     return true;
 }
 
+/* ---- answers */
+
+bool api_has_row(struct http_call *call, int r, const struct db_rows *rows, http_handler_fn *none)
+{
+    if (api_failed(call, r))
+        return false;
+    if (db_count(rows) == 0)
+        none(call);
+    return db_count(rows) > 0;
+}
+
+void api_answer_gone(struct http_call *call, int r, const struct db_rows *rows, http_handler_fn *none)
+{
+    if (api_has_row(call, r, rows, none))
+        http_answer_empty(call, 204);
+}
+
+void api_answer_object(struct http_call *call, int status, const struct db_rows *rows, int col, api_put_fn *put)
+{
+    AUTO_BUF struct buf out = {0};
+    struct json_writer w;
+    json_writer_init(&w, &out);
+    put(&w, rows, 0, col);
+    http_answer_json(call, status, &out);
+}
+
+static void put_rows(struct json_writer *w, const struct db_rows *rows, int n, int col, api_put_fn *put)
+{
+    json_begin_array(w);
+    for (int i = 0; i < n && !db_is_null(rows, i, col); i++)
+        put(w, rows, i, col);
+    json_end_array(w);
+}
+
+void api_answer_array(struct http_call *call, const struct db_rows *rows, api_put_fn *put)
+{
+    AUTO_BUF struct buf out = {0};
+    struct json_writer w;
+    json_writer_init(&w, &out);
+    put_rows(&w, rows, db_count(rows), 0, put);
+    http_answer_json(call, 200, &out);
+}
+
+void api_answer_page(struct api_op *op, int r, const struct db_rows *rows, http_handler_fn *none, api_put_fn *put)
+{
+    AUTO_BUF struct buf out = {0};
+    struct json_writer w;
+    if (!api_has_row(op->call, r, rows, none))
+        return;
+    json_writer_init(&w, &out);
+    json_begin_object(&w);
+    json_key(&w, STR("items"));
+    put_rows(&w, rows, db_count(rows), 1, put);
+    api_page_end(&w, &op->page, db_i64(rows, 0, 0));
+    json_end_object(&w);
+    http_answer_json(op->call, 200, &out);
+}
+
 /* ---- writing */
 
 void api_page_end(struct json_writer *w, const struct api_page *page, int64_t total)

@@ -37,25 +37,7 @@ static void put_attachment(struct json_writer *w, const struct db_rows *rows, in
 
 static void listed(struct db_query *q, int r, const struct db_rows *rows)
 {
-    struct api_op *op = api_op_of(q);
-    if (api_failed(op->call, r))
-        return;
-    if (db_count(rows) == 0) {
-        api_no_project(op->call);
-        return;
-    }
-    AUTO_BUF struct buf out = {0};
-    struct json_writer w;
-    json_writer_init(&w, &out);
-    json_begin_object(&w);
-    json_key(&w, STR("items"));
-    json_begin_array(&w);
-    for (int i = 0; i < db_count(rows) && !db_is_null(rows, i, 1); i++)
-        put_attachment(&w, rows, i, 1);
-    json_end_array(&w);
-    api_page_end(&w, &op->page, db_i64(rows, 0, 0));
-    json_end_object(&w);
-    http_answer_json(op->call, 200, &out);
+    api_answer_page(api_op_of(q), r, rows, api_no_project, put_attachment);
 }
 
 /* Of one event, or of all when `event` has no text at all. */
@@ -117,17 +99,8 @@ static void ask(struct http_call *call, enum db_stmt stmt, db_done_fn *done)
 static void shown(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct http_call *call = api_op_of(q)->call;
-    if (api_failed(call, r))
-        return;
-    if (db_count(rows) == 0) {
-        no_attachment(call);
-        return;
-    }
-    AUTO_BUF struct buf out = {0};
-    struct json_writer w;
-    json_writer_init(&w, &out);
-    put_attachment(&w, rows, 0, 0);
-    http_answer_json(call, 200, &out);
+    if (api_has_row(call, r, rows, no_attachment))
+        api_answer_object(call, 200, rows, 0, put_attachment);
 }
 
 void attachment_show(struct http_call *call)
@@ -137,13 +110,7 @@ void attachment_show(struct http_call *call)
 
 static void deleted(struct db_query *q, int r, const struct db_rows *rows)
 {
-    struct http_call *call = api_op_of(q)->call;
-    if (api_failed(call, r))
-        return;
-    if (db_count(rows) == 0)
-        no_attachment(call);
-    else
-        http_answer_empty(call, 204);
+    api_answer_gone(api_op_of(q)->call, r, rows, no_attachment);
 }
 
 void attachment_delete(struct http_call *call)
@@ -199,12 +166,8 @@ static void file_open(struct http_job *job)
 static void found(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct http_call *call = api_op_of(q)->call;
-    if (api_failed(call, r))
+    if (!api_has_row(call, r, rows, no_attachment))
         return;
-    if (db_count(rows) == 0) {
-        no_attachment(call);
-        return;
-    }
     AUTO_BUF struct buf disposition = {0};
     struct str hash = db_bytes(rows, 0, A_SHA256);
     struct opening *o = calloc(1, sizeof *o);

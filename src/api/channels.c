@@ -24,15 +24,6 @@ static void put_channel(struct json_writer *w, const struct db_rows *rows, int r
     json_end_object(w);
 }
 
-static void answer_channel(struct http_call *call, int status, const struct db_rows *rows, int col)
-{
-    AUTO_BUF struct buf out = {0};
-    struct json_writer w;
-    json_writer_init(&w, &out);
-    put_channel(&w, rows, 0, col);
-    http_answer_json(call, status, &out);
-}
-
 static void no_channel(struct http_call *call)
 {
     http_answer_error(call, -ERR_NOT_FOUND, arena_printf(&call->arena, "Channel %.*s not found", STR_ARG(str_take(call->params[0], 40))));
@@ -55,16 +46,8 @@ static bool read_id(struct http_call *call, int32_t *ret)
 static void listed(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct http_call *call = api_op_of(q)->call;
-    if (api_failed(call, r))
-        return;
-    AUTO_BUF struct buf out = {0};
-    struct json_writer w;
-    json_writer_init(&w, &out);
-    json_begin_array(&w);
-    for (int i = 0; i < db_count(rows); i++)
-        put_channel(&w, rows, i, 0);
-    json_end_array(&w);
-    http_answer_json(call, 200, &out);
+    if (!api_failed(call, r))
+        api_answer_array(call, rows, put_channel);
 }
 
 void channel_list(struct http_call *call)
@@ -77,12 +60,8 @@ void channel_list(struct http_call *call)
 static void shown(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct http_call *call = api_op_of(q)->call;
-    if (api_failed(call, r))
-        return;
-    if (db_count(rows) == 0)
-        no_channel(call);
-    else
-        answer_channel(call, 200, rows, 0);
+    if (api_has_row(call, r, rows, no_channel))
+        api_answer_object(call, 200, rows, 0, put_channel);
 }
 
 static void find(struct http_call *call, db_done_fn *done)
@@ -119,7 +98,7 @@ static void created(struct db_query *q, int r, const struct db_rows *rows)
     else if (db_count(rows) == 0)
         http_answer_error(call, -ERR_DB_CONFLICT, STR("there are 500 channels already: remove some"));
     else
-        answer_channel(call, 201, rows, 0);
+        api_answer_object(call, 201, rows, 0, put_channel);
 }
 
 void channel_create(struct http_call *call)
@@ -170,7 +149,7 @@ static void changed(struct db_query *q, int r, const struct db_rows *rows)
     else if (!db_is_null(rows, 0, 0))
         http_answer_error(call, -ERR_INVALID, db_text(rows, 0, 0));
     else
-        answer_channel(call, 200, rows, 1);
+        api_answer_object(call, 200, rows, 1, put_channel);
 }
 
 /* Only the row knows which type it is of: the statement gets what there is to say against each. */
@@ -202,13 +181,7 @@ void channel_change(struct http_call *call)
 
 static void dropped(struct db_query *q, int r, const struct db_rows *rows)
 {
-    struct http_call *call = api_op_of(q)->call;
-    if (api_failed(call, r))
-        return;
-    if (db_count(rows) == 0)
-        no_channel(call);
-    else
-        http_answer_empty(call, 204);
+    api_answer_gone(api_op_of(q)->call, r, rows, no_channel);
 }
 
 void channel_drop(struct http_call *call)
@@ -226,12 +199,8 @@ static void tested(struct db_query *q, int r, const struct db_rows *rows)
     struct http_call *call = api_op_of(q)->call;
     AUTO_BUF struct buf out = {0};
     struct json_writer w;
-    if (api_failed(call, r))
+    if (!api_has_row(call, r, rows, no_channel))
         return;
-    if (db_count(rows) == 0) {
-        no_channel(call);
-        return;
-    }
     json_writer_init(&w, &out);
     json_begin_object(&w);
     json_field_bool(&w, STR("success"), false);

@@ -25,44 +25,23 @@ static bool letter_id(struct http_call *call, int64_t *ret)
 
 /* ---- list */
 
-struct letter_page { /* in the request's pool */
-    struct db_query query;
-    struct http_call *call;
-    struct api_page page;
-};
-
-static void page_dispose(void *memory)
+static void put_head(struct json_writer *w, const struct db_rows *rows, int row, int col)
 {
-    db_cancel(&((struct letter_page *)memory)->query);
+    struct dead_letter letter;
+    dead_letter_head(rows, row, col, &letter);
+    json_begin_object(w);
+    dead_letter_put_head(w, &letter);
+    json_end_object(w);
 }
 
 /* Columns: total, then the head of a letter or nulls. */
 static void listed(struct db_query *q, int r, const struct db_rows *rows)
 {
-    struct letter_page *op = container_of(q, struct letter_page, query);
-    if (api_failed(op->call, r))
-        return;
-    AUTO_BUF struct buf out = {0};
-    struct json_writer w;
-    json_writer_init(&w, &out);
-    json_begin_object(&w);
-    json_key(&w, STR("items"));
-    json_begin_array(&w);
-    for (int i = 0; i < db_count(rows) && !db_is_null(rows, i, 1); i++) {
-        struct dead_letter letter;
-        dead_letter_head(rows, i, 1, &letter);
-        json_begin_object(&w);
-        dead_letter_put_head(&w, &letter);
-        json_end_object(&w);
-    }
-    json_end_array(&w);
-    api_page_end(&w, &op->page, db_i64(rows, 0, 0));
-    json_end_object(&w);
-    http_answer_json(op->call, 200, &out);
+    api_answer_page(api_op_of(q), r, rows, no_letter, put_head);
 }
 
 /* Binds the project, or null. False: the answer is given. */
-static bool bind_project(struct letter_page *op)
+static bool bind_project(struct api_op *op)
 {
     struct str text;
     int64_t project;
@@ -81,10 +60,8 @@ static bool bind_project(struct letter_page *op)
 void dead_letter_list(struct http_call *call)
 {
     static const char *const statuses[] = {"all", "dead", "retry", "stored", NULL};
-    struct letter_page *op = http_on_dispose(call, sizeof *op, page_dispose);
+    struct api_op *op = api_op_new(call, STMT_DEAD_LETTER_PAGE, listed);
     unsigned status;
-    op->call = call;
-    db_query_init(&op->query, STMT_DEAD_LETTER_PAGE, listed);
     if (!api_page_read(call, &op->page) || !api_choice(call, "status", statuses, &status))
         return;
     db_bind_i64(&op->query, op->page.per_page);
@@ -95,7 +72,7 @@ void dead_letter_list(struct http_call *call)
         db_bind_text(&op->query, str_from(statuses[status]));
     else
         db_bind_null(&op->query);
-    db_submit(call->worker->db, &op->query);
+    api_op_submit(op);
 }
 
 /* ---- show */
@@ -116,12 +93,8 @@ static void shown(struct db_query *q, int r, const struct db_rows *rows)
     struct http_call *call = api_op_of(q)->call;
     struct dead_letter letter;
     struct str payload;
-    if (api_failed(call, r))
+    if (!api_has_row(call, r, rows, no_letter))
         return;
-    if (db_count(rows) == 0) {
-        no_letter(call);
-        return;
-    }
     AUTO_BUF struct buf out = {0};
     struct json_writer w;
     dead_letter_whole(rows, &letter, &payload);
@@ -271,12 +244,8 @@ static struct letter_op *letter_op_new(struct http_call *call, enum db_stmt stmt
 static void marked(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct http_call *call = container_of(q, struct letter_op, query)->call;
-    if (api_failed(call, r))
+    if (!api_has_row(call, r, rows, no_letter))
         return;
-    if (db_count(rows) == 0) {
-        no_letter(call);
-        return;
-    }
     bool is_stored = str_eq(db_text(rows, 0, 1), STR("stored"));
     const struct api_insight *insight = &api_of(call)->config.insight;
     if (!is_stored && insight->retry_asked)
@@ -300,13 +269,7 @@ void dead_letter_retry(struct http_call *call)
 
 static void dropped(struct db_query *q, int r, const struct db_rows *rows)
 {
-    struct http_call *call = container_of(q, struct letter_op, query)->call;
-    if (api_failed(call, r))
-        return;
-    if (db_count(rows) == 0)
-        no_letter(call);
-    else
-        http_answer_empty(call, 204);
+    api_answer_gone(container_of(q, struct letter_op, query)->call, r, rows, no_letter);
 }
 
 void dead_letter_drop(struct http_call *call)

@@ -41,25 +41,7 @@ static void put_erasure(struct json_writer *w, const struct db_rows *rows, int r
 
 static void listed(struct db_query *q, int r, const struct db_rows *rows)
 {
-    struct api_op *op = api_op_of(q);
-    if (api_failed(op->call, r))
-        return;
-    if (db_count(rows) == 0) {
-        api_no_project(op->call);
-        return;
-    }
-    AUTO_BUF struct buf out = {0};
-    struct json_writer w;
-    json_writer_init(&w, &out);
-    json_begin_object(&w);
-    json_key(&w, STR("items"));
-    json_begin_array(&w);
-    for (int i = 0; i < db_count(rows) && !db_is_null(rows, i, 1); i++)
-        put_erasure(&w, rows, i, 1);
-    json_end_array(&w);
-    api_page_end(&w, &op->page, db_i64(rows, 0, 0));
-    json_end_object(&w);
-    http_answer_json(op->call, 200, &out);
+    api_answer_page(api_op_of(q), r, rows, api_no_project, put_erasure);
 }
 
 void erasure_list(struct http_call *call)
@@ -76,24 +58,11 @@ void erasure_list(struct http_call *call)
 
 /* ---- create, show */
 
-static void answer(struct http_call *call, int status, const struct db_rows *rows)
-{
-    AUTO_BUF struct buf out = {0};
-    struct json_writer w;
-    json_writer_init(&w, &out);
-    put_erasure(&w, rows, 0, 0);
-    http_answer_json(call, status, &out);
-}
-
 static void created(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct http_call *call = api_op_of(q)->call;
-    if (api_failed(call, r))
-        return;
-    if (db_count(rows) == 0)
-        api_no_project(call);
-    else
-        answer(call, 201, rows);
+    if (api_has_row(call, r, rows, api_no_project))
+        api_answer_object(call, 201, rows, 0, put_erasure);
 }
 
 void erasure_create(struct http_call *call)
@@ -124,12 +93,8 @@ static void no_erasure(struct http_call *call)
 static void shown(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct http_call *call = api_op_of(q)->call;
-    if (api_failed(call, r))
-        return;
-    if (db_count(rows) == 0)
-        no_erasure(call);
-    else
-        answer(call, 200, rows);
+    if (api_has_row(call, r, rows, no_erasure))
+        api_answer_object(call, 200, rows, 0, put_erasure);
 }
 
 void erasure_show(struct http_call *call)

@@ -29,7 +29,7 @@ static void put_text_or_null(struct json_writer *w, struct str key, struct str t
 }
 
 /* The caller opens and closes the object. */
-static void put_feedback(struct json_writer *w, const struct db_rows *rows, int row, int col)
+static void put_fields(struct json_writer *w, const struct db_rows *rows, int row, int col)
 {
     struct id128 id = db_id(rows, row, col + F_ID);
     api_put_id(w, STR("id"), &id);
@@ -47,32 +47,18 @@ static void put_feedback(struct json_writer *w, const struct db_rows *rows, int 
     put_text_or_null(w, STR("environment"), db_text(rows, row, col + F_ENVIRONMENT));
 }
 
+static void put_feedback(struct json_writer *w, const struct db_rows *rows, int row, int col)
+{
+    json_begin_object(w);
+    put_fields(w, rows, row, col);
+    json_end_object(w);
+}
+
 /* ---- list */
 
 static void listed(struct db_query *q, int r, const struct db_rows *rows)
 {
-    struct api_op *op = api_op_of(q);
-    if (api_failed(op->call, r))
-        return;
-    if (db_count(rows) == 0) {
-        api_no_project(op->call);
-        return;
-    }
-    AUTO_BUF struct buf out = {0};
-    struct json_writer w;
-    json_writer_init(&w, &out);
-    json_begin_object(&w);
-    json_key(&w, STR("items"));
-    json_begin_array(&w);
-    for (int i = 0; i < db_count(rows) && !db_is_null(rows, i, 1); i++) {
-        json_begin_object(&w);
-        put_feedback(&w, rows, i, 1);
-        json_end_object(&w);
-    }
-    json_end_array(&w);
-    api_page_end(&w, &op->page, db_i64(rows, 0, 0));
-    json_end_object(&w);
-    http_answer_json(op->call, 200, &out);
+    api_answer_page(api_op_of(q), r, rows, api_no_project, put_feedback);
 }
 
 void feedback_list(struct http_call *call)
@@ -107,17 +93,13 @@ static void no_feedback(struct http_call *call)
 static void shown(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct http_call *call = api_op_of(q)->call;
-    if (api_failed(call, r))
+    if (!api_has_row(call, r, rows, no_feedback))
         return;
-    if (db_count(rows) == 0) {
-        no_feedback(call);
-        return;
-    }
     AUTO_BUF struct buf out = {0};
     struct json_writer w;
     json_writer_init(&w, &out);
     json_begin_object(&w);
-    put_feedback(&w, rows, 0, 0);
+    put_fields(&w, rows, 0, 0);
     json_key(&w, STR("data"));
     json_put_raw(&w, db_is_null(rows, 0, F_DATA) ? STR("null") : db_text(rows, 0, F_DATA));
     json_end_object(&w);

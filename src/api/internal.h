@@ -81,6 +81,16 @@ enum { API_DESC, API_ASC };
  * is given (the member is of another type, or holds a NUL, which no column takes and which must not become another password). */
 MUST_CHECK bool api_body_str(struct http_call *call, const char *name, struct str *ret);
 
+/* ---- answers. A row whose first column is null stands for none */
+typedef void api_put_fn(struct json_writer *w, const struct db_rows *rows, int row, int col); /* one object, its columns from `col` */
+/* False: answered, because the statement failed or, by none(), because it gave no row. */
+MUST_CHECK bool api_has_row(struct http_call *call, int r, const struct db_rows *rows, http_handler_fn *none);
+void api_answer_gone(struct http_call *call, int r, const struct db_rows *rows, http_handler_fn *none); /* 204, or as api_has_row */
+void api_answer_object(struct http_call *call, int status, const struct db_rows *rows, int col, api_put_fn *put); /* of the first row */
+void api_answer_array(struct http_call *call, const struct db_rows *rows, api_put_fn *put);
+/* A page by its number. Columns: total, then an object's. */
+void api_answer_page(struct api_op *op, int r, const struct db_rows *rows, http_handler_fn *none, api_put_fn *put);
+
 /* ---- writing */
 /* {"items":[ … ],"total_count", "page", "per_page", "total_pages"}: the part after the items. */
 void api_page_end(struct json_writer *w, const struct api_page *page, int64_t total);

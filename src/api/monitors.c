@@ -157,12 +157,8 @@ void monitor_list(struct http_call *call)
 static void shown(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct http_call *call = api_op_of(q)->call;
-    if (api_failed(call, r))
+    if (!api_has_row(call, r, rows, api_no_project))
         return;
-    if (db_count(rows) == 0) {
-        api_no_project(call);
-        return;
-    }
     if (db_is_null(rows, 0, M_SLUG)) {
         no_monitor(call);
         return;
@@ -215,7 +211,7 @@ void monitor_drop(struct http_call *call)
 /* ---- check-ins */
 
 enum check_in_column {
-    C_ID = 1,
+    C_ID,
     C_SDK_ID,
     C_ENVIRONMENT,
     C_STATUS,
@@ -229,48 +225,30 @@ enum check_in_column {
     C_EVENT
 };
 
-static void put_check_in(struct json_writer *w, const struct db_rows *rows, int row)
+static void put_check_in(struct json_writer *w, const struct db_rows *rows, int row, int col)
 {
     json_begin_object(w);
-    api_put_id_or_null(w, STR("id"), rows, row, C_ID);
-    api_put_id_or_null(w, STR("check_in_id"), rows, row, C_SDK_ID);
-    json_field_str(w, STR("environment"), db_text(rows, row, C_ENVIRONMENT));
-    json_field_str(w, STR("status"), db_text(rows, row, C_STATUS));
-    json_field_time(w, STR("started_at"), db_time(rows, row, C_STARTED));
-    api_put_time(w, STR("expected_at"), rows, row, C_EXPECTED);
-    api_put_time(w, STR("ended_at"), rows, row, C_ENDED);
-    api_put_time(w, STR("timeout_at"), rows, row, C_TIMEOUT);
-    if (db_is_null(rows, row, C_DURATION))
+    api_put_id_or_null(w, STR("id"), rows, row, col + C_ID);
+    api_put_id_or_null(w, STR("check_in_id"), rows, row, col + C_SDK_ID);
+    json_field_str(w, STR("environment"), db_text(rows, row, col + C_ENVIRONMENT));
+    json_field_str(w, STR("status"), db_text(rows, row, col + C_STATUS));
+    json_field_time(w, STR("started_at"), db_time(rows, row, col + C_STARTED));
+    api_put_time(w, STR("expected_at"), rows, row, col + C_EXPECTED);
+    api_put_time(w, STR("ended_at"), rows, row, col + C_ENDED);
+    api_put_time(w, STR("timeout_at"), rows, row, col + C_TIMEOUT);
+    if (db_is_null(rows, row, col + C_DURATION))
         json_field_null(w, STR("duration_ms"));
     else
-        json_field_i64(w, STR("duration_ms"), db_i64(rows, row, C_DURATION));
-    json_field_str(w, STR("release"), db_text(rows, row, C_RELEASE));
-    api_put_id_or_null(w, STR("trace_id"), rows, row, C_TRACE);
-    api_put_id_or_null(w, STR("event_id"), rows, row, C_EVENT);
+        json_field_i64(w, STR("duration_ms"), db_i64(rows, row, col + C_DURATION));
+    json_field_str(w, STR("release"), db_text(rows, row, col + C_RELEASE));
+    api_put_id_or_null(w, STR("trace_id"), rows, row, col + C_TRACE);
+    api_put_id_or_null(w, STR("event_id"), rows, row, col + C_EVENT);
     json_end_object(w);
 }
 
 static void check_ins_listed(struct db_query *q, int r, const struct db_rows *rows)
 {
-    struct api_op *op = api_op_of(q);
-    if (api_failed(op->call, r))
-        return;
-    if (db_count(rows) == 0) {
-        no_monitor(op->call);
-        return;
-    }
-    AUTO_BUF struct buf out = {0};
-    struct json_writer w;
-    json_writer_init(&w, &out);
-    json_begin_object(&w);
-    json_key(&w, STR("items"));
-    json_begin_array(&w);
-    for (int i = 0; i < db_count(rows) && !db_is_null(rows, i, C_ID); i++)
-        put_check_in(&w, rows, i);
-    json_end_array(&w);
-    api_page_end(&w, &op->page, db_i64(rows, 0, 0));
-    json_end_object(&w);
-    http_answer_json(op->call, 200, &out);
+    api_answer_page(api_op_of(q), r, rows, no_monitor, put_check_in);
 }
 
 void check_in_list(struct http_call *call)

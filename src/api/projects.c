@@ -188,11 +188,7 @@ void project_create(struct http_call *call)
 static void shown(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct http_call *call = api_op_of(q)->call;
-    if (api_failed(call, r))
-        return;
-    if (db_count(rows) == 0)
-        api_no_project(call);
-    else
+    if (api_has_row(call, r, rows, api_no_project))
         answer_settings(call, 200, rows);
 }
 
@@ -210,13 +206,7 @@ void project_show(struct http_call *call)
 
 static void deleted(struct db_query *q, int r, const struct db_rows *rows)
 {
-    struct http_call *call = api_op_of(q)->call;
-    if (api_failed(call, r))
-        return;
-    if (db_count(rows) == 0)
-        api_no_project(call);
-    else
-        http_answer_empty(call, 204);
+    api_answer_gone(api_op_of(q)->call, r, rows, api_no_project);
 }
 
 /* Gone for everybody from now on; retention takes away what it had (migration 0035). */

@@ -27,15 +27,6 @@ static void put_rule(struct json_writer *w, const struct db_rows *rows, int row,
     json_end_object(w);
 }
 
-static void answer_rule(struct http_call *call, int status, const struct db_rows *rows, int col)
-{
-    AUTO_BUF struct buf out = {0};
-    struct json_writer w;
-    json_writer_init(&w, &out);
-    put_rule(&w, rows, 0, col);
-    http_answer_json(call, status, &out);
-}
-
 static void no_rule(struct http_call *call)
 {
     http_answer_error(call, -ERR_NOT_FOUND,
@@ -61,20 +52,8 @@ static bool read_ids(struct http_call *call, int32_t *ret_project, int32_t *ret)
 static void listed(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct http_call *call = api_op_of(q)->call;
-    if (api_failed(call, r))
-        return;
-    if (db_count(rows) == 0) {
-        api_no_project(call);
-        return;
-    }
-    AUTO_BUF struct buf out = {0};
-    struct json_writer w;
-    json_writer_init(&w, &out);
-    json_begin_array(&w);
-    for (int i = 0; i < db_count(rows) && !db_is_null(rows, i, R_ID); i++)
-        put_rule(&w, rows, i, 0);
-    json_end_array(&w);
-    http_answer_json(call, 200, &out);
+    if (api_has_row(call, r, rows, api_no_project))
+        api_answer_array(call, rows, put_rule);
 }
 
 void rule_list(struct http_call *call)
@@ -91,14 +70,12 @@ void rule_list(struct http_call *call)
 static void shown(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct http_call *call = api_op_of(q)->call;
-    if (api_failed(call, r))
+    if (!api_has_row(call, r, rows, api_no_project))
         return;
-    if (db_count(rows) == 0)
-        api_no_project(call);
-    else if (db_is_null(rows, 0, R_ID))
+    if (db_is_null(rows, 0, R_ID))
         no_rule(call);
     else
-        answer_rule(call, 200, rows, 0);
+        api_answer_object(call, 200, rows, 0, put_rule);
 }
 
 void rule_show(struct http_call *call)
@@ -162,7 +139,7 @@ static void created(struct db_query *q, int r, const struct db_rows *rows)
     else if (db_count(rows) == 0)
         api_no_project(call);
     else if (has_channels(call, rows))
-        answer_rule(call, 201, rows, 1);
+        api_answer_object(call, 201, rows, 1, put_rule);
 }
 
 static bool is_type(struct str name)
@@ -199,12 +176,8 @@ void rule_create(struct http_call *call)
 static void changed(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct http_call *call = api_op_of(q)->call;
-    if (api_failed(call, r))
-        return;
-    if (db_count(rows) == 0)
-        no_rule(call);
-    else if (has_channels(call, rows))
-        answer_rule(call, 200, rows, 1);
+    if (api_has_row(call, r, rows, no_rule) && has_channels(call, rows))
+        api_answer_object(call, 200, rows, 1, put_rule);
 }
 
 void rule_change(struct http_call *call)
@@ -234,13 +207,7 @@ void rule_change(struct http_call *call)
 
 static void dropped(struct db_query *q, int r, const struct db_rows *rows)
 {
-    struct http_call *call = api_op_of(q)->call;
-    if (api_failed(call, r))
-        return;
-    if (db_count(rows) == 0)
-        no_rule(call);
-    else
-        http_answer_empty(call, 204);
+    api_answer_gone(api_op_of(q)->call, r, rows, no_rule);
 }
 
 void rule_drop(struct http_call *call)
@@ -261,12 +228,8 @@ static void history_listed(struct db_query *q, int r, const struct db_rows *rows
     struct http_call *call = api_op_of(q)->call;
     AUTO_BUF struct buf out = {0};
     struct json_writer w;
-    if (api_failed(call, r))
+    if (!api_has_row(call, r, rows, api_no_project))
         return;
-    if (db_count(rows) == 0) {
-        api_no_project(call);
-        return;
-    }
     json_writer_init(&w, &out);
     json_begin_array(&w);
     json_end_array(&w);

@@ -279,13 +279,7 @@ static void no_token(struct http_call *call)
 
 static void deleted(struct db_query *q, int r, const struct db_rows *rows)
 {
-    struct http_call *call = api_op_of(q)->call;
-    if (api_failed(call, r))
-        return;
-    if (db_count(rows) == 0)
-        no_token(call);
-    else
-        http_answer_empty(call, 204);
+    api_answer_gone(api_op_of(q)->call, r, rows, no_token);
 }
 
 void token_delete(struct http_call *call)
