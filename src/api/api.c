@@ -197,6 +197,17 @@ bool api_page_read(struct http_call *call, struct api_page *ret)
     return read_number(call, "page", PAGE_LAST, &ret->page) && read_number(call, "per_page", PAGE_MAX, &ret->per_page);
 }
 
+bool api_span_read(struct http_call *call, unsigned order, struct api_span *ret)
+{
+    struct str text, why = STR("");
+    *ret = (struct api_span){.order = order, .bound = order == API_DESC ? INT64_MAX : 0, .limit = PAGE_DEFAULT};
+    if (http_query_param(call, STR("cursor"), &text) && page_cursor_read_number(text, &ret->bound, &why) < 0) {
+        http_answer_error(call, -ERR_INVALID, why);
+        return false;
+    }
+    return read_number(call, "limit", PAGE_MAX, &ret->limit);
+}
+
 bool api_window_read(struct http_call *call, struct api_window *ret)
 {
     static const char *const intervals[] = {"hour", "day", NULL};
@@ -399,6 +410,27 @@ void api_answer_page(struct api_op *op, int r, const struct db_rows *rows, http_
     json_key(&w, STR("items"));
     put_rows(&w, rows, db_count(rows), 1, put);
     api_page_end(&w, &op->page, db_i64(rows, 0, 0));
+    json_end_object(&w);
+    http_answer_json(op->call, 200, &out);
+}
+
+void api_answer_span(struct api_op *op, int r, const struct db_rows *rows, api_put_fn *put)
+{
+    AUTO_BUF struct buf out = {0}, cursor = {0};
+    struct json_writer w;
+    if (api_failed(op->call, r))
+        return;
+    bool has_more = db_count(rows) > op->span.limit;
+    int n = has_more ? (int)op->span.limit : db_count(rows);
+    json_writer_init(&w, &out);
+    json_begin_object(&w);
+    json_key(&w, STR("items"));
+    put_rows(&w, rows, n, 0, put);
+    if (has_more) {
+        page_cursor_write_number(&cursor, str_from(api_orders[op->span.order]), db_i64(rows, n - 1, 0));
+        json_field_str(&w, STR("next_cursor"), buf_str(&cursor));
+    }
+    json_field_bool(&w, STR("has_more"), has_more);
     json_end_object(&w);
     http_answer_json(op->call, 200, &out);
 }

@@ -24,13 +24,19 @@ struct api_window {
 struct api_page {
     int64_t page, per_page;
 };
+/* Rows behind one, by their numbers. */
+struct api_span {
+    unsigned order; /* API_DESC, API_ASC */
+    int64_t bound, limit;
+};
 
 /* One request with one statement: in the request's pool, cancelled with it. Operations that need more embed their own. */
 struct api_op {
     struct db_query query;
     struct http_call *call;
     struct api_page page;     /* for who reads one, */
-    struct api_window window; /* or the other */
+    struct api_window window; /* or the other, */
+    struct api_span span;     /* or this */
 };
 struct api_op *api_op_new(struct http_call *call, enum db_stmt stmt, db_done_fn *done);
 static inline struct api_op *api_op_of(struct db_query *query)
@@ -57,6 +63,8 @@ MUST_CHECK bool api_issue_id(struct http_call *call, int32_t *ret_project, struc
 
 /* Query parameters. False: the answer is given. */
 MUST_CHECK bool api_page_read(struct http_call *call, struct api_page *ret);
+/* "cursor", "limit" (20, at most 100). *ret->bound is beyond all rows for the first page; a row more than the limit is to be asked for. */
+MUST_CHECK bool api_span_read(struct http_call *call, unsigned order, struct api_span *ret);
 MUST_CHECK bool api_window_read(struct http_call *call, struct api_window *ret);
 /* One of `allowed` (NULL-terminated), the first when the parameter is absent; the index in *ret. */
 MUST_CHECK bool api_choice(struct http_call *call, const char *name, const char *const *allowed, unsigned *ret);
@@ -90,6 +98,9 @@ void api_answer_object(struct http_call *call, int status, const struct db_rows 
 void api_answer_array(struct http_call *call, const struct db_rows *rows, api_put_fn *put);
 /* A page by its number. Columns: total, then an object's. */
 void api_answer_page(struct api_op *op, int r, const struct db_rows *rows, http_handler_fn *none, api_put_fn *put);
+
+/* A page by a cursor: {"items", "next_cursor" unless it is the last, "has_more"}. The first column is the number. */
+void api_answer_span(struct api_op *op, int r, const struct db_rows *rows, api_put_fn *put);
 
 /* ---- writing */
 /* {"items":[ … ],"total_count", "page", "per_page", "total_pages"}: the part after the items. */

@@ -112,3 +112,27 @@ int page_key_read(struct str text, struct page_key *ret, struct str *ret_why)
         return refuse(STR("The cursor is of a list with another sort or order"), ret_why);
     return 0;
 }
+
+void page_cursor_write_number(struct buf *out, struct str order, int64_t last)
+{
+    struct id128 id = {{0}};
+    for (unsigned i = 0; i < 8; i++)
+        id.b[15 - i] = (uint8_t)((uint64_t)last >> 8 * i);
+    page_cursor_write(out, order, &id);
+}
+
+int page_cursor_read_number(struct str text, int64_t *ret, struct str *ret_why)
+{
+    struct id128 id;
+    uint64_t n = 0;
+    int r = page_cursor_read(text, &id, ret_why);
+    if (r < 0)
+        return r;
+    for (unsigned i = 0; i < sizeof id.b; i++) {
+        if (i < 8 ? id.b[i] != 0 : i == 8 && id.b[i] > 0x7f)
+            return refuse(STR("Invalid cursor format"), ret_why);
+        n = n << 8 | id.b[i];
+    }
+    *ret = (int64_t)n;
+    return 0;
+}

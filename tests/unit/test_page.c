@@ -107,12 +107,44 @@ static void the_order_inside_is_ignored(void **state)
     assert_int_equal(read_json("{\"order\":\"sideways\",\"last_id\":\"01a1fd5c-f0ad-7466-8cfe-7f9d619ceff8\",\"more\":1}", &why), 0);
 }
 
+static void numbers_come_back(void **state)
+{
+    (void)state;
+    static const int64_t numbers[] = {0, 1, 255, 256, INT32_MAX, INT64_C(1) << 32, INT64_MAX};
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        AUTO_BUF struct buf text = {0};
+        struct str why;
+        int64_t n = -1;
+        page_cursor_write_number(&text, STR("desc"), numbers[i]);
+        assert_int_equal(page_cursor_read_number(buf_str(&text), &n, &why), 0);
+        assert_true(n == numbers[i]);
+    }
+}
+
+/* A cursor of another list, whose rows have ids. */
+static void ids_are_no_numbers(void **state)
+{
+    (void)state;
+    static const uint8_t bytes[][2] = {{0, 1}, {7, 1}, {8, 0x80}, {8, 0xff}};
+    for (size_t i = 0; i < ARRAY_LEN(bytes); i++) {
+        AUTO_BUF struct buf text = {0};
+        struct id128 id = {{0}};
+        struct str why;
+        int64_t n = -1;
+        id.b[bytes[i][0]] = bytes[i][1];
+        page_cursor_write(&text, STR("desc"), &id);
+        assert_int_equal(page_cursor_read_number(buf_str(&text), &n, &why), -ERR_INVALID);
+        assert_true(str_eq(why, STR("Invalid cursor format")) && n == -1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_are_clamped),      cmocka_unit_test(pages_are_counted),
         cmocka_unit_test(cursors_come_back),        cmocka_unit_test(bad_cursors_are_told_apart),
         cmocka_unit_test(long_cursors_are_refused), cmocka_unit_test(the_order_inside_is_ignored),
+        cmocka_unit_test(numbers_come_back),        cmocka_unit_test(ids_are_no_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,8 @@ int64_t page_count(int64_t total, int64_t per_page);
 
 /* URL-safe base64 without padding of {"order":"desc","last_id":"<uuid>"}. */
 void page_cursor_write(struct buf *out, struct str order, const struct id128 *last);
+void page_cursor_write_number(struct buf *out, struct str order, int64_t last); /* of rows that have numbers: in the place of an id */
+MUST_CHECK int page_cursor_read_number(struct str text, int64_t *ret, struct str *ret_why); /* as page_cursor_read */
 /* 0, or -ERR_INVALID with the contract's text in *ret_why. The order inside is not looked at: the query's counts. */
 MUST_CHECK int page_cursor_read(struct str text, struct id128 *ret, struct str *ret_why);
 
