@@ -507,6 +507,7 @@ static int drop_wanted(const struct config *config, const struct dlq_wanted *wan
         abort();
     db_query_init(&q, STMT_DEAD_LETTER_DROP, NULL);
     dlq_bind_wanted(&q, wanted, &numbers);
+    db_bind_null(&q); /* by nobody known */
     int code = cmd_db_ask(config, &q, see_dropped, &t, NULL);
     db_array_done(&numbers);
     if (code == EXIT_OK) {

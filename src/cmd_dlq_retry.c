@@ -248,6 +248,7 @@ static int retry_wanted(const struct config *config, const struct dlq_wanted *wa
         return cmd_fail("%s", err_text(r));
     db_query_init(&q, STMT_DEAD_LETTER_MARK, NULL);
     dlq_bind_wanted(&q, wanted, &numbers);
+    db_bind_null(&q); /* by nobody known */
     r = db_wait(d->db, &q, see_marked, t);
     db_array_done(&numbers);
     if (r < 0)

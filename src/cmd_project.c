@@ -114,6 +114,7 @@ static int add(const struct config *config, int argc, char **argv)
     db_bind_text(&q, buf_str(&slug));
     db_bind_id(&q, &key);
     db_bind_null(&q);
+    db_bind_null(&q); /* by nobody known */
     return show(config, &q, json);
 }
 

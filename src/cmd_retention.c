@@ -375,6 +375,7 @@ static int request(const struct config *config, struct cmd_db *d, struct erasing
     db_query_init(&q, STMT_ERASURE_ADD, NULL);
     bind_person(&q, &e->who);
     db_bind_null(&q);
+    db_bind_null(&q); /* by nobody known */
     code = cmd_db_run(d, &q, see_request, e, NULL);
     if (code != EXIT_OK)
         return code;

@@ -254,7 +254,8 @@ static int open_digest(struct serve *s)
                                                .max_rows = s->config->dead_letters_max,
                                                .look_s = (unsigned)s->config->dead_letters_look_s,
                                                .keep_days = (unsigned)s->config->dead_letters_days,
-                                               .spool_dir = s->config->spool_dir}};
+                                               .spool_dir = s->config->spool_dir},
+                                   .audit_days = (unsigned)s->config->audit_days};
     int r = digest_open(&digest, &s->digest);
     if (r == 0)
         figures_set_digest(&s->figures, s->digest);
@@ -321,7 +322,6 @@ static int open_http(struct serve *s)
                              .passwords = s->passwords,
                              .blobs = s->blobs,
                              .files = s->files,
-                             .throttle = s->throttle,
                              .insight = figures_insight(&s->figures),
                              .metrics_token = c->metrics_token};
     struct http_config http = {.host = c->host,

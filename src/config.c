@@ -116,6 +116,7 @@ static const struct row rows[] = {
      "how often the server looks for what is too old to be kept"},
     {"SESSION_IDLE_HOURS", NUMBER, FIELD(session_idle_hours), "168", 1, 87600, "a login ends when unused for so long"},
     {"SESSION_MAX_HOURS", NUMBER, FIELD(session_max_hours), "720", 1, 87600, "a login ends after so long anyway"},
+    {"AUDIT_DAYS", NUMBER, FIELD(audit_days), "365", 0, 36500, "how long the audit log is kept; 0: for ever"},
     {"ALLOW_REGISTRATION", FLAG, FIELD(allow_registration), "false", 0, 0, "anyone may create an account through POST /auth/register"},
     {"CREATE_SUPERUSER", SECRET, FIELD(create_superuser), NULL, 0, 0,
      "email:password of the first administrator; unset: admin@picket.local with a random password"},

@@ -31,6 +31,7 @@ struct config {
     uint64_t max_events[2], max_project_events[2]; /* per minute, per hour */
     uint64_t retention_days, retention_events_per_issue, retention_every_s;
     uint64_t session_idle_hours, session_max_hours;
+    uint64_t audit_days;
     bool ssl_proxy, allow_registration, core_dumps;
     struct http_networks trusted_proxies;
     bool data_dir_is_set;   /* by DATA_DIR */

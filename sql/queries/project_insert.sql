@@ -1,10 +1,11 @@
 -- A project with its first key. $1 name, $2 wanted slug (a suffix -1, -2, … is added when it is taken), $3 public key, $4 who
--- is made a member of it, or null.
+-- is made a member of it, or null; $5 by whom.
 WITH choice AS (
     SELECT s.slug FROM (SELECT $2::text AS slug, 0 AS n UNION ALL SELECT $2 || '-' || i, i FROM generate_series(1, 1000) i) s
      WHERE NOT EXISTS (SELECT FROM projects p WHERE p.slug = s.slug) ORDER BY s.n LIMIT 1),
 made AS (
-    INSERT INTO projects (name, slug) SELECT $1::text, slug FROM choice RETURNING *),
+    INSERT INTO projects (name, slug) SELECT $1::text, slug FROM choice
+    RETURNING *, audit_note($5::text::jsonb, 'project.create', id, id::text, jsonb_build_object('name', name, 'slug', slug))),
 keyed AS (
     INSERT INTO project_keys (project_id, public_key) SELECT id, $3::uuid FROM made RETURNING public_key),
 joined AS (

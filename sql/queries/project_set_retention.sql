@@ -5,4 +5,6 @@ UPDATE projects
        retention_bytes = nullif(coalesce($4::bigint, retention_bytes), 0),
        updated_at = now()
  WHERE id = $1::bigint
-RETURNING retention_days, retention_events_per_issue, retention_bytes
+RETURNING retention_days, retention_events_per_issue, retention_bytes,
+          audit_note(NULL, 'project.change', id, id::text, jsonb_strip_nulls(jsonb_build_object(
+              'retention_days', $2::bigint, 'retention_events_per_issue', $3::bigint, 'retention_bytes', $4::bigint)))

@@ -1,2 +1,3 @@
--- $2 user; $3: may revoke everybody's; $4: may revoke this one alone.
-DELETE FROM api_tokens WHERE id = $1::int AND (user_id = $2::int OR $3::bool) AND ($4::int IS NULL OR id = $4) RETURNING id
+-- $2 user; $3: may revoke everybody's; $4: may revoke this one alone; $5 by whom.
+DELETE FROM api_tokens WHERE id = $1::int AND (user_id = $2::int OR $3::bool) AND ($4::int IS NULL OR id = $4)
+RETURNING id, audit_note($5::text::jsonb, 'token.delete', NULL, id::text, jsonb_build_object('user', user_id, 'description', description))

@@ -8,5 +8,6 @@ made AS (
     INSERT INTO api_tokens (hash, prefix, user_id, description, expires_at, scopes, project_ids)
     SELECT $1::bytea, $2::text, w.id, $4::text, $5::timestamptz, $6::text::text[], CASE WHEN $7 IS NOT NULL THEN ARRAY(SELECT id FROM wanted ORDER BY id) END
       FROM who w, missing m WHERE m.id IS NULL
-    RETURNING id, user_id)
+    RETURNING id, user_id, audit_note(NULL, 'token.create', NULL, id::text,
+                                      jsonb_build_object('user', user_id, 'description', description, 'expires_at', expires_at, 'scopes', scopes, 'project_ids', project_ids)))
 SELECT w.id, m.id, t.id FROM missing m LEFT JOIN who w ON true LEFT JOIN made t ON true

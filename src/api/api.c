@@ -21,6 +21,7 @@ static const struct http_route routes[] = {
     {HTTP_POST, "/auth/login", HTTP_PUBLIC, HTTP_JSON_BODY, login_login},
     {HTTP_POST, "/auth/logout", HTTP_PUBLIC, HTTP_NO_BODY, login_logout},
     {HTTP_GET, "/auth/me", HTTP_ANY_USER, HTTP_NO_BODY, login_me},
+    {HTTP_GET, "/api/audit-log", HTTP_ADMIN, HTTP_NO_BODY, audit_list},
     {HTTP_GET, "/api/projects", HTTP_PROJECT_READ, HTTP_NO_BODY, project_list},
     {HTTP_POST, "/api/projects", HTTP_PROJECT_WRITE, HTTP_JSON_BODY, project_create},
     {HTTP_GET, "/api/projects/{project}", HTTP_PROJECT_READ, HTTP_NO_BODY, project_show},
@@ -354,6 +355,24 @@ bool api_body_value(struct http_call *call, const char *name, enum json_type typ
     }
     *ret_text = arena_str(&call->arena, buf_str(&out));
     return true;
+}
+
+void api_bind_actor(struct db_query *q, struct http_call *call)
+{
+    AUTO_BUF struct buf out = {0};
+    struct json_writer w;
+    uint8_t addr[16];
+    json_writer_init(&w, &out);
+    json_begin_object(&w);
+    if (call->user.id) {
+        json_field_i64(&w, STR("user"), call->user.id);
+        json_field_str(&w, STR("email"), call->user.email);
+    }
+    if (call->user.token_id)
+        json_field_i64(&w, STR("token"), call->user.token_id);
+    json_field_str(&w, STR("address"), http_client_address(call, addr));
+    json_end_object(&w);
+    db_bind_text(q, arena_str(&call->arena, buf_str(&out)));
 }
 
 /* ---- answers */

@@ -80,20 +80,28 @@ static void no_attachment(struct http_call *call)
     http_answer_error(call, -ERR_NOT_FOUND, STR("there is no such attachment in this project"));
 }
 
-static void ask(struct http_call *call, enum db_stmt stmt, db_done_fn *done)
+/* NULL: answered. */
+static struct api_op *op_new(struct http_call *call, enum db_stmt stmt, db_done_fn *done)
 {
     int32_t project;
     struct id128 id;
     if (!api_project_id(call, &project))
-        return;
+        return NULL;
     if (!id_parse(call->params[1], &id)) {
         no_attachment(call);
-        return;
+        return NULL;
     }
     struct api_op *op = api_op_new(call, stmt, done);
     db_bind_i32(&op->query, project);
     db_bind_id(&op->query, &id);
-    api_op_submit(op);
+    return op;
+}
+
+static void ask(struct http_call *call, enum db_stmt stmt, db_done_fn *done)
+{
+    struct api_op *op = op_new(call, stmt, done);
+    if (op)
+        api_op_submit(op);
 }
 
 static void shown(struct db_query *q, int r, const struct db_rows *rows)
@@ -115,7 +123,11 @@ static void deleted(struct db_query *q, int r, const struct db_rows *rows)
 
 void attachment_delete(struct http_call *call)
 {
-    ask(call, STMT_ATTACHMENT_DELETE, deleted);
+    struct api_op *op = op_new(call, STMT_ATTACHMENT_DELETE, deleted);
+    if (!op)
+        return;
+    api_bind_actor(&op->query, call);
+    api_op_submit(op);
 }
 
 /* ---- its bytes */

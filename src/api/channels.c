@@ -133,6 +133,7 @@ void channel_create(struct http_call *call)
     db_bind_text(&op->query, config_text);
     db_bind_bool(&op->query, is_enabled);
     db_bind_i64(&op->query, CHANNELS_MAX);
+    api_bind_actor(&op->query, call);
     api_op_submit(op);
 }
 
@@ -174,6 +175,7 @@ void channel_change(struct http_call *call)
         struct str why = config_text.p ? channel_config_check((enum channel_type)type, config, CONFIG_CHANGED, &call->arena) : STR("");
         api_bind_text_or_null(&op->query, why.n > 0 ? why : (struct str){NULL, 0});
     }
+    api_bind_actor(&op->query, call);
     api_op_submit(op);
 }
 
@@ -191,6 +193,7 @@ void channel_drop(struct http_call *call)
         return;
     struct api_op *op = api_op_new(call, STMT_ALERT_CHANNEL_DROP, dropped);
     db_bind_i32(&op->query, id);
+    api_bind_actor(&op->query, call);
     api_op_submit(op);
 }
 

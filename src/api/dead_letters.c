@@ -237,6 +237,7 @@ static struct letter_op *letter_op_new(struct http_call *call, enum db_stmt stmt
     db_array_i64(&op->numbers, id);
     db_bind_array(&op->query, &op->numbers);
     db_bind_null(&op->query); /* of any project */
+    api_bind_actor(&op->query, call);
     return op;
 }
 

@@ -81,6 +81,7 @@ void erasure_create(struct http_call *call)
     db_bind_text(&op->query, person_field_name(person.field));
     db_bind_text(&op->query, person.key);
     db_bind_i32(&op->query, (int32_t)call->user.id);
+    api_bind_actor(&op->query, call);
     api_op_submit(op);
 }
 

@@ -82,6 +82,9 @@ MUST_CHECK bool api_body_value(struct http_call *call, const char *name, enum js
 MUST_CHECK bool api_body_quotas(struct http_call *call, struct str *ret);
 void api_bind_text_or_null(struct db_query *q, struct str s); /* null: p == NULL */
 
+/* Who asks, as audit_note() (migration 0036) takes it: {"user", "email", "token", "address"}, JSON as text. */
+void api_bind_actor(struct db_query *q, struct http_call *call);
+
 extern const char *const api_orders[]; /* desc, asc */
 enum { API_DESC, API_ASC };
 
@@ -117,6 +120,7 @@ void api_put_text(struct json_writer *w, struct str key, const struct db_rows *r
 /* ---- handlers */
 http_handler_fn health_live, health_ready;                                                  /* health.c: R1, R2 */
 http_handler_fn login_register, login_login, login_logout, login_me;                        /* login.c: R3 – R6 */
+http_handler_fn audit_list;                                                                 /* audit.c */
 http_handler_fn project_list, project_create, project_show, project_change, project_delete; /* projects.c: R7 – R11 */
 http_handler_fn key_list, key_change;                                                       /* keys.c */
 http_handler_fn member_list, member_add, member_drop;                                       /* members.c */

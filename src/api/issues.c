@@ -236,5 +236,6 @@ void issue_delete(struct http_call *call)
     db_query_init(&op->query, STMT_ISSUE_DELETE, deleted);
     db_bind_i32(&op->query, op->project);
     db_bind_id(&op->query, &op->issue);
+    api_bind_actor(&op->query, call);
     db_submit(call->worker->db, &op->query);
 }

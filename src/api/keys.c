@@ -101,5 +101,6 @@ void key_change(struct http_call *call)
     db_bind_i32(&op->query, project);
     db_bind_i64(&op->query, key);
     api_bind_text_or_null(&op->query, quotas);
+    api_bind_actor(&op->query, call);
     api_op_submit(op);
 }

@@ -86,6 +86,7 @@ void member_add(struct http_call *call)
     else
         db_bind_i32(&op->query, (int32_t)user);
     api_bind_text_or_null(&op->query, str_take_code_points(email, EMAIL_MAX + 1)); /* longer ones are nobody's */
+    api_bind_actor(&op->query, call);
     api_op_submit(op);
 }
 
@@ -119,5 +120,6 @@ void member_drop(struct http_call *call)
     struct api_op *op = api_op_new(call, STMT_MEMBER_DROP, dropped);
     db_bind_i32(&op->query, project);
     db_bind_i32(&op->query, (int32_t)user);
+    api_bind_actor(&op->query, call);
     api_op_submit(op);
 }

@@ -205,6 +205,7 @@ void monitor_drop(struct http_call *call)
     if (!bind_monitor(op))
         return;
     bind_environment(op);
+    api_bind_actor(&op->query, call);
     api_op_submit(op);
 }
 

@@ -180,6 +180,7 @@ void project_create(struct http_call *call)
         db_bind_null(&op->query);
     else
         db_bind_i32(&op->query, (int32_t)call->user.id); /* else they would not see what they made */
+    api_bind_actor(&op->query, call);
     db_submit(call->worker->db, &op->query);
 }
 
@@ -217,6 +218,7 @@ void project_delete(struct http_call *call)
         return;
     struct api_op *op = api_op_new(call, STMT_PROJECT_DELETE, deleted);
     db_bind_i32(&op->query, id);
+    api_bind_actor(&op->query, call);
     api_op_submit(op);
 }
 
@@ -321,5 +323,6 @@ void project_change(struct http_call *call)
     bind_number(&op->query, days);
     bind_number(&op->query, per_issue);
     api_bind_text_or_null(&op->query, scrubbing);
+    api_bind_actor(&op->query, call);
     api_op_submit(op);
 }

@@ -104,6 +104,7 @@ void installation_show(struct http_call *call)
 {
     struct api_op *op = api_op_new(call, STMT_INSTALLATION_CHANGE, answer_installation);
     db_bind_null(&op->query);
+    api_bind_actor(&op->query, call);
     api_op_submit(op);
 }
 
@@ -114,5 +115,6 @@ void installation_change(struct http_call *call)
     if (!api_body_quotas(call, &quotas))
         return;
     api_bind_text_or_null(&op->query, quotas);
+    api_bind_actor(&op->query, call);
     api_op_submit(op);
 }

@@ -170,6 +170,7 @@ void rule_create(struct http_call *call)
     db_bind_text(&op->query, rule.conditions.p ? rule.conditions : STR("{}"));
     db_bind_i32(&op->query, rule.cooldown < 0 ? 0 : (int32_t)rule.cooldown);
     db_bind_text(&op->query, rule.channels.p ? rule.channels : STR("[]"));
+    api_bind_actor(&op->query, call);
     api_op_submit(op);
 }
 
@@ -200,6 +201,7 @@ void rule_change(struct http_call *call)
     else
         db_bind_i32(&op->query, (int32_t)rule.cooldown);
     api_bind_text_or_null(&op->query, rule.channels);
+    api_bind_actor(&op->query, call);
     api_op_submit(op);
 }
 
@@ -218,6 +220,7 @@ void rule_drop(struct http_call *call)
     struct api_op *op = api_op_new(call, STMT_ALERT_RULE_DROP, dropped);
     db_bind_i32(&op->query, project);
     db_bind_i32(&op->query, id);
+    api_bind_actor(&op->query, call);
     api_op_submit(op);
 }
 

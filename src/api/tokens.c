@@ -266,6 +266,7 @@ void token_create(struct http_call *call)
     api_bind_text_or_null(&op->query, op->scopes);
     api_bind_text_or_null(&op->query, op->projects);
     api_bind_text_or_null(&op->query, call->user.token.projects);
+    api_bind_actor(&op->query, call);
     db_submit(call->worker->db, &op->query);
 }
 
@@ -294,5 +295,6 @@ void token_delete(struct http_call *call)
     db_bind_i32(&op->query, (int32_t)call->user.id);
     db_bind_bool(&op->query, http_may(call, SCOPE_ADMIN));
     bind_alone(call, &op->query);
+    api_bind_actor(&op->query, call);
     api_op_submit(op);
 }

@@ -75,6 +75,7 @@ static void on_upkeep(uv_timer_t *timer)
     w->upkeep_running = true;
     db_query_init(&w->upkeep_query, STMT_UPKEEP, on_upkept);
     db_bind_time(&w->upkeep_query, spool_begun_us(w->digest->config.spool));
+    db_bind_i64(&w->upkeep_query, w->digest->config.audit_days);
     db_submit(w->db, &w->upkeep_query);
 }
 

@@ -286,6 +286,8 @@ static inline int64_t stage_project(struct stage *s)
     db_bind_text(&op.q, str_from(name));
     db_bind_text(&op.q, str_from(name));
     db_bind_id(&op.q, &key);
+    db_bind_null(&op.q);
+    db_bind_null(&op.q);
     assert_int_equal(op_run(&s->k, &op), 0);
     return op.number;
 }

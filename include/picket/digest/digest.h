@@ -29,6 +29,7 @@ struct digest_config {
     unsigned batch_records; /* a batch ends at so many records … */
     uint64_t batch_bytes;   /* … or about so many spool bytes */
     struct digest_letters_config letters;
+    unsigned audit_days; /* the hourly upkeep forgets what the audit log has that is older; 0: never */
 };
 
 MUST_CHECK int digest_open(const struct digest_config *config, struct digest **ret);
