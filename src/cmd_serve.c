@@ -318,6 +318,7 @@ static int open_http(struct serve *s)
                                    .client_reports_max = (unsigned)c->max_client_reports,
                                    .accounts_ms = (unsigned)c->outcomes_every_ms};
     struct api_config api = {.public_url = c->public_url,
+                             .links_url = c->dashboard_url && c->dashboard_url[0] ? c->dashboard_url : c->public_url,
                              .allow_registration = c->allow_registration,
                              .passwords = s->passwords,
                              .blobs = s->blobs,

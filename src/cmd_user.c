@@ -1,18 +1,22 @@
-/* cmd_user.c: `picket user add|passwd|list`. */
+/* cmd_user.c: `picket user add|passwd|reset-link|list`. */
 #include <stdio.h>
 
 #include "cmd.h"
 #include "picket/auth/email.h"
 #include "picket/auth/password.h"
 #include "picket/auth/scope.h"
+#include "picket/auth/secret.h"
 #include "picket/base/error.h"
 
-static const char usage[] = "usage: picket user add EMAIL [--role owner|admin|member|viewer] [--project ID,…] [--password-stdin]\n"
-                            "       picket user passwd EMAIL [--password-stdin]\n"
-                            "       picket user list [--json]\n\n"
-                            "Without --role it is a member, --admin is the same as --role owner. Members and viewers see all projects, or "
-                            "those of --project alone.\n"
-                            "Without --password-stdin a random password is made and printed once. A new password ends the user's sessions.";
+static const char usage[] =
+    "usage: picket user add EMAIL [--role owner|admin|member|viewer] [--project ID,…] [--password-stdin]\n"
+    "       picket user passwd EMAIL [--password-stdin]\n"
+    "       picket user reset-link EMAIL\n"
+    "       picket user list [--json]\n\n"
+    "Without --role it is a member, --admin is the same as --role owner. Members and viewers see all projects, or "
+    "those of --project alone.\n"
+    "Without --password-stdin a random password is made and printed once. A new password ends the user's sessions.\n"
+    "reset-link prints a link by which the user sets one within a day, once.";
 
 /* A password in the clear: wiped by whoever filled it. */
 struct password {
@@ -174,6 +178,67 @@ static int passwd(const struct config *config, int argc, char **argv)
     return code;
 }
 
+struct link {
+    bool is_known, is_inactive;
+};
+
+/* Columns: why not, user, e-mail, end. */
+static void see_link(void *arg, const struct db_rows *rows)
+{
+    struct link *link = arg;
+    link->is_known = !db_is_null(rows, 0, 1);
+    link->is_inactive = !db_is_null(rows, 0, 0);
+}
+
+static int make_link(struct cmd_db *d, const struct config *config, const char *email, struct link *ret, const char *token)
+{
+    enum { DAY_S = 86400 };
+    AUTO_BUF struct buf url = {0};
+    uint8_t hash[SECRET_HASH_BYTES];
+    struct db_query q;
+    secret_hash(str_from(token), hash);
+    db_query_init(&q, STMT_PASSWORD_RESET_ADD, NULL);
+    db_bind_null(&q); /* by nobody known */
+    db_bind_null(&q);
+    db_bind_text(&q, str_from(email));
+    db_bind_bytes(&q, str_of((const char *)hash, sizeof hash));
+    db_bind_i64(&q, DAY_S);
+    int code = cmd_db_run(d, &q, see_link, ret, NULL);
+    if (code != EXIT_OK)
+        return code;
+    if (!ret->is_known)
+        return cmd_fail("there is no user %s: picket user list shows all", email);
+    if (ret->is_inactive)
+        return cmd_fail("%s is not active: an owner can change that", email);
+    if (config->dashboard_url && config->dashboard_url[0])
+        buf_append_str(&url, str_from(config->dashboard_url));
+    else
+        code = cmd_public_url(d, config, &url);
+    if (code == EXIT_OK)
+        printf("%s/reset-password#token=%s\n", buf_cstr(&url), token);
+    return code;
+}
+
+static int reset_link(const struct config *config, int argc, char **argv)
+{
+    const char *email = NULL;
+    const struct cmd_line line = {.command = "user", .usage = usage, .arguments = &email, .arguments_max = 1};
+    char token[SESSION_CHARS + 1];
+    struct link link = {0};
+    struct cmd_db d;
+    int code;
+    if (!cmd_read(&line, argc, argv, &code) || !check_name(email, &code))
+        return code;
+    session_new(token);
+    code = cmd_db_open(&d, config);
+    if (code != EXIT_OK)
+        return code;
+    code = make_link(&d, config, email, &link, token);
+    cmd_db_close(&d);
+    explicit_bzero(token, sizeof token);
+    return code;
+}
+
 /* Columns: id, email, role, is_admin, projects, is_active, created_at, last_login_at. */
 static void see_users(void *arg, const struct db_rows *rows)
 {
@@ -210,6 +275,6 @@ static int list(const struct config *config, int argc, char **argv)
 
 int cmd_user(const struct config *config, int argc, char **argv)
 {
-    static const struct cmd_verb verbs[] = {{"add", add}, {"passwd", passwd}, {"list", list}};
+    static const struct cmd_verb verbs[] = {{"add", add}, {"passwd", passwd}, {"reset-link", reset_link}, {"list", list}};
     return cmd_verbs("user", usage, verbs, ARRAY_LEN(verbs), config, argc, argv);
 }

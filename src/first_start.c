@@ -28,6 +28,11 @@ static void see_counts(void *arg, const struct db_rows *rows)
     c->projects = db_i64(rows, 0, 1);
 }
 
+static void see_made(void *arg, const struct db_rows *rows)
+{
+    *(int *)arg = db_count(rows);
+}
+
 static int make_administrator(struct first_start *f)
 {
     char password[21], hash[PASSWORD_HASH_MAX];
@@ -44,17 +49,16 @@ static int make_administrator(struct first_start *f)
         return cmd_fail("CREATE_SUPERUSER: email:password is allowed, and this is not an e-mail address");
     int r = password_hash(text, hash);
     struct db_query q;
-    db_query_init(&q, STMT_USER_INSERT, NULL);
+    db_query_init(&q, STMT_USER_FIRST, NULL);
     db_bind_text(&q, email);
     db_bind_text(&q, str_from(hash));
-    db_bind_text(&q, STR("owner"));
-    db_bind_null(&q);
+    int n = 0;
     if (r == 0)
-        r = db_wait(f->db, &q, NULL, NULL);
-    if (r == -ERR_DB_CONFLICT)
-        return EXIT_OK; /* another Picket on this database was faster */
+        r = db_wait(f->db, &q, see_made, &n);
     if (r < 0)
         return cmd_fail("the first administrator cannot be made: %s", err_text(r));
+    if (n == 0)
+        return EXIT_OK; /* another Picket on this database was faster, or a command */
     printf("\n  Administrator  %.*s\n", STR_ARG(email));
     if (!given.p)
         printf("  Password       %s   (shown this once; change it with: picket user passwd %s)\n", password, default_email);

@@ -120,6 +120,10 @@ void api_put_text(struct json_writer *w, struct str key, const struct db_rows *r
 /* ---- handlers */
 http_handler_fn health_live, health_ready;                                                  /* health.c: R1, R2 */
 http_handler_fn login_register, login_login, login_logout, login_me;                        /* login.c: R3 – R6 */
+http_handler_fn invitation_accept, password_reset, password_change;                         /* passwords.c */
+http_handler_fn user_list, user_show, user_change, user_delete, user_reset;                 /* users.c */
+http_handler_fn invitation_list, invitation_create, invitation_drop;                        /* invitations.c */
+http_handler_fn login_list, login_drop, login_drop_others;                                  /* logins.c */
 http_handler_fn audit_list;                                                                 /* audit.c */
 http_handler_fn project_list, project_create, project_show, project_change, project_delete; /* projects.c: R7 – R11 */
 http_handler_fn key_list, key_change;                                                       /* keys.c */

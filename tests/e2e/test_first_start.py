@@ -55,6 +55,7 @@ def test_administrator(newcomer, first):
     password, = PASSWORD.findall(first)
     assert len(password) >= 12
     assert session_of(newcomer, "admin@picket.local", password).read("/auth/me")["is_admin"] is True
+    assert newcomer.sql("SELECT role FROM users") == [("owner",)]
     assert password not in newcomer.log()
 
 

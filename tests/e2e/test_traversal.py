@@ -62,7 +62,8 @@ class World:
                       "key": self.first(path + "/keys")["id"], "token": self.picket.api.post("/api/tokens", json={}).json()["id"], "letter": 1, "erasure": 1,
                       "short": f"{self.project.slug}-1",
                       "channel": self.made("/api/alert-channels", channel_type="webhook", config={"url": "https://a.example"}),
-                       "rule": self.made(path + "/alert-rules", alert_type="new_issue"), "user": self.member(), "tag": "level"}
+                      "rule": self.made(path + "/alert-rules", alert_type="new_issue"), "user": self.member(), "tag": "level", "login": self.log_in(),
+                      "invitation": self.picket.api.post("/api/invitations", json={}).json()["id"]}
         until(lambda: "level" in str(self.project.api.read(f"{path}/issues/{detail['issue_id']}/tags")), "no tag is counted")
         self.ingest = {"project": self.project.id, "key": self.project.key, "slug": "job", "event": event["event_id"], "organization": "sentry"}
         for method, route in INGEST:
@@ -80,6 +81,10 @@ class World:
     def made(self, path, **members):
         return self.picket.api.post(path, json={"name": f"made {time.monotonic_ns()}", **members}).json()["id"]
 
+    def log_in(self):
+        assert self.picket.api.post("/auth/login", json=dict(zip(("email", "password"), server.ADMIN))).status_code == 200
+        return self.picket.api.read("/api/sessions")["items"][0]["id"]
+
     def first(self, path):
         def look():
             answer = self.project.api.read(path)
@@ -93,7 +98,8 @@ class World:
         counts = {table: self.picket.sql(f"SELECT count(*) FROM {table} WHERE project_id = %s", self.project.id)[0][0]
                   for table in ("events", "issues", "attachments", "project_keys", "erasures", "alert_rules", "project_members")}
         names = [self.picket.sql(f"SELECT id, name FROM {table} ORDER BY id") for table in ("projects", "alert_channels")]
-        return counts, names, self.picket.sql("SELECT count(*) FROM api_tokens"), os.listdir("/")
+        people = [self.picket.sql(f"SELECT * FROM {table} ORDER BY id") for table in ("users", "user_links")]
+        return counts, names, people, [self.picket.sql(f"SELECT count(*) FROM {table}") for table in ("api_tokens", "sessions", "audit_log")], os.listdir("/")
 
     def files(self):
         root = self.picket.directory.path

@@ -20,6 +20,7 @@ struct api_insight {
 struct api;
 struct api_config {
     const char *public_url;      /* base of DSNs; without a final slash */
+    const char *links_url;       /* what the links of invitations and password resets begin with: the dashboard, where there is one */
     bool allow_registration;     /* POST /auth/register; otherwise it answers 403 */
     struct throttle *throttle;   /* of logins */
     struct work_pool *passwords; /* Argon2id alone: one thread bounds its memory, and expensive bodies do not keep logins waiting */
