@@ -153,7 +153,7 @@ $$;
 -- The numbers of tags, made where there are none. Null: the key is one too many, or the project is gone. closed: what further values of the key are counted as; 0:
 -- further keys are left out; null: they get numbers. Who comes first is taken first. What workers ask for at the same time they ask for one after the other, in the order of the projects.
 CREATE FUNCTION tags_intern(p_project int[], p_key text[], p_value text[]) RETURNS TABLE (id int, closed int) LANGUAGE plpgsql
-SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_memoize = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     TAG_KEYS   CONSTANT int := 200;

@@ -133,6 +133,7 @@ int rollup_open(uv_loop_t *loop, const struct db_config *db, struct spool *spool
     db_query_init(&r->query, STMT_PING, NULL);
     config.connections = 1;
     config.counts = NULL;
+    config.application = "picket rollup";
     int result = db_open(loop, &config, &r->db);
     if (result < 0) {
         free(r);

@@ -110,7 +110,7 @@ def test_connections_of_a_start(make_picket, cluster):
     """Each that is made is kept; with a copy of the keys (the second start) and without. Retention, which is not due for a minute, has none."""
     picket = make_picket(HTTP_THREADS=2, DATABASE_MAX_CONNECTIONS=2, DIGEST_WORKERS=1)
     url = picket.settings["DATABASE_URL"]
-    names = [f"picket {name}" for name in ("dead letters", "digest", "http", "http", "listener", "main", "monitors")]
+    names = [f"picket {name}" for name in ("dead letters", "digest", "http", "http", "listener", "main", "monitors", "rollup")]
     for _ in range(2):
         before = cluster.sessions(url)
         picket.start()
