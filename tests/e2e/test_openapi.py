@@ -11,7 +11,7 @@ from client import Api
 from test_traversal import World
 
 TABLES = described.routes_of("api", "api.c") + described.routes_of("ingest", "fronts.c")
-ACCESS = {"PUBLIC": "public", "USER": "user", "ADMIN": "admin", "INGEST": "ingest"}
+ACCESS = {"PUBLIC": ("public", []), "USER": ("account", []), "ANY_USER": ("user", []), "INGEST": ("ingest", [])}  # any other is a user with that scope
 SCHEMAS = described.document()["components"]["schemas"]
 
 
@@ -26,13 +26,15 @@ def test_served(make_picket):
 
 
 def test_every_route_is_described():
-    rows = {(method, path): (ACCESS[access], body == "JSON_BODY") for method, path, access, body in TABLES}
+    rows = {(method, path): (ACCESS.get(access, ("user", [access.lower().replace("_", ":")])), body == "JSON_BODY") for method, path, access, body in TABLES}
     assert len(rows) == len(TABLES) >= 88
     told = {(one.method, one.path): one for one in described.operations()}
     assert sorted(set(rows) - set(told)) == [], "routes without a description: src/api/openapi"
     assert sorted(set(told) - set(rows)) == [], "descriptions without a route"
-    for route, (access, has_body) in rows.items():
+    for route, ((access, scopes), has_body) in rows.items():
         assert told[route].access == access, route
+        if access == "user":
+            assert all(list(one.values()) == [scopes] for one in told[route].described["security"]), f"{route}: {scopes}"
         if access != "ingest":
             assert ("requestBody" in told[route].described) == has_body, route
 

@@ -4,7 +4,7 @@ A file describes a resource:  {"tag", "about", "paths": {path: {method: operatio
 base.json has what all of them share. What would be the same everywhere is not written down but made here:
 
   operation   {"id", "summary", "about"?, "access", "scope"?, "parameters"?, "body"?, "answers", "errors"?}
-              access: public, user, admin (as in the table of routes) or ingest; scope: what a token needs, null: any will do.
+              access: public, user, account (of the user alone: no token that is limited) or ingest; scope: what the user's role and the token must give, as in the table of routes; absent: nothing.
               parameters: names of "parameters", or parameters; those of the path by themselves.
               answers: by status: a type, null for an empty body, or a response; errors: statuses besides those that access and body bring along.
   type        a schema, or an expression: integer, string, … | Name (of "schemas") | "a|b|c" (these texts) | [type] (a list)
@@ -157,9 +157,9 @@ class Joiner:
 
     def responses(self, method, path, operation):
         access, errors = operation["access"], set(ALWAYS)
-        if access in ("user", "admin"):
+        if access in ("user", "account"):
             errors |= {"401"}
-        if access == "admin" or (access != "ingest" and method != "get") or operation.get("scope"):
+        if access == "account" or (access != "ingest" and method != "get") or "scope" in operation or "{project}" in path:
             errors |= {"403"}
         if access != "ingest" and method != "get":
             errors |= {"415"}
@@ -181,7 +181,7 @@ class Joiner:
         if "about" in given:
             ret["description"] = given["about"]
         scope = [given["scope"]] if given.get("scope") else []
-        ret["security"] = {"public": [], "user": [{"token": scope}, {"session": []}], "admin": [{"token": scope}, {"session": []}],
+        ret["security"] = {"public": [], "user": [{"token": scope}, {"session": scope}], "account": [{"token": []}, {"session": []}],
                            "ingest": [{"key_header": []}, {"key_query": []}]}[given["access"]]
         ret["x-access"] = given["access"]
         if parameters := self.parameters(path, given):
