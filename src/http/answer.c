@@ -85,7 +85,8 @@ void answer_common_headers(h2o_req_t *req, enum http_access access)
     add_static(req, STR("cache-control"), STR("no-store"));
     add_static(req, STR("x-content-type-options"), STR("nosniff"));
     add_static(req, STR("referrer-policy"), STR("no-referrer"));
-    add_static(req, STR("content-security-policy"), STR("sandbox; default-src 'none'; frame-ancestors 'none'")); /* should a browser show it */
+    add_static(req, STR("content-security-policy"),
+               STR("sandbox; default-src 'none'; frame-ancestors 'none'")); /* should a browser show it */
 }
 
 /* A part of what bodies may take, which are files for the most part, while answers are all in memory: so no more than ANSWERS_MAX. */
