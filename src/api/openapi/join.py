@@ -4,7 +4,8 @@ A file describes a resource:  {"tag", "about", "paths": {path: {method: operatio
 base.json has what all of them share. What would be the same everywhere is not written down but made here:
 
   operation   {"id", "summary", "about"?, "access", "scope"?, "parameters"?, "body"?, "answers", "errors"?}
-              access: public, user, account (of the user alone: no token that is limited) or ingest; scope: what the user's role and the token must give, as in the table of routes; absent: nothing.
+              access: public, user, account (of the user alone: no token that is limited) or ingest; scope: what the user's role and the token must give, as in the
+              table of routes; absent: nothing.
               parameters: names of "parameters", or parameters; those of the path by themselves.
               answers: by status: a type, null for an empty body, or a response; errors: statuses besides those that access and body bring along.
   type        a schema, or an expression: integer, string, … | Name (of "schemas") | "a|b|c" (these texts) | [type] (a list)
