@@ -58,6 +58,9 @@ class World:
         (id,), = self.picket.sql("SELECT id FROM users WHERE email = %s", name)
         return id, name
 
+    def member(self):
+        return self.made(self.path + "/members", user_id=self.user()[0])["user_id"]
+
     def session(self):
         id, name = self.user()
         assert Api(self.picket.url).post("/auth/login", json={"email": name, "password": PASSWORD}).status_code == 200
@@ -134,6 +137,8 @@ TABLE = {
     ("PATCH", "/api/alert-channels/{channel}"): lambda w: (w.channel(), body(config={"url": "https://b.example", "secret": "hush hush"}), "channel.change"),
     ("DELETE", "/api/alert-channels/{channel}"): lambda w: (w.channel(), {}, "channel.delete"),
     ("POST", "/api/tokens"): lambda w: ("/api/tokens", body(description="for scripts"), "token.create"),
+    ("POST", "/api/projects/{project}/members"): lambda w: (w.project.id, body(user_id=w.user()[0]), "member.add"),
+    ("DELETE", "/api/projects/{project}/members/{user}"): lambda w: ((w.project.id, w.member()), {}, "member.remove"),
     ("DELETE", "/api/tokens/{token}"): lambda w: (w.made("/api/tokens")["id"], {}, "token.delete"),
     ("DELETE", "/api/dead-letters/{letter}"): lambda w: (w.letter(), {}, "dead_letter.drop"),
     ("POST", "/api/dead-letters/{letter}/retry"): lambda w: (w.letter(), {}, "dead_letter.retry"),
