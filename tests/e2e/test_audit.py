@@ -7,6 +7,7 @@ import uuid
 import psycopg
 import pytest
 
+import described
 import server
 import wire
 from client import Api, accepted
@@ -216,7 +217,8 @@ def test_without_its_note_nothing_is_changed(one):
     project = one.new_project()
     one.sql("ALTER TABLE audit_log ADD CONSTRAINT no_deletion CHECK (action <> 'project.delete') NOT VALID")
     try:
-        assert one.api.delete(project.path).status_code >= 500
+        with described.failing():
+            assert one.api.delete(project.path).status_code >= 500
     finally:
         one.sql("ALTER TABLE audit_log DROP CONSTRAINT no_deletion")
     assert project.row()["id"] == project.id
