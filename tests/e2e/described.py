@@ -26,7 +26,7 @@ def load_joiner():
 @functools.cache
 def document():
     """As it is served (test_openapi.py holds it against that)."""
-    return load_joiner().make(os.path.join(ROOT, "VERSION"), glob.glob(os.path.join(SOURCES, "*.json")))
+    return load_joiner().make(os.path.join(ROOT, "VERSION"), sorted(glob.glob(os.path.join(SOURCES, "*.json"))))
 
 
 def validator(schema, components=None):

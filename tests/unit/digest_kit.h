@@ -390,6 +390,8 @@ static inline void change_issue(struct stage *s, int64_t project, const char *ti
     db_bind_i32(&op.q, (int32_t)project);
     db_bind_id(&op.q, &issue.id);
     db_bind_text(&op.q, str_from(action));
+    db_bind_bool(&op.q, false);
+    db_bind_null(&op.q);
     db_bind_null(&op.q);
     db_bind_time(&op.q, at_us);
     assert_int_equal(op_run(&s->k, &op), 0);
