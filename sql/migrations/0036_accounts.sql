@@ -5,6 +5,7 @@ ALTER TABLE users
     ADD role text NOT NULL DEFAULT 'member' CONSTRAINT users_role_known CHECK (role IN ('owner', 'admin', 'member', 'viewer')),
     ADD all_projects boolean NOT NULL DEFAULT true; -- false: those of project_members; owners and administrators see all of them anyway
 UPDATE users SET role = 'owner' WHERE is_admin;
+ALTER TABLE users ALTER all_projects SET DEFAULT false; -- of whom the release before lets in from now on
 
 CREATE FUNCTION users_role() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -163,7 +163,6 @@ DECLARE
     v_today    date := (now() AT TIME ZONE 'UTC')::date;
     k          record;
 BEGIN
-    PERFORM set_config('synchronous_commit', 'off', true); -- the batch that bears a number is committed behind it
     INSERT INTO tag_numbers (project_id)
     SELECT p.id FROM projects p WHERE p.id = ANY (p_project) AND NOT EXISTS (SELECT FROM tag_numbers n WHERE n.project_id = p.id) ORDER BY p.id
         ON CONFLICT DO NOTHING;
@@ -200,19 +199,19 @@ BEGIN
         INSERT INTO tags (project_id, id, key_id, key, value)
         SELECT f.project_id, n.last_tag + f.rank, f.key_id, f.key, f.value
           FROM fresh f JOIN tag_numbers n ON n.project_id = f.project_id
-         WHERE n.n_tags + f.rank <= TAGS AND n.last_tag + f.rank <= LAST_ID
-        RETURNING project_id, key_id),
+         WHERE (n.n_tags + f.rank <= TAGS OR tag_key_is_ours(f.key)) AND n.last_tag + f.rank <= LAST_ID
+        RETURNING project_id, key_id, id),
     of_keys AS (
         UPDATE tag_keys k SET n_values = k.n_values + m.n
           FROM (SELECT project_id, key_id, count(*) AS n FROM made GROUP BY project_id, key_id) m
          WHERE k.project_id = m.project_id AND k.id = m.key_id)
-    UPDATE tag_numbers n SET last_tag = n.last_tag + m.n, n_tags = n.n_tags + m.n
-      FROM (SELECT project_id, count(*) AS n FROM made GROUP BY project_id) m
+    UPDATE tag_numbers n SET last_tag = m.last, n_tags = n.n_tags + m.n
+      FROM (SELECT project_id, count(*) AS n, max(made.id) AS last FROM made GROUP BY project_id) m
      WHERE n.project_id = m.project_id;
 
     RETURN QUERY
     SELECT coalesce(t.id, k.other_id),
-           CASE WHEN n.project_id IS NULL THEN NULL WHEN k.id IS NULL THEN 0 WHEN k.n_values >= TAG_VALUES OR n.n_tags >= TAGS OR n.last_tag >= LAST_ID THEN k.other_id END
+           CASE WHEN n.project_id IS NULL THEN NULL WHEN k.id IS NULL THEN 0 WHEN k.n_values >= TAG_VALUES OR (n.n_tags >= TAGS AND NOT tag_key_is_ours(a.key)) OR n.last_tag >= LAST_ID THEN k.other_id END
       FROM unnest(p_project, p_key, p_value) WITH ORDINALITY a(project_id, key, value, place)
       LEFT JOIN tag_numbers n ON n.project_id = a.project_id
       LEFT JOIN tag_keys k ON k.project_id = a.project_id AND k.key = a.key

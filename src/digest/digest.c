@@ -355,7 +355,7 @@ static void begin_read(struct worker *w)
 static void on_tags(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct worker *w = container_of(q, struct worker, query);
-    if (r < 0 && failure_of(r, q) == FAILURE_PASSING) {
+    if (r < 0 && r != -ERR_DB_TIMEOUT && failure_of(r, q) == FAILURE_PASSING) { /* nothing waits for tags that take long to number */
         w->asking = ASK_LATER;
         linger(w, (unsigned)pause_ms(w, r));
         return;
