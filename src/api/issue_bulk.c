@@ -168,5 +168,6 @@ void issue_bulk_delete(struct http_call *call)
     if (!api_project_id(call, &project) || !read_which(op, &by_query))
         return;
     bind_which(op, project, by_query);
+    api_bind_actor(&op->query, call);
     db_submit(call->worker->db, &op->query);
 }

@@ -26,6 +26,7 @@ with open(os.path.join(server.ROOT, "src", "api", "api.c"), encoding="utf-8") as
 HUSH = {"url": "https://a.example", "secret": "hush hush"}
 EXCEPT = {("POST", "/auth/logout"): "ends a session by its own cookie, whoever sends it",
           ("PATCH", "/api/projects/{project}/issues/{issue}"): "issue_transitions says who resolved or muted it",
+          ("PATCH", "/api/projects/{project}/issues"): "the same, of each",
           ("POST", "/api/alert-channels/{channel}/test"): "changes nothing"}
 
 
@@ -126,6 +127,7 @@ TABLE = {
     ("DELETE", "/api/projects/{project}"): lambda w: (w.picket.new_project().id, {}, "project.delete"),
     ("PATCH", "/api/projects/{project}/keys/{key}"): lambda w: ((w.project.id, w.api.read(w.path + "/keys")["items"][0]["id"]), body(quotas={"error": {"minute": 7}}),
                                                                 "key.change"),
+    ("DELETE", "/api/projects/{project}/issues"): lambda w: (w.path + "/issues", body(ids=[w.event()["issue_id"]]), "issue.delete"),
     ("DELETE", "/api/projects/{project}/issues/{issue}"): lambda w: ((w.project.id, w.event()["issue_id"]), {}, "issue.delete"),
     ("POST", "/api/projects/{project}/erasures"): lambda w: (w.project.id, body(user="email:jane@example.com"), "erasure.create"),
     ("DELETE", "/api/projects/{project}/attachments/{attachment}"): lambda w: ((w.project.id, w.attachment()), {}, "attachment.delete"),
