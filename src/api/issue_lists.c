@@ -199,7 +199,7 @@ void issue_list_all(struct http_call *call)
     struct list_op *op = op_new(call, STMT_ISSUE_SEARCH_ALL, listed_of_all);
     if (!api_page_read(call, &op->page) || !issue_search_read(call, sorts_of_all, &op->search))
         return;
-    db_bind_bytes(&op->query, str_of((const char *)call->user.session_hash, sizeof call->user.session_hash));
+    api_bind_text_or_null(&op->query, call->user.token.projects);
     db_bind_i32(&op->query, (int32_t)call->user.id);
     issue_search_bind(&op->query, &op->search);
     db_bind_text(&op->query, issue_search_state(&op->search));

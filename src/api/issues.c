@@ -209,7 +209,7 @@ void issue_show_short(struct http_call *call)
     db_bind_text(&op->query, str_take(id, dash - 1));
     db_bind_i32(&op->query, (int32_t)number);
     db_bind_i32(&op->query, (int32_t)call->user.id);
-    db_bind_bytes(&op->query, str_of((const char *)call->user.session_hash, sizeof call->user.session_hash));
+    api_bind_text_or_null(&op->query, call->user.token.projects);
     db_bind_time(&op->query, clock_wall_us());
     db_submit(call->worker->db, &op->query);
 }
