@@ -155,6 +155,15 @@ bool api_failed(struct http_call *call, int r)
     return r < 0;
 }
 
+bool api_refuse_limited(struct http_call *call)
+{
+    bool limited = http_is_cut(call) || call->user.token.expires_us;
+    if (limited)
+        http_answer_error(call, -ERR_FORBIDDEN,
+                          STR("this is for who has logged in, or a token without scopes, project_ids and expires_at"));
+    return limited;
+}
+
 void api_refuse(struct http_call *call, const char *why)
 {
     http_answer_error(call, -ERR_INVALID, str_from(why));

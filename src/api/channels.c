@@ -54,6 +54,7 @@ void channel_list(struct http_call *call)
 {
     struct api_op *op = api_op_new(call, STMT_ALERT_CHANNEL_LIST, listed);
     db_bind_null(&op->query);
+    db_bind_bool(&op->query, call->user.sees_all);
     api_op_submit(op);
 }
 
@@ -71,6 +72,7 @@ static void find(struct http_call *call, db_done_fn *done)
         return;
     struct api_op *op = api_op_new(call, STMT_ALERT_CHANNEL_LIST, done);
     db_bind_i32(&op->query, id);
+    db_bind_bool(&op->query, call->user.sees_all);
     api_op_submit(op);
 }
 

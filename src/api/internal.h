@@ -82,6 +82,8 @@ MUST_CHECK bool api_body_value(struct http_call *call, const char *name, enum js
 MUST_CHECK bool api_body_quotas(struct http_call *call, struct str *ret);
 void api_bind_text_or_null(struct db_query *q, struct str s); /* null: p == NULL */
 
+/* Who gives rights has them everywhere and for good: true for a token with scopes, projects or an end, which is answered (403). */
+MUST_CHECK bool api_refuse_limited(struct http_call *call);
 /* Who asks, as audit_note() (migration 0036) takes it: {"user", "email", "token", "address"}, JSON as text. */
 void api_bind_actor(struct db_query *q, struct http_call *call);
 

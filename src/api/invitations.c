@@ -119,8 +119,8 @@ void invitation_create(struct http_call *call)
 {
     struct str email, role, projects;
     int64_t expires_us;
-    if (!api_body_str(call, "email", &email) || !user_role_read(call, &role) || !read_projects(call, &projects) ||
-        !read_expiry(call, &expires_us))
+    if (api_refuse_limited(call) || !api_body_str(call, "email", &email) || !user_role_read(call, &role) ||
+        !read_projects(call, &projects) || !read_expiry(call, &expires_us))
         return;
     if (email.p && !email_is_valid(email)) {
         api_refuse(call, "Invalid email format");

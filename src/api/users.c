@@ -136,8 +136,8 @@ void user_change(struct http_call *call)
     int32_t id;
     struct str role;
     bool active = false, has_active, all = false, has_all;
-    if (!read_id(call, &id) || !user_role_read(call, &role) || !api_body_flag(call, "is_active", &active, &has_active) ||
-        !api_body_flag(call, "all_projects", &all, &has_all))
+    if (api_refuse_limited(call) || !read_id(call, &id) || !user_role_read(call, &role) ||
+        !api_body_flag(call, "is_active", &active, &has_active) || !api_body_flag(call, "all_projects", &all, &has_all))
         return;
     if (!role.p && !has_active && !has_all) {
         user_show(call);
@@ -222,7 +222,7 @@ static void reset_made(struct db_query *q, int r, const struct db_rows *rows)
 void user_reset(struct http_call *call)
 {
     int32_t id;
-    if (!read_id(call, &id))
+    if (api_refuse_limited(call) || !read_id(call, &id))
         return;
     struct link_op *op = link_op_new(call, STMT_PASSWORD_RESET_ADD, reset_made);
     api_bind_actor(&op->query, call);

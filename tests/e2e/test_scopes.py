@@ -304,3 +304,24 @@ def test_users_of_the_release_before(cluster):
         # What the release before, which may still run, does to users.
         database.execute("INSERT INTO users (email, password_hash, is_admin) VALUES ('late', '', true)")
         assert database.execute("SELECT role FROM users WHERE email = 'late'").fetchall() == [("owner",)]
+
+
+def test_limited_tokens_give_no_rights(picket, make_user):
+    """An owner's token that ends, or has a list of scopes, invites nobody, raises nobody and hands out no password: what it gave would outlive it."""
+    viewer, links = make_user("viewer"), picket.sql("SELECT count(*) FROM user_links")
+    for limits in ({"scopes": ["admin"]}, {"expires_at": now(hours=1)}, {"scopes": ["admin"], "expires_at": now(hours=1)}):
+        api = cut(picket.api, **limits)
+        assert api.get("/api/users").status_code == 200
+        for answer in (api.post("/api/invitations", json={"role": "owner"}), api.patch(f"/api/users/{viewer.id}", json={"role": "owner"}),
+                       api.post(f"/api/users/{viewer.id}/password-reset")):
+            assert answer.status_code == 403 and "expires_at" in answer.json()["error"], answer.text
+    assert viewer.read("/auth/me")["role"] == "viewer" and picket.sql("SELECT count(*) FROM user_links") == links
+
+
+def test_channels_are_named_but_not_shown(picket, project, make_user):
+    """Who sees some projects learns which channels there are; what they hold is the installation's."""
+    made = picket.api.post("/api/alert-channels", json={"name": uuid.uuid4().hex, "channel_type": "webhook", "config": {"url": "https://secret.example/token"}}).json()
+    path, member = f"/api/alert-channels/{made['id']}", make_user("member", project)
+    for shown in ([one for one in member.read("/api/alert-channels") if one["id"] == made["id"]][0], member.read(path)):
+        assert shown["name"] == made["name"] and shown["config"] == {}
+    assert make_user("member").read(path)["config"]["url"] == "https://secret.example/token"
