@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { BIG = 8 * 1024 * 1024 };
@@ -662,6 +663,7 @@ static off_t size_of(const char *path)
 static void fills_a_spare_while_little_comes(void **state)
 {
     enum { SEGMENT = 8 << 20, WAIT_US = 20 * 1000 * 1000 };
+    const struct timespec pause = {.tv_nsec = 5 * 1000 * 1000}; /* between two: on a fast disk these alone would be much, and end the segment */
     struct kit *k = *state;
     char spare[KIT_PATH_MAX], last[KIT_PATH_MAX];
     reopen_with(k, SEGMENT, 1 << 30, 1 << 26);
@@ -673,6 +675,7 @@ static void fills_a_spare_while_little_comes(void **state)
     for (off_t size = 0; size < SEGMENT;) {
         assert_true(clock_mono_us() < until_us);
         assert_int_equal(kit_append(k, 3, 100), 0);
+        (void)nanosleep(&pause, NULL);
         size = size_of(spare);
         assert_true(size <= SEGMENT && kit_segments(k, last) == 1);
     }
