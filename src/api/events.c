@@ -63,12 +63,8 @@ static void put_cursor(struct json_writer *w, const struct event_page *op, const
 static void listed(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct event_page *op = container_of(q, struct event_page, query);
-    if (api_failed(op->call, r))
+    if (!api_has_row(op->call, r, rows, op->of_project ? api_no_project : api_no_issue))
         return;
-    if (db_count(rows) == 0) {
-        (op->of_project ? api_no_project : api_no_issue)(op->call);
-        return;
-    }
     bool has_more = db_count(rows) > op->per_page; /* one more was asked for */
     int n = db_is_null(rows, 0, 0) ? 0 : has_more ? (int)op->per_page : db_count(rows);
     AUTO_BUF struct buf out = {0};
@@ -302,12 +298,8 @@ static void no_event(const struct event_op *op)
 static void found(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct event_op *op = container_of(q, struct event_op, query);
-    if (api_failed(op->call, r))
+    if (!api_has_row(op->call, r, rows, op->of_project ? api_no_project : api_no_issue))
         return;
-    if (db_count(rows) == 0) {
-        (op->of_project ? api_no_project : api_no_issue)(op->call);
-        return;
-    }
     if (db_is_null(rows, 0, 0)) {
         no_event(op);
         return;

@@ -45,12 +45,8 @@ static const char *const sorts[] = {[BY_NUMBER] = "digest_order", [BY_LAST_SEEN]
 static void listed(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct list_op *op = container_of(q, struct list_op, query);
-    if (api_failed(op->call, r))
+    if (!api_has_row(op->call, r, rows, api_no_project))
         return;
-    if (db_count(rows) == 0) {
-        api_no_project(op->call);
-        return;
-    }
     AUTO_BUF struct buf out = {0};
     struct json_writer w;
     json_writer_init(&w, &out);

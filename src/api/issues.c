@@ -184,11 +184,7 @@ static void no_short_id(struct http_call *call)
 static void found(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct issue_op *op = container_of(q, struct issue_op, query);
-    if (api_failed(op->call, r))
-        return;
-    if (db_count(rows) == 0)
-        no_short_id(op->call);
-    else
+    if (api_has_row(op->call, r, rows, no_short_id))
         answer_issue(op->call, rows);
 }
 
@@ -219,12 +215,7 @@ void issue_show_short(struct http_call *call)
 static void deleted(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct issue_op *op = container_of(q, struct issue_op, query);
-    if (api_failed(op->call, r))
-        return;
-    if (db_count(rows) == 0)
-        api_no_issue(op->call);
-    else
-        http_answer_empty(op->call, 204);
+    api_answer_gone(op->call, r, rows, api_no_issue);
 }
 
 /* Its events are shown by nothing from now on; their rows go with their day (migration 0034). */

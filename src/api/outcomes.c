@@ -50,12 +50,8 @@ static void put_lines(struct json_writer *w, const struct db_rows *rows, int64_t
 static void summed(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct api_op *op = api_op_of(q);
-    if (api_failed(op->call, r))
+    if (!api_has_row(op->call, r, rows, api_no_project))
         return;
-    if (db_count(rows) == 0) {
-        api_no_project(op->call);
-        return;
-    }
     AUTO_BUF struct buf out = {0};
     struct json_writer w;
     json_writer_init(&w, &out);
@@ -101,12 +97,8 @@ static void put_case(struct json_writer *w, const struct db_rows *rows, int row)
 static void listed(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct http_call *call = api_op_of(q)->call;
-    if (api_failed(call, r))
+    if (!api_has_row(call, r, rows, api_no_project))
         return;
-    if (db_count(rows) == 0) {
-        api_no_project(call);
-        return;
-    }
     AUTO_BUF struct buf out = {0};
     struct json_writer w;
     json_writer_init(&w, &out);

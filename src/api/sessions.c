@@ -84,12 +84,8 @@ static void put_lines(struct json_writer *w, struct str key, const struct db_row
 static void found(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct api_op *op = api_op_of(q);
-    if (api_failed(op->call, r))
+    if (!api_has_row(op->call, r, rows, api_no_project))
         return;
-    if (db_count(rows) == 0) {
-        api_no_project(op->call);
-        return;
-    }
     AUTO_BUF struct buf out = {0};
     struct json_writer w;
     json_writer_init(&w, &out);
