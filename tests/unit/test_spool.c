@@ -663,7 +663,7 @@ static off_t size_of(const char *path)
 static void fills_a_spare_while_little_comes(void **state)
 {
     enum { SEGMENT = 8 << 20, WAIT_US = 20 * 1000 * 1000 };
-    const struct timespec pause = {.tv_nsec = 5 * 1000 * 1000}; /* between two: on a fast disk these alone would be much, and end the segment */
+    const struct timespec pause = {.tv_nsec = 5 * 1000 * 1000}; /* without it a fast disk takes enough to fill the segment */
     struct kit *k = *state;
     char spare[KIT_PATH_MAX], last[KIT_PATH_MAX];
     reopen_with(k, SEGMENT, 1 << 30, 1 << 26);
