@@ -6,7 +6,9 @@
  * twice changes nothing, and the range is settled only after the commit (S6).
  *
  * Batches fill themselves: while one is stored the next records pile up. When there are few, a worker lingers some milliseconds before it
- * claims, so that a trickle costs a statement per LINGER_MS and not one per event.
+ * claims, so that a trickle costs a statement per LINGER_MS and not one per event. When there are more, but not so many that they wait, the
+ * workers together let GATHER_RECORDS come, for GATHER_MAX_MS at most: two that share 17,000 events a second took 280 at a time, and 760 cost
+ * PostgreSQL a tenth less.
  *
  * Failures of a statement (failure.c) are lasting or passing. Lasting: some record cannot be stored; the slice is halved until that record
  * stands alone and goes to the dead letters, its neighbours are stored. Passing: the same slice again after a pause that doubles up to
@@ -32,6 +34,8 @@
 enum {
     LINGER_MS = 5,
     FEW_RECORDS = 50,
+    GATHER_RECORDS = 1000,
+    GATHER_MAX_MS = 50,
     READ_RETRY_MS = 1000,
     REST_SOON_MS = 1000,
     BACKOFF_MIN_MS = 50,
@@ -425,10 +429,41 @@ static void load_range(struct worker *w, bool retains)
     ask_projects(w);
 }
 
+/* ---- how much is gathered */
+
+/* Milliseconds until something may be claimed; 0: now. */
+static unsigned gathers_ms(struct digest *d)
+{
+    pthread_mutex_lock(&d->day_lock);
+    int64_t left_us = d->gathers_until_us - clock_mono_us();
+    pthread_mutex_unlock(&d->day_lock);
+    return left_us > 0 ? (unsigned)((left_us + 999) / 1000) : 0;
+}
+
+/* A range that is not full was all that was there: the next one is to be of GATHER_RECORDS at the same rate, or of GATHER_MAX_MS. */
+static void note_claim(struct digest *d, const struct spool_range *range)
+{
+    int64_t now_us = clock_mono_us(), gather_us = 0;
+    bool full = range->n_records >= d->config.batch_records || range->to - range->from >= d->config.batch_bytes / 2;
+    pthread_mutex_lock(&d->day_lock);
+    if (!full && range->n_records >= FEW_RECORDS)
+        gather_us = (now_us - d->claimed_us) * GATHER_RECORDS / range->n_records;
+    if (gather_us > GATHER_MAX_MS * 1000)
+        gather_us = GATHER_MAX_MS * 1000;
+    d->claimed_us = now_us;
+    d->gathers_until_us = now_us + gather_us;
+    pthread_mutex_unlock(&d->day_lock);
+}
+
 /* Nothing to claim: it is over; after a failure the next try is planned. */
 static void take_range(struct worker *w)
 {
     struct digest *d = w->digest;
+    unsigned ms = gathers_ms(d);
+    if (ms > 0) {
+        linger(w, ms);
+        return;
+    }
     set_holding(w, HOLDS_UNREAD);
     atomic_store(&w->sleeps, true); /* before the look: what comes behind it wakes */
     int r = spool_claim(d->config.spool, d->config.batch_records, d->config.batch_bytes, &w->batch.range);
@@ -445,6 +480,7 @@ static void take_range(struct worker *w)
         return;
     }
     w->was_away = false;
+    note_claim(d, &w->batch.range);
     load_range(w, false);
 }
 

@@ -67,9 +67,11 @@ struct digest {
     struct digest_config config;
     struct id128 node;
     struct letters *letters;  /* NULL: nobody looks after them */
-    pthread_mutex_t day_lock; /* guards day, closing and what the workers hold */
+    pthread_mutex_t day_lock; /* guards day, closing, the claims' times and what the workers hold */
     int64_t day;              /* whose turn it is or was last */
     bool closing;             /* no more turns: an earlier range may have been given back */
+    int64_t claimed_us;       /* the last claim; monotonic, under day_lock */
+    int64_t gathers_until_us; /* nothing is claimed before; the same */
     atomic_bool ready;        /* committed ranges are skipped: claiming may begin */
     unsigned n_workers, grace_ms;
     struct worker workers[];
