@@ -6,10 +6,11 @@
  *   many        one fold runs in a database, by an advisory lock that is tried and not waited for; it locks nothing that the digest or a person waits for
  *   deleted     a fold counts what has an issue and a project when it reads. What it adds to an issue that is deleted meanwhile goes with issues_leave()
  *   dropped     what retention took before it was folded is not counted: it would have to lag by a day
- *   poisoned    a batch that cannot be folded is put off for ten minutes, alone; the others go on
+ *   poisoned    a batch that cannot be folded, or not in time even with nothing beside it, is put off for ten minutes, alone; the others go on
  *   masses      the bounds on keys, values and users are kept where numbers are given (tags_intern()) and where they are counted (rollup_add())
  *
- * It gives way: while the spool's backlog is long it waits, but for one fold in a while, and a fold that runs out of time makes the next ones small. */
+ * It gives way: while the spool's backlog is long it rests for three times as long as a fold took, and a fold that runs out of time makes the next ones small. A fold is
+ * of many events, because it touches each tag of each issue once; but while it runs the digest has half of its processors, and what piles up then is to be little. */
 #include "rollup.h"
 
 #include <errno.h>
@@ -24,10 +25,11 @@ enum {
     FOLD_MS = 1000,
     AGAIN_MS = 50,
     BATCHES_MAX = 200,
-    EVENTS_MAX = 50000,
+    EVENTS_MAX = 20000,
     EVENTS_MIN = 500,
-    BACKLOG_BYTES = 4 << 20, /* of the spool, some 1,000 events: more is a long one */
-    YIELD_MAX_MS = 60 * 1000,
+    BACKLOG_BYTES = 1 << 20, /* of the spool, some 200 events: with more it has work */
+    REST_SHARE = 3,
+    TIMEOUTS_MAX = 3, /* of EVENTS_MIN, one after the other */
 };
 
 struct rollup_counts {
@@ -44,8 +46,8 @@ struct rollup {
     struct rollup_counts *counts; /* metric_block */
     int64_t sent_us;
     int64_t events_max;
-    uint64_t folded_ms; /* by the loop's clock: the last statement */
-    int told;           /* the failure that was logged last */
+    unsigned timeouts; /* one after the other, of as few as can be */
+    int told;          /* the failure that was logged last */
     bool closing;
 };
 
@@ -57,28 +59,52 @@ static void rest(struct rollup *r, unsigned ms)
         uv_timer_start(&r->timer, on_timer, ms, 0);
 }
 
+static void on_put_off(struct db_query *q, int result, const struct db_rows *rows)
+{
+    struct rollup *r = container_of(q, struct rollup, query);
+    if (result == 0 && db_bool(rows, 0, 0))
+        log_line(LOG_ERROR, "the tags and users of a batch cannot be counted in time: it is put off", "attempts=%u", r->timeouts);
+    r->timeouts = 0;
+    rest(r, FOLD_MS);
+}
+
 static void on_failed(struct rollup *r, int result, const struct db_query *q)
 {
-    if (result == -ERR_DB_TIMEOUT)
-        r->events_max = r->events_max / 4 > EVENTS_MIN ? r->events_max / 4 : EVENTS_MIN;
     if (err_fate(result) != FATE_RETRY || result == -ERR_DB_TIMEOUT)
         metric_add(&r->counts->failures, 1);
     if (result != r->told && err_fate(result) != FATE_RETRY) /* the workers say that the database is away */
         log_line(LOG_ERROR, "tags and users of issues cannot be counted and will be", "error=%s sqlstate=%s", err_name(result),
                  q->sqlstate[0] ? q->sqlstate : "-");
     r->told = result;
+    if (result == -ERR_DB_TIMEOUT && r->events_max == EVENTS_MIN && ++r->timeouts == TIMEOUTS_MAX && !r->closing) {
+        db_query_init(&r->query, STMT_ROLLUP_PUT_OFF, on_put_off);
+        db_submit(r->db, &r->query);
+        return;
+    }
+    if (result == -ERR_DB_TIMEOUT)
+        r->events_max = r->events_max / 4 > EVENTS_MIN ? r->events_max / 4 : EVENTS_MIN;
+    rest(r, FOLD_MS);
+}
+
+/* The digest comes first. */
+static unsigned rest_ms(const struct rollup *r, int64_t took_us)
+{
+    struct spool_stats stats;
+    spool_stats(r->spool, &stats);
+    unsigned ms = stats.bytes > BACKLOG_BYTES ? (unsigned)(took_us * REST_SHARE / 1000) : 0;
+    return ms > AGAIN_MS ? ms : AGAIN_MS;
 }
 
 /* Columns: batches, events, whether somebody else folds, since when something waits, why a batch was put off. */
 static void on_folded(struct db_query *q, int result, const struct db_rows *rows)
 {
     struct rollup *r = container_of(q, struct rollup, query);
-    r->folded_ms = uv_now(r->timer.loop);
+    int64_t took_us = clock_mono_us() - r->sent_us;
     if (result < 0) {
         on_failed(r, result, q);
-        rest(r, FOLD_MS);
         return;
     }
+    r->timeouts = 0;
     int64_t batches = db_i64(rows, 0, 0), events = db_i64(rows, 0, 1);
     bool is_left = !db_is_null(rows, 0, 3), has_failed = !db_is_null(rows, 0, 4);
     r->told = 0;
@@ -90,30 +116,16 @@ static void on_folded(struct db_query *q, int result, const struct db_rows *rows
     if (batches > 0) {
         metric_add(&r->counts->batches, (uint64_t)batches);
         metric_add(&r->counts->events, (uint64_t)events);
-        metric_observe(&r->counts->folds, &metric_seconds, clock_mono_us() - r->sent_us);
+        metric_observe(&r->counts->folds, &metric_seconds, took_us);
         r->events_max = r->events_max * 2 < EVENTS_MAX ? r->events_max * 2 : EVENTS_MAX;
     }
     metric_set(&r->counts->oldest_us, is_left ? (uint64_t)db_time(rows, 0, 3) : 0);
-    rest(r, batches > 0 && is_left ? AGAIN_MS : FOLD_MS);
-}
-
-/* The digest comes first. */
-static bool yields(const struct rollup *r)
-{
-    struct spool_stats stats;
-    spool_stats(r->spool, &stats);
-    return stats.bytes > BACKLOG_BYTES && uv_now(r->timer.loop) - r->folded_ms < YIELD_MAX_MS;
+    rest(r, batches > 0 && is_left ? rest_ms(r, took_us) : FOLD_MS);
 }
 
 static void on_timer(uv_timer_t *timer)
 {
     struct rollup *r = container_of(timer, struct rollup, timer);
-    if (yields(r)) {
-        if (metric_read(&r->counts->oldest_us) == 0)
-            metric_set(&r->counts->oldest_us, (uint64_t)clock_wall_us());
-        rest(r, FOLD_MS);
-        return;
-    }
     r->sent_us = clock_mono_us();
     db_query_init(&r->query, STMT_ROLLUP_FOLD, on_folded);
     db_bind_i32(&r->query, BATCHES_MAX);
@@ -129,7 +141,6 @@ int rollup_open(uv_loop_t *loop, const struct db_config *db, struct spool *spool
         return -ENOMEM;
     r->spool = spool;
     r->events_max = EVENTS_MAX;
-    r->folded_ms = uv_now(loop);
     db_query_init(&r->query, STMT_PING, NULL);
     config.connections = 1;
     config.counts = NULL;

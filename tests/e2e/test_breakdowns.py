@@ -232,6 +232,121 @@ def test_an_erased_user_is_none_of_the_issue(make_picket):
     assert picket.sql("SELECT count(*) FROM issue_users WHERE project_id = %s", project.id) == [(1,)]
 
 
+def held(picket):
+    """From here on batches wait until a test lets them go; the event of the first start is counted."""
+    until(lambda: picket.sql("SELECT count(*) FROM events") == [(1,)], "the first event is missing")
+    folded(picket)
+    picket.sql("ALTER TABLE rollup_batches ALTER not_before SET DEFAULT now() + interval '1 day'")
+
+
+HERS = "SELECT e.project_id, e.id FROM events e WHERE e.project_id = %s AND e.user_hash = (SELECT user_hash FROM events WHERE title LIKE 'Hers%%')"
+
+
+def test_an_event_to_be_erased_counts_without_its_user(make_picket):
+    picket = make_picket().start()
+    project = picket.new_project()
+    held(picket)
+    project.send(wire.error_event(type="Hers", user={"id": "jane"}), wire.error_event(type="His", user={"id": "joe"}))
+    project.wait_count(2)
+    project.drain()
+    picket.sql(f"INSERT INTO erasure_rows SELECT h.project_id, h.id, 0, 1 FROM ({HERS}) h", project.id)
+    picket.sql("UPDATE rollup_batches SET not_before = NULL")
+    folded(picket)
+    assert tags_of(project, project.issue("Hers"))[0]["users"] == 0 and tags_of(project, project.issue("His"))[0]["users"] == 1
+    assert tags_of(project, project.issue("Hers"))[1]["level"] == {"error": 1}
+
+
+def test_tags_that_name_an_erased_person_go(make_picket):
+    picket = make_picket().start()
+    project, jane = picket.new_project(), "jane@example.com"
+    project.send(wire.error_event(type="Hers", user={"email": jane}, tags={"reply_to": jane, "plan": "free"}),
+                 wire.error_event(type="Hers", user={"email": "joe@example.com"}, tags={"reply_to": "joe@example.com", "plan": "free"}))
+    project.wait_count(2)
+    counted(project, picket)
+    assert picket.api.post(project.path + "/erasures", json={"user": f"email:{jane}"}).status_code in (200, 201, 202)
+    retention(picket)
+    retention(picket)  # what the first one found
+    _, tags = tags_of(project, project.issue("Hers"))
+    assert tags["reply_to"] == {"joe@example.com": 1} and tags["plan"] == {"free": 2}
+    assert picket.sql("SELECT count(*) FROM tags WHERE value = %s", jane) == [(0,)]
+
+
+def test_the_first_release_is_that_of_the_first_event(make_picket):
+    """In whatever order batches are counted."""
+    picket = make_picket(DIGEST_WORKERS=1).start()
+    project = picket.new_project()
+    held(picket)
+    for release in ("r1", "r2", "r3"):
+        project.send(wire.error_event(type="Old", release=release))
+        project.drain()
+    assert picket.sql("SELECT count(*) FROM rollup_batches") == [(3,)]
+    for of, first, last in (("max(id)", "r3", "r3"), ("min(id)", "r1", "r3"), ("max(id)", "r1", "r3")):
+        (before,), = picket.sql(f"UPDATE rollup_batches SET not_before = NULL WHERE id = (SELECT {of} FROM rollup_batches) RETURNING id")
+        until(lambda: picket.sql("SELECT count(*) FROM rollup_batches WHERE id = %s", before) == [(0,)], "it waits")
+        answer, _ = tags_of(project, project.issue("Old"))
+        assert (answer["first_release"], answer["last_release"]) == (first, last)
+
+
+def test_a_batch_that_cannot_be_counted_holds_up_no_other(make_picket):
+    """One of six, and each group that it is in fails."""
+    picket = make_picket(DIGEST_WORKERS=1).start()
+    project = picket.new_project()
+    held(picket)
+    for i in range(6):
+        project.send(wire.error_event(type="Many", tags={"n": str(i)}))
+        project.drain()
+    picket.sql("""CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                    IF EXISTS (SELECT FROM tags t WHERE t.id = NEW.tag_id AND t.key = 'n' AND t.value = '3') THEN RAISE 'no'; END IF; RETURN NEW; END $$""")
+    picket.sql("CREATE TRIGGER refuse BEFORE INSERT ON issue_tags FOR EACH ROW EXECUTE FUNCTION refuse()")
+    picket.sql("UPDATE rollup_batches SET not_before = NULL")
+    until(lambda: picket.sql("SELECT count(*), count(*) FILTER (WHERE not_before > now() + interval '5 minutes') FROM rollup_batches") == [(1, 1)], "batches wait")
+    assert set(tags_of(project, project.issue("Many"))[1]["n"]) == {"0", "1", "2", "4", "5"}
+    picket.sql("DROP TRIGGER refuse ON issue_tags")
+    picket.sql("UPDATE rollup_batches SET not_before = NULL")
+    folded(picket)
+    assert len(tags_of(project, project.issue("Many"))[1]["n"]) == 6
+
+
+def test_a_batch_that_takes_too_long_is_put_off(make_picket):
+    picket = make_picket(DIGEST_WORKERS=1).start()
+    project = picket.new_project()
+    held(picket)
+    for i in range(2):
+        project.send(wire.error_event(type="Long", tags={"n": str(i)}))
+        project.drain()
+    assert picket.sql("SELECT rollup_put_off()") == [(False,)]  # none is due
+    with psycopg.connect(picket.conninfo()) as folds:
+        folds.execute("SELECT pg_advisory_xact_lock(hashtext('picket.rollup'))")
+        picket.sql("UPDATE rollup_batches SET not_before = NULL")
+        assert picket.sql("SELECT rollup_put_off()") == [(False,)]  # somebody folds
+        assert folds.execute("SELECT rollup_put_off()").fetchall() == [(True,)]
+        folds.commit()
+    until(lambda: picket.sql("SELECT count(*), count(not_before) FROM rollup_batches") == [(1, 1)], "it waits")
+    assert tags_of(project, project.issue("Long"))[1]["n"] == {"1": 1}
+
+
+def test_a_fold_holds_up_nobody(make_picket):
+    """A project is renamed and deleted while a fold that counts its events is under way, and what was counted goes with it."""
+    picket = make_picket(DIGEST_WORKERS=1).start()
+    project = picket.new_project()
+    held(picket)
+    project.send(wire.error_event(type="Counted", user={"id": 1}, tags={"n": "1"}, release="r"))
+    project.wait_count(1)
+    project.drain()
+    with psycopg.connect(picket.conninfo()) as folds:
+        folds.execute("UPDATE rollup_batches SET not_before = NULL")
+        assert folds.execute("SELECT events FROM rollup_fold(10, 10)").fetchall() == [(1,)]
+        with psycopg.connect(picket.conninfo(), options="-c lock_timeout=2s", autocommit=True) as person:
+            person.execute("UPDATE all_projects SET name = 'New' WHERE id = %s", [project.id])
+        assert picket.api.delete(project.path).status_code == 204
+        folds.commit()
+    counted_in = ("issue_tags", "issue_tag_keys", "issue_users", "issue_facts", "project_tags", "tag_hours")
+    assert all(picket.sql(f"SELECT count(*) > 0 FROM {table} WHERE project_id = %s", project.id) == [(True,)] for table in counted_in)
+    retention(picket)
+    for table in (*counted_in, "tags", "tag_keys", "tag_numbers"):
+        assert picket.sql(f"SELECT count(*) FROM {table} WHERE project_id = %s", project.id) == [(0,)], table
+
+
 def test_two_servers_on_one_database(make_picket, cluster):
     """Both store, one at a time folds; each event counts once, also when one is killed."""
     url = cluster.migrated_database()
