@@ -16,4 +16,4 @@ SELECT p.id, p.name, p.slug, k.public_key, c.stored, c.digested, p.created_at, p
        p.scrubbing
   FROM changed p
   JOIN project_counters c ON c.project_id = p.id
-  LEFT JOIN LATERAL (SELECT public_key FROM project_keys k WHERE k.project_id = p.id AND k.is_active ORDER BY k.id DESC LIMIT 1) k ON true
+  LEFT JOIN LATERAL (SELECT public_key FROM project_keys k WHERE k.project_id = p.id AND k.is_active ORDER BY k.id LIMIT 1) k ON true

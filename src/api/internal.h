@@ -128,7 +128,7 @@ http_handler_fn invitation_list, invitation_create, invitation_drop;            
 http_handler_fn login_list, login_drop, login_drop_others;                                  /* logins.c */
 http_handler_fn audit_list;                                                                 /* audit.c */
 http_handler_fn project_list, project_create, project_show, project_change, project_delete; /* projects.c: R7 – R11 */
-http_handler_fn key_list, key_change;                                                       /* keys.c */
+http_handler_fn key_list, key_create, key_change, key_rotate, key_drop;                     /* keys.c */
 http_handler_fn member_list, member_add, member_drop;                                       /* members.c */
 http_handler_fn installation_show, installation_change;                                     /* quotas.c */
 http_handler_fn issue_show, issue_change, issue_delete, issue_show_short;                   /* issues.c: R13 – R15 */

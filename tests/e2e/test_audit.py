@@ -63,6 +63,9 @@ class World:
     def member(self):
         return self.made(self.path + "/members", user_id=self.user()[0])["user_id"]
 
+    def key(self):
+        return self.made(self.path + "/keys")["id"]
+
     def session(self):
         id, name = self.user()
         assert Api(self.picket.url).post("/auth/login", json={"email": name, "password": PASSWORD}).status_code == 200
@@ -125,8 +128,10 @@ TABLE = {
     ("POST", "/api/projects"): lambda w: ("/api/projects", body(name=uuid.uuid4().hex), "project.create"),
     ("PATCH", "/api/projects/{project}"): lambda w: (w.project.id, body(retention_days=7), "project.change"),
     ("DELETE", "/api/projects/{project}"): lambda w: (w.picket.new_project().id, {}, "project.delete"),
-    ("PATCH", "/api/projects/{project}/keys/{key}"): lambda w: ((w.project.id, w.api.read(w.path + "/keys")["items"][0]["id"]), body(quotas={"error": {"minute": 7}}),
-                                                                "key.change"),
+    ("POST", "/api/projects/{project}/keys"): lambda w: (w.project.id, body(label="Browsers"), "key.create"),
+    ("PATCH", "/api/projects/{project}/keys/{key}"): lambda w: ((w.project.id, w.key()), body(quotas={"error": {"minute": 7}}), "key.change"),
+    ("DELETE", "/api/projects/{project}/keys/{key}"): lambda w: ((w.project.id, w.key()), {}, "key.delete"),
+    ("POST", "/api/projects/{project}/keys/{key}/rotate"): lambda w: ((w.project.id, w.key()), {}, "key.rotate"),
     ("DELETE", "/api/projects/{project}/issues"): lambda w: (w.path + "/issues", body(ids=[w.event()["issue_id"]]), "issue.delete"),
     ("DELETE", "/api/projects/{project}/issues/{issue}"): lambda w: ((w.project.id, w.event()["issue_id"]), {}, "issue.delete"),
     ("POST", "/api/projects/{project}/erasures"): lambda w: (w.project.id, body(user="email:jane@example.com"), "erasure.create"),

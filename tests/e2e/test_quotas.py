@@ -144,7 +144,7 @@ def test_keys(picket, project):
     (key_id,), = picket.sql("INSERT INTO project_keys (project_id, public_key) VALUES (%s, %s) RETURNING id", project.id, second)
     other = Project(project.api, {"id": project.id, "slug": project.slug, "dsn": project.dsn.replace(project.key, second.hex)})
     first = next(key for key in project.api.read(project.path + "/keys")["items"] if key["id"] != key_id)
-    assert set(first) == {"id", "public_key", "dsn", "is_active", "created_at", "quotas"} and first["dsn"] == project.dsn
+    assert set(first) == {"id", "public_key", "dsn", "label", "is_active", "created_at", "quotas"} and first["dsn"] == project.dsn
     changed = set_quotas(project, f"/keys/{first['id']}", error={"minute": 2})
     assert changed == {**first, "quotas": {"error": {"minute": 2}, "feedback": {"hour": 1}}}
     assert statuses(project, 3) == [200, 200, 429]
