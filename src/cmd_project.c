@@ -115,6 +115,7 @@ static int add(const struct config *config, int argc, char **argv)
     db_bind_id(&q, &key);
     db_bind_null(&q);
     db_bind_null(&q); /* by nobody known */
+    db_bind_null(&q); /* platform */
     return show(config, &q, json);
 }
 

@@ -81,6 +81,7 @@ struct serve {
     struct key_cache *keys;
     struct key_watch *key_watch;
     struct quota *quota;
+    struct origins *origins;
     struct quota_watch *quota_watch;
     struct work_pool *work, *passwords, *files;
     struct throttle *throttle;
@@ -206,7 +207,8 @@ static void on_quotas_changed(void *arg)
 static int open_quotas(struct serve *s, bool away)
 {
     const struct config *c = s->config;
-    struct quota_watch_config watch = {.quota = s->quota, .loop = &s->loop, .db = s->db, .node = spool_node(s->spool)};
+    struct quota_watch_config watch = {
+        .quota = s->quota, .origins = s->origins, .loop = &s->loop, .db = s->db, .node = spool_node(s->spool)};
     for (unsigned i = 0; i < QUOTA_WINDOWS; i++) {
         watch.installation[i] = (int64_t)c->max_events[i];
         watch.every_project[i] = (int64_t)c->max_project_events[i];
@@ -296,27 +298,34 @@ static int explain_listen(const struct config *c, int r)
                     (unsigned)c->port, err_text(r));
 }
 
+static struct ingest_config door_config(const struct serve *s)
+{
+    const struct config *c = s->config;
+    return (struct ingest_config){.public_url = c->public_url,
+                                  .spool = s->spool,
+                                  .keys = s->keys,
+                                  .quota = s->quota,
+                                  .origins = s->origins,
+                                  .threads = (unsigned)c->http_threads,
+                                  .envelope_max_bytes = c->max_envelope_bytes,
+                                  .event_max_bytes = c->max_event_bytes,
+                                  .check_in_max_bytes = c->max_check_in_bytes,
+                                  .records_max_bytes = c->spool_pending_bytes / 2, /* nobody's envelope takes the room of all others */
+                                  .blobs = s->blobs,
+                                  .attachment_max_bytes = c->max_attachment_bytes,
+                                  .attachments_max_bytes = c->max_attachments_bytes,
+                                  .attachments_max = (unsigned)c->max_attachments,
+                                  .sessions_max_bytes = c->max_sessions_bytes,
+                                  .sessions_max = (unsigned)c->max_sessions,
+                                  .client_reports_max_bytes = c->max_client_reports_bytes,
+                                  .client_reports_max = (unsigned)c->max_client_reports,
+                                  .accounts_ms = (unsigned)c->outcomes_every_ms};
+}
+
 static int open_http(struct serve *s)
 {
     const struct config *c = s->config;
-    struct ingest_config ingest = {.public_url = c->public_url,
-                                   .spool = s->spool,
-                                   .keys = s->keys,
-                                   .quota = s->quota,
-                                   .threads = (unsigned)c->http_threads,
-                                   .envelope_max_bytes = c->max_envelope_bytes,
-                                   .event_max_bytes = c->max_event_bytes,
-                                   .check_in_max_bytes = c->max_check_in_bytes,
-                                   .records_max_bytes = c->spool_pending_bytes / 2, /* nobody's envelope takes the room of all others */
-                                   .blobs = s->blobs,
-                                   .attachment_max_bytes = c->max_attachment_bytes,
-                                   .attachments_max_bytes = c->max_attachments_bytes,
-                                   .attachments_max = (unsigned)c->max_attachments,
-                                   .sessions_max_bytes = c->max_sessions_bytes,
-                                   .sessions_max = (unsigned)c->max_sessions,
-                                   .client_reports_max_bytes = c->max_client_reports_bytes,
-                                   .client_reports_max = (unsigned)c->max_client_reports,
-                                   .accounts_ms = (unsigned)c->outcomes_every_ms};
+    struct ingest_config ingest = door_config(s);
     struct api_config api = {.public_url = c->public_url,
                              .links_url = c->dashboard_url && c->dashboard_url[0] ? c->dashboard_url : c->public_url,
                              .allow_registration = c->allow_registration,
@@ -493,6 +502,7 @@ static int open_all(struct serve *s)
     if (r == 0)
         r = key_cache_open(&s->keys);
     s->quota = quota_new();
+    s->origins = origins_new();
     if (r < 0)
         return cmd_fail("the server cannot be started: %s", err_text(r));
     buf_printf(&s->key_copy, "%s/keys", s->config->spool_dir);
@@ -559,6 +569,7 @@ static void close_database(struct serve *s)
     }
     key_cache_free(s->keys);
     quota_free(s->quota);
+    origins_free(s->origins);
 }
 
 /* A further signal changes nothing: stopping is under way and ends by itself. Closing a watcher restores the signal's default action, so this

@@ -83,6 +83,7 @@ static int make_project(struct first_start *f)
     db_bind_id(&q, &key);
     db_bind_null(&q);
     db_bind_null(&q); /* by nobody known */
+    db_bind_null(&q); /* platform */
     int r = db_wait(f->db, &q, see_project, &f->project_id);
     if (r == -ERR_DB_CONFLICT)
         return EXIT_OK;

@@ -2,12 +2,14 @@
 #include "internal.h"
 
 #include "picket/api/slug.h"
+#include "picket/event/event.h"
 #include "picket/event/scrub.h"
 #include "picket/protocol/dsn.h"
+#include "picket/protocol/origin.h"
 
-enum { NAME_MAX_BYTES = 255 };
+enum { NAME_MAX_BYTES = 255, PLATFORM_MAX_BYTES = 64 };
 
-/* Members of the object. Columns from `col`: id, name, slug, public_key, stored, digested, created_at, updated_at. */
+/* Members of the object. Columns from `col`: id, name, slug, public_key, stored, digested, created_at, updated_at, platform. */
 static void put_fields(struct json_writer *w, const struct http_call *call, const struct db_rows *rows, int row, int col)
 {
     AUTO_BUF struct buf dsn = {0};
@@ -27,6 +29,7 @@ static void put_fields(struct json_writer *w, const struct http_call *call, cons
     json_field_i64(w, STR("digested_event_count"), db_i64(rows, row, col + 5));
     json_field_time(w, STR("created_at"), db_time(rows, row, col + 6));
     json_field_time(w, STR("updated_at"), db_time(rows, row, col + 7));
+    api_put_text(w, STR("platform"), rows, row, col + 8);
 }
 
 static void put_project(struct json_writer *w, const struct http_call *call, const struct db_rows *rows, int row, int col)
@@ -44,7 +47,8 @@ static void put_number(struct json_writer *w, struct str key, const struct db_ro
         json_field_i64(w, key, db_i64(rows, 0, col));
 }
 
-/* The project with its settings: further columns quotas, retention_days, retention_events_per_issue, scrubbing; null: as the installation has it. */
+/* The project with its settings: further columns quotas, retention_days, retention_events_per_issue, scrubbing, allowed_origins; null: as the installation
+ * has it. */
 static void answer_settings(struct http_call *call, int status, const struct db_rows *rows)
 {
     AUTO_BUF struct buf out = {0};
@@ -53,11 +57,14 @@ static void answer_settings(struct http_call *call, int status, const struct db_
     json_begin_object(&w);
     put_fields(&w, call, rows, 0, 0);
     json_key(&w, STR("quotas"));
-    json_put_raw(&w, db_text(rows, 0, 8));
-    put_number(&w, STR("retention_days"), rows, 9);
-    put_number(&w, STR("retention_events_per_issue"), rows, 10);
+    json_put_raw(&w, db_text(rows, 0, 9));
+    put_number(&w, STR("retention_days"), rows, 10);
+    put_number(&w, STR("retention_events_per_issue"), rows, 11);
     json_key(&w, STR("scrubbing"));
-    json_put_raw(&w, db_text(rows, 0, 11));
+    json_put_raw(&w, db_text(rows, 0, 12));
+    json_key(&w, STR("allowed_origins"));
+    json_put_raw(&w, db_text(rows, 0, 13));
+    json_field_i64(&w, STR("grouping_version"), EVENT_GROUPING_VERSION);
     json_end_object(&w);
     http_answer_json(call, status, &out);
 }
@@ -159,14 +166,28 @@ static bool check_name(struct http_call *call, struct str *ret)
     return false;
 }
 
+/* "platform": what SDKs and their guides call one, as "python" or "javascript-react"; "": none. p == NULL: absent or null. False: answered. */
+static bool read_platform(struct http_call *call, struct str *ret)
+{
+    if (!api_body_str(call, "platform", ret))
+        return false;
+    bool ok = ret->n <= PLATFORM_MAX_BYTES;
+    for (size_t i = 0; i < ret->n && ok; i++)
+        ok = (ret->p[i] >= 'a' && ret->p[i] <= 'z') || (ret->p[i] >= '0' && ret->p[i] <= '9') || (i > 0 && memchr("-._", ret->p[i], 3));
+    if (!ok)
+        api_refuse(call, "platform must be a name of at most 64 lower-case letters, digits, dashes, dots and underscores");
+    return ok;
+}
+
 void project_create(struct http_call *call)
 {
     struct project_create *op = http_on_dispose(call, sizeof *op, create_dispose);
-    struct str wanted;
+    struct str wanted, platform;
     AUTO_BUF struct buf slug = {0};
     op->call = call;
     db_query_init(&op->query, STMT_PROJECT_INSERT, created);
-    if (!api_body_str(call, "name", &op->name) || !check_name(call, &op->name) || !api_body_str(call, "slug", &wanted))
+    if (!api_body_str(call, "name", &op->name) || !check_name(call, &op->name) || !api_body_str(call, "slug", &wanted) ||
+        !read_platform(call, &platform))
         return;
     if (slug_make(&slug, str_trim(wanted).n ? wanted : op->name) < 0) {
         api_refuse(call, "Cannot generate valid slug from name");
@@ -181,6 +202,7 @@ void project_create(struct http_call *call)
     else
         db_bind_i32(&op->query, (int32_t)call->user.id); /* else they would not see what they made */
     api_bind_actor(&op->query, call);
+    api_bind_text_or_null(&op->query, platform.n ? platform : (struct str){NULL, 0});
     db_submit(call->worker->db, &op->query);
 }
 
@@ -224,7 +246,7 @@ void project_delete(struct http_call *call)
 
 /* ---- R10, and what else a project can be told */
 
-enum { DAYS_MAX = 36500, FIELDS_MAX = 200, FIELD_MAX_BYTES = 200 };
+enum { DAYS_MAX = 36500, FIELDS_MAX = 200, FIELD_MAX_BYTES = 200, ORIGINS_MAX = 100 };
 
 static void changed(struct db_query *q, int r, const struct db_rows *rows)
 {
@@ -307,14 +329,55 @@ static bool read_scrubbing(struct http_call *call, struct str *ret)
     return true;
 }
 
+/* The member "allowed_origins": patterns of pages, none: all pages may send. As they are kept, JSON in the arena; p == NULL: absent or null. False: answered. */
+static bool read_origins(struct http_call *call, struct str *ret)
+{
+    const struct json *v = json_get(json_root(call->body), STR("allowed_origins"));
+    AUTO_BUF struct buf out = {0};
+    struct json_writer w;
+    *ret = (struct str){NULL, 0};
+    if (json_type(v) == JSON_NONE || json_type(v) == JSON_NULL)
+        return true;
+    bool ok = json_type(v) == JSON_ARRAY && json_count(v) <= ORIGINS_MAX;
+    json_writer_init(&w, &out);
+    json_begin_array(&w);
+    for (struct json_iter it = json_iter(v); ok && json_next(&it);) {
+        AUTO_BUF struct buf pattern = {0};
+        struct str text;
+        ok = json_str(it.value, &call->arena, &text) && origin_pattern(text, &pattern) == 0;
+        json_put_str(&w, buf_str(&pattern));
+    }
+    json_end_array(&w);
+    if (ok)
+        *ret = arena_str(&call->arena, buf_str(&out));
+    else
+        api_refuse(call, "allowed_origins must be a list of at most 100 pages, each [http:// or https://]host[:port], where host may be * "
+                         "or begin with *.");
+    return ok;
+}
+
+/* There is one: whoever asks for another must not believe that events are grouped by it. False: answered. */
+static bool check_grouping_version(struct http_call *call)
+{
+    int64_t version;
+    if (!api_body_number(call, "grouping_version", INT32_MAX, &version))
+        return false;
+    if (version < 0 || version == EVENT_GROUPING_VERSION)
+        return true;
+    http_answer_error(call, -ERR_INVALID,
+                      arena_printf(&call->arena, "grouping_version must be %d: there is no other", (int)EVENT_GROUPING_VERSION));
+    return false;
+}
+
 void project_change(struct http_call *call)
 {
     int32_t id;
-    struct str name, quotas, scrubbing;
+    struct str name, quotas, scrubbing, origins, platform;
     int64_t days, per_issue;
     if (!api_project_id(call, &id) || !api_body_str(call, "name", &name) || (name.p && !check_name(call, &name)) ||
         !api_body_quotas(call, &quotas) || !read_scrubbing(call, &scrubbing) || !api_body_number(call, "retention_days", DAYS_MAX, &days) ||
-        !api_body_number(call, "retention_events_per_issue", INT32_MAX, &per_issue))
+        !api_body_number(call, "retention_events_per_issue", INT32_MAX, &per_issue) || !read_origins(call, &origins) ||
+        !check_grouping_version(call) || !read_platform(call, &platform))
         return;
     struct api_op *op = api_op_new(call, STMT_PROJECT_CHANGE, changed);
     db_bind_i32(&op->query, id);
@@ -324,5 +387,7 @@ void project_change(struct http_call *call)
     bind_number(&op->query, per_issue);
     api_bind_text_or_null(&op->query, scrubbing);
     api_bind_actor(&op->query, call);
+    api_bind_text_or_null(&op->query, origins);
+    api_bind_text_or_null(&op->query, platform);
     api_op_submit(op);
 }

@@ -345,13 +345,22 @@ static void admit_elsewhere(struct ingest_op *op)
     }
 }
 
+/* Any answer can be read by the page that asked (http/cors.c), so that the SDK learns of its refusal. */
+static bool is_from_allowed_page(const struct ingest_op *op)
+{
+    struct origins *o = op->ingest->config.origins;
+    return !origins_are_on(o) || origins_allow(o, op->admit.project_id, http_header(op->call, "origin"), http_header(op->call, "referer"));
+}
+
 static void decode(struct ingest_op *op, const struct key_info *key)
 {
     struct admit *a = &op->admit;
     op->is_known = true;
     a->key_id = (uint64_t)key->key_id;
     a->project_id = key->project_id;
-    if (op->is_dialog && a->body.n == 0) {
+    if (!is_from_allowed_page(op)) {
+        ingest_refuse(op, -ERR_ORIGIN_REFUSED, STR(""));
+    } else if (op->is_dialog && a->body.n == 0) {
         let_go(op);
         reply_script(op->call);
     } else if ((a->form == ADMIT_REPORT || a->form == ADMIT_NEL) && !security_is_report_type(http_header(op->call, "content-type")))

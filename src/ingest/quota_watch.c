@@ -1,5 +1,5 @@
-/* quota_watch.c: what the quotas have to do with the database: limits are read when somebody says that they changed (auth/keys.c hears it), counts are
- * exchanged every TICK_MS. One statement at a time, on the main loop; see quota.c for what the others learn when.
+/* quota_watch.c: what the quotas have to do with the database: limits are read when somebody says that they changed (auth/keys.c hears it), and with them the
+ * lists of pages that may send (origins.h), which are told the same way; counts are exchanged every TICK_MS. One statement at a time, on the main loop; see quota.c for what the others learn when.
  *
  * A tick is a row: node, time, names and quantities. Times of one node ascend, also over a restart and a clock that is put back, so "newer than the
  * last that I saw of that node" misses none, whatever the order of commits; and a tick that is sent again, because nobody knows whether it was
@@ -101,6 +101,25 @@ static void take_limits(struct quota_watch *w, const struct db_rows *rows)
     free(limits);
 }
 
+/* Columns: project, pattern. */
+static void on_origins(struct db_query *query, int r, const struct db_rows *rows)
+{
+    struct quota_watch *w = container_of(query, struct quota_watch, query);
+    if (failed(w, r, query)) {
+        w->wanted = true;
+        return;
+    }
+    size_t n = (size_t)db_count(rows);
+    struct origins_line *lines = calloc(n + 1, sizeof *lines);
+    if (!lines)
+        abort();
+    for (size_t i = 0; i < n; i++)
+        lines[i] = (struct origins_line){(uint64_t)db_i64(rows, (int)i, 0), db_text(rows, (int)i, 1)};
+    origins_set(w->config.origins, lines, n);
+    free(lines);
+    go_on(w);
+}
+
 static void on_read(struct db_query *query, int r, const struct db_rows *rows)
 {
     struct quota_watch *w = container_of(query, struct quota_watch, query);
@@ -109,7 +128,9 @@ static void on_read(struct db_query *query, int r, const struct db_rows *rows)
         return;
     }
     take_limits(w, rows);
-    go_on(w);
+    w->state = READING;
+    db_query_init(&w->query, STMT_ORIGIN_LIST, on_origins);
+    db_submit(w->config.db, &w->query);
 }
 
 /* ---- counts */

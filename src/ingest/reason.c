@@ -11,6 +11,7 @@ void reason_name(int r, const struct item_kind *kind, char dst[LEDGER_MAX_REASON
         int error;
         const char *reason;
     } names[] = {{0, "not_stored"},
+                 {-ERR_ORIGIN_REFUSED, "cors"},
                  {-ERR_BAD_JSON, "invalid_json"},
                  {-ERR_NOT_AN_OBJECT, "invalid_json"},
                  {-ERR_SURPLUS_EVENT, "duplicate_item"},

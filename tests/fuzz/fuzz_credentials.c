@@ -1,9 +1,11 @@
 /* fuzz_credentials.c: four lines – X-Sentry-Auth, Authorization, query, dsn – and perhaps a key of the path, in any state. What is accepted names a key and a version that
- * exist; a DSN that parses is written again from its parts and parses to the same. */
+ * exist; a DSN that parses is written again from its parts and parses to the same. The first two are pages, too, and the third a pattern of pages, which is kept as it is
+ * when it comes again. */
 #include "fuzz.h"
 
 #include "picket/base/error.h"
 #include "picket/protocol/credentials.h"
+#include "picket/protocol/origin.h"
 
 static void check_dsn(struct str text)
 {
@@ -23,6 +25,22 @@ static void check_dsn(struct str text)
     assert(str_ends(buf_str(&endpoint), STR("/envelope/")));
 }
 
+static void check_origin(struct str origin, struct str referer, struct str text)
+{
+    AUTO_BUF struct buf pattern = {0}, again = {0};
+    struct origin page;
+    bool is_page = origin_of(origin, referer, &page);
+    assert(!is_page || page.host.n > 0);
+    if (is_page)
+        (void)origin_matches(text, &page); /* whatever it is */
+    if (origin_pattern(text, &pattern) < 0) {
+        assert(pattern.n == 0);
+        return;
+    }
+    int r = origin_pattern(buf_str(&pattern), &again);
+    assert(r == 0 && str_eq(buf_str(&pattern), buf_str(&again)));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str rest = {(const char *)data, size};
@@ -34,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct str dsn = str_cut(&rest, '\n');
     src.path_key = rest; /* p == NULL without a fifth line */
     check_dsn(dsn);
+    check_origin(src.x_sentry_auth, src.authorization, src.query);
     int r = credentials_read(&src, &c);
     if (r < 0) {
         assert(r == -ERR_BAD_AUTH_HEADER || r == -ERR_BAD_KEY || r == -ERR_BAD_VERSION || r == -ERR_MANY_CREDENTIALS);

@@ -288,6 +288,7 @@ static inline int64_t stage_project(struct stage *s)
     db_bind_id(&op.q, &key);
     db_bind_null(&op.q);
     db_bind_null(&op.q);
+    db_bind_null(&op.q);
     assert_int_equal(op_run(&s->k, &op), 0);
     return op.number;
 }

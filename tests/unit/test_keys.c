@@ -43,6 +43,7 @@ static int64_t new_project(struct stage *s, struct id128 *ret_key)
     db_bind_id(&op.q, ret_key);
     db_bind_null(&op.q);
     db_bind_null(&op.q);
+    db_bind_null(&op.q);
     assert_int_equal(op_run(&s->admin, &op), 0);
     return op.number;
 }

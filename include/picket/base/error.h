@@ -28,6 +28,7 @@ enum error_fate {
     X(DSN_MISMATCH,         2008, 400, FATE_NONE,  "ValidationError", "invalid envelope: its dsn names another key or project than the request") \
     X(KEY_REJECTED,         2009, 403, FATE_NONE,  "Forbidden",       "event submission rejected: unknown or disabled key, or a key of another project") \
     X(FOREIGN_DSN,          2011, 403, FATE_NONE,  "Forbidden",       "the tunnel takes envelopes for this server only: their dsn names another host") \
+    X(ORIGIN_REFUSED,       2013, 403, FATE_NONE,  "Forbidden",       "event submission rejected: the project takes nothing from pages of this origin") \
     X(KEY_BUSY,             2012, 503, FATE_NONE,  "Unavailable",     "the key is not known yet and too many others are being looked up: try again later") \
     X(KEY_UNVERIFIED,       2010, 503, FATE_NONE,  "Unavailable",     "the key cannot be verified now because the database is away: try again later") \
     /* content encodings: protocol §2.4 */                                                                                       \

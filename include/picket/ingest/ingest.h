@@ -11,7 +11,8 @@ struct ingest;
 struct ingest_config {
     struct spool *spool; /* these three outlive the server that the module is registered with */
     struct key_cache *keys;
-    struct quota *quota; /* outlives the module */
+    struct quota *quota; /* this and the next outlive the module */
+    struct origins *origins;
     struct blob_store *blobs;
     unsigned threads;          /* of the HTTP server */
     size_t envelope_max_bytes; /* decoded */

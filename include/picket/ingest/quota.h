@@ -8,6 +8,7 @@
 
 #include "picket/base/buf.h"
 #include "picket/db/db.h"
+#include "picket/ingest/origins.h"
 #include "picket/protocol/category.h"
 
 enum quota_scope { QUOTA_INSTALLATION, QUOTA_PROJECT, QUOTA_KEY };
@@ -65,10 +66,11 @@ void quota_collect(struct quota *q, int64_t mono_us, void (*tell)(void *arg, int
 /* Counts what was taken elsewhere, or here before a restart. */
 void quota_count(struct quota *q, int64_t name, uint64_t quantity, int64_t mono_us, int64_t at_mono_us);
 
-/* Reads the limits from the database, and exchanges counts with the other Pickets on it. All on one loop's thread. */
+/* Reads the limits from the database, and which pages may send, and exchanges counts with the other Pickets on it. All on one loop's thread. */
 struct quota_watch;
 struct quota_watch_config {
-    struct quota *quota; /* outlives the watch */
+    struct quota *quota; /* this and the next outlive the watch */
+    struct origins *origins;
     uv_loop_t *loop;
     struct db *db;                        /* of this loop */
     struct id128 node;                    /* of this Picket, the same after a restart */
