@@ -1,4 +1,5 @@
-/* releases.c: the releases and environments that events of a project named, as they were counted (src/digest/rollup.c). */
+/* releases.c: the releases and environments that events of a project named, as they were counted (src/digest/rollup.c), and the releases that its sessions did
+ * (0040_projects.sql). */
 #include "internal.h"
 
 static const char *const sorts[] = {"last_seen", "first_seen", "events", "new_issues", NULL};

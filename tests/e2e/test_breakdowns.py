@@ -413,3 +413,70 @@ def test_releases_with_sessions(picket, project):
     rows = {row["release"]: row for row in project.api.read(project.path + "/releases")["items"]}
     assert (rows["app@1"]["sessions"], rows["app@1"]["crash_free_sessions"]) == (8, 0.75)
     assert (rows["app@2"]["sessions"], rows["app@2"]["crash_free_sessions"]) == (None, None)
+
+
+def releases(project, **query):
+    return project.api.read(project.path + "/releases", params=query)
+
+
+def hour(ago=0):
+    return time.strftime("%Y-%m-%dT%H:00:00Z", time.gmtime(time.time() - 3600 * ago))
+
+
+def test_releases_of_sessions_alone(picket, project):
+    """Release health knows them, and no event: their times are hours."""
+    hours = [hour(ago) for ago in range(6)]
+    project.send(wire.error_event(release="app@1"))
+    for release, ago in (("app@1", 3), ("web@1", 0), ("web@1", 2), ("web@2", 5)):
+        sessions = {"aggregates": [{"started": hours[ago], "exited": 3, "crashed": 1}], "attrs": {"release": release, "environment": "prod"}}
+        assert project.post(wire.envelope({}, wire.item("sessions", sessions))).status_code == 200
+    project.wait_count(1)
+    counted(project, picket)
+    answer = releases(project, sort="first_seen", order="asc")
+    assert [row["release"] for row in answer["items"]] == ["web@2", "app@1", "web@1"] and answer["total_count"] == 3
+    rows = {row["release"]: row for row in answer["items"]}
+    assert rows["web@1"] == {"release": "web@1", "is_rest": False, "first_seen": hours[2], "last_seen": hours[0], "events": 0, "new_issues": 0, "sessions": 8,
+                             "crash_free_sessions": 0.75}
+    assert rows["app@1"]["first_seen"] == hours[3] and rows["app@1"]["last_seen"] > hours[0] and rows["app@1"]["events"] == 1
+    pages = [releases(project, sort="events", per_page=1, page=page)["items"] for page in (1, 2, 3, 4)]
+    assert [row["release"] for items in pages for row in items] == ["app@1", "web@2", "web@1"]
+    assert project.api.read(project.path + "/environments")["items"] == []
+
+
+def test_first_seen_of_a_release_is_exact(picket, project):
+    """The hour of its sessions began before its first event, which says nothing."""
+    project.send(wire.error_event(release="app@1"))
+    project.wait_count(1)
+    counted(project, picket)
+    (before,) = releases(project)["items"]
+    sessions = {"aggregates": [{"started": before["first_seen"][:13] + ":00:00Z", "exited": 1}], "attrs": {"release": "app@1"}}
+    assert project.post(wire.envelope({}, wire.item("sessions", sessions))).status_code == 200
+    counted(project, picket)
+    (after,) = releases(project)["items"]
+    assert after["sessions"] == 1 and (after["first_seen"], after["last_seen"]) == (before["first_seen"], before["last_seen"])
+
+
+def add_hours(picket, project, release, *hours):
+    for at in hours:
+        picket.sql("INSERT INTO release_hours VALUES (%s, %s, 'prod', %s, 1, 1, 0, 0, 0, 0)", project.id, release, at)
+
+
+def test_releases_age_with_their_sessions(picket, project):
+    add_hours(picket, project, "old@1", hour(50), hour(40))
+    add_hours(picket, project, "old@2", hour(50), hour(1))
+    assert releases(project)["total_count"] == 2
+    picket.sql("DELETE FROM release_hours WHERE project_id = %s AND hour < now() - interval '45 hours'", project.id)
+    assert releases(project)["total_count"] == 2
+    picket.sql("DELETE FROM release_hours WHERE project_id = %s AND hour < now() - interval '35 hours'", project.id)
+    assert [row["release"] for row in releases(project)["items"]] == ["old@2"]
+
+
+def test_releases_of_sessions_are_bounded(picket, project):
+    then, later = hour(2), hour(1)
+    add_hours(picket, project, "app@1", then)
+    picket.sql("INSERT INTO session_releases SELECT %s, 'many@' || n, now(), now() FROM generate_series(2, 10000) n", project.id)
+    add_hours(picket, project, "app@1", later)
+    add_hours(picket, project, "app@2", later)
+    assert releases(project)["total_count"] == 10000
+    first = releases(project, sort="last_seen", order="asc")["items"][0]
+    assert first["release"] == "app@1" and first["last_seen"] == later
