@@ -144,26 +144,33 @@ void issue_tag_show(struct http_call *call)
 
 /* ---- events over time */
 
-/* Columns: time, events; a row of nulls: none. */
+enum point_column { P_TIME, P_EVENTS, P_VALUE };
+
+/* "series" and "events" of the rows from `from` to `to`. Columns: time, events; a row of nulls: none. */
+static void put_series(struct json_writer *w, const struct db_rows *rows, int from, int to)
+{
+    int64_t events = 0;
+    json_key(w, STR("series"));
+    json_begin_array(w);
+    for (int i = from; i < to && !db_is_null(rows, i, P_TIME); i++) {
+        json_begin_object(w);
+        json_field_time(w, STR("time"), db_time(rows, i, P_TIME));
+        json_field_i64(w, STR("events"), db_i64(rows, i, P_EVENTS));
+        json_end_object(w);
+        events += db_i64(rows, i, P_EVENTS);
+    }
+    json_end_array(w);
+    json_field_i64(w, STR("events"), events);
+}
+
 static void answer_series(struct api_op *op, const struct db_rows *rows)
 {
     AUTO_BUF struct buf out = {0};
     struct json_writer w;
-    int64_t events = 0;
     json_writer_init(&w, &out);
     json_begin_object(&w);
     api_put_window(&w, &op->window);
-    json_key(&w, STR("series"));
-    json_begin_array(&w);
-    for (int i = 0; i < db_count(rows) && !db_is_null(rows, i, 0); i++) {
-        json_begin_object(&w);
-        json_field_time(&w, STR("time"), db_time(rows, i, 0));
-        json_field_i64(&w, STR("events"), db_i64(rows, i, 1));
-        json_end_object(&w);
-        events += db_i64(rows, i, 1);
-    }
-    json_end_array(&w);
-    json_field_i64(&w, STR("events"), events);
+    put_series(&w, rows, 0, db_count(rows));
     json_end_object(&w);
     http_answer_json(op->call, 200, &out);
 }
@@ -223,17 +230,66 @@ static bool read_filter(struct http_call *call, struct str *ret_key, struct str 
     return true;
 }
 
+/* The first row behind `i` that is of another value. */
+static int value_end(const struct db_rows *rows, int i)
+{
+    bool is_all = db_is_null(rows, i, P_VALUE);
+    int end = i + 1;
+    while (end < db_count(rows) && db_is_null(rows, end, P_VALUE) == is_all &&
+           (is_all || str_eq(db_text(rows, end, P_VALUE), db_text(rows, i, P_VALUE))))
+        end++;
+    return end;
+}
+
+/* Columns: as a series, then the value, null for those of all, which come first. */
+static void project_split(struct db_query *q, int r, const struct db_rows *rows)
+{
+    struct api_op *op = api_op_of(q);
+    AUTO_BUF struct buf out = {0};
+    struct json_writer w;
+    if (!api_has_row(op->call, r, rows, api_no_project))
+        return;
+    int end = db_is_null(rows, 0, P_VALUE) ? value_end(rows, 0) : 0;
+    json_writer_init(&w, &out);
+    json_begin_object(&w);
+    api_put_window(&w, &op->window);
+    put_series(&w, rows, 0, end);
+    json_key(&w, STR("values"));
+    json_begin_array(&w);
+    for (int i = end; i < db_count(rows); i = end) {
+        end = value_end(rows, i);
+        json_begin_object(&w);
+        json_field_str(&w, STR("value"), db_text(rows, i, P_VALUE));
+        json_field_bool(&w, STR("is_rest"), db_text(rows, i, P_VALUE).n == 0);
+        put_series(&w, rows, i, end);
+        json_end_object(&w);
+    }
+    json_end_array(&w);
+    json_end_object(&w);
+    http_answer_json(op->call, 200, &out);
+}
+
 void project_stats(struct http_call *call)
 {
+    static const char *const splits[] = {"nothing", "release", "environment", NULL};
     struct api_op *op = api_op_new(call, STMT_PROJECT_STATS, project_summed);
     struct str key, value;
     int32_t project;
-    if (!api_project_id(call, &project) || !api_window_read(call, &op->window) || !read_filter(call, &key, &value))
+    unsigned split;
+    if (!api_project_id(call, &project) || !api_window_read(call, &op->window) || !read_filter(call, &key, &value) ||
+        !api_choice(call, "by", splits, &split))
         return;
+    if (split && key.p) {
+        api_refuse(call, "by cannot be asked for together with release or environment");
+        return;
+    }
+    if (split)
+        db_query_init(&op->query, STMT_PROJECT_STATS_BY, project_split);
     db_bind_i32(&op->query, project);
     db_bind_time(&op->query, op->window.from_us);
     db_bind_text(&op->query, op->window.interval);
-    api_bind_text_or_null(&op->query, key);
-    api_bind_text_or_null(&op->query, value);
+    api_bind_text_or_null(&op->query, split ? str_from(splits[split]) : key);
+    if (!split)
+        api_bind_text_or_null(&op->query, value);
     api_op_submit(op);
 }

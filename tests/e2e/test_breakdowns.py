@@ -373,6 +373,7 @@ def test_two_servers_on_one_database(make_picket, cluster):
 PLANS = {"issue_tags": ("int, uuid", "{p}, '{i}'"), "issue_tag_values": ("int, uuid, text, bigint, bigint", "{p}, '{i}', 'plan', 20, 0"),
          "issue_stats": ("int, uuid, timestamptz, text", "{p}, '{i}', now() - interval '1 day', 'hour'"),
          "project_stats": ("int, timestamptz, text, text, text", "{p}, now() - interval '1 day', 'hour', 'release', 'r'"),
+         "project_stats_by": ("int, timestamptz, text, text", "{p}, now() - interval '1 day', 'hour', 'release'"),
          "project_tag_page": ("int, text, text, boolean, bigint, bigint", "{p}, 'release', 'last_seen', false, 20, 0")}
 
 
@@ -397,7 +398,8 @@ def test_refusals(picket, project):
     path, other = project.issue_path(project.issue("Refused")), picket.new_project()
     for wrong in (path + "/tags/none", path + "/tags/%ff", path.replace(f"/{project.id}/", f"/{other.id}/") + "/tags", "/api/projects/999999/releases", "/api/projects/x/stats"):
         check_error(picket.api.get(wrong), 404, "NotFound")
-    check_error(picket.api.get(project.path + "/stats?release=a&environment=b"), 400, "ValidationError")
+    for query in ("release=a&environment=b", "by=level", "by=release&environment=a", "by=release&release=a"):
+        check_error(picket.api.get(project.path + "/stats?" + query), 400, "ValidationError")
     check_error(picket.api.get(project.path + "/releases?sort=name"), 400, "ValidationError")
     assert other.api.read(other.path + "/releases") == {"items": [], "total_count": 0, "page": 1, "per_page": 20, "total_pages": 0}
     assert other.api.read(other.path + "/stats")["series"] == []
@@ -480,3 +482,28 @@ def test_releases_of_sessions_are_bounded(picket, project):
     assert releases(project)["total_count"] == 10000
     first = releases(project, sort="last_seen", order="asc")["items"][0]
     assert first["release"] == "app@1" and first["last_seen"] == later
+
+
+def split(project, key, **query):
+    answer = project.api.read(project.path + "/stats", params={"by": key, **query})
+    for part in [answer, *answer["values"]]:
+        assert part["events"] == sum(point["events"] for point in part["series"])
+    return answer["events"], [(part["value"], part["events"]) for part in answer["values"]]
+
+
+def test_stats_by_release_and_environment(picket, project):
+    """All, and beside them the ten that most had, each as if it had been asked for alone."""
+    assert split(project, "release") == (0, [])
+    project.send(*[wire.error_event(release=f"r{n:02}", environment="prod" if n % 2 else "test") for n in range(12) for _ in range(n + 1)], wire.error_event())
+    project.wait_count(79)
+    counted(project, picket)
+    assert split(project, "release") == split(project, "release", hours=720) == (79, [(f"r{n:02}", n + 1) for n in range(11, 1, -1)])
+    assert split(project, "environment")[1][:2] == [("prod", 42), ("test", 36)]
+    answer = project.api.read(project.path + "/stats", params={"by": "release"})
+    for part in answer["values"]:
+        alone = project.api.read(project.path + "/stats", params={"release": part["value"]})
+        assert (part["series"], part["events"], part["is_rest"]) == (alone["series"], alone["events"], False)
+    assert "values" not in project.api.read(project.path + "/stats", params={"by": "nothing"})
+    picket.sql("UPDATE tag_hours SET hour = hour - interval '3 days' WHERE project_id = %s AND tag_id = (SELECT id FROM tags WHERE project_id = %s AND value = 'r11')",
+               project.id, project.id)
+    assert split(project, "release")[1][0] == ("r10", 11) and split(project, "release", hours=168)[1][0] == ("r11", 12)
