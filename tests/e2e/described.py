@@ -173,10 +173,31 @@ def closed(schema):
     return ret
 
 
-ROUTE = re.compile(r'\{HTTP_(\w+), "([^"]+)", HTTP_(\w+), HTTP_(\w+), \w+\}')
+TABLE = re.compile(r"struct http_route \w+\[\] = \{(.*?)\n\};", re.DOTALL)
+ROW = re.compile(r'\s*\{\s*HTTP_(\w+)\s*,\s*"([^"]+)"\s*,\s*HTTP_(\w+)\s*,\s*HTTP_(\w+)\s*,\s*\w+\s*,?\s*\}\s*,?\s*')
+
+
+def rows_of(text):
+    """Rows of a table of routes in C: method, path, access, body. One that is not understood is an error, none is passed over."""
+    (inner,), rows, at = TABLE.findall(text), [], 0
+    inner = re.sub(r"/\*.*?\*/", " ", inner, flags=re.DOTALL).strip()
+    while at < len(inner):
+        row = ROW.match(inner, at)
+        assert row, f"a row of the table of routes that tests cannot read: {inner[at:at + 120]}"
+        rows.append(row.groups())
+        at = row.end()
+    return rows
 
 
 def routes_of(*path):
-    """Rows of a table of routes: method, path, access, body."""
     with open(os.path.join(ROOT, "src", *path), encoding="utf-8") as table:
-        return ROUTE.findall(table.read())
+        return rows_of(table.read())
+
+
+def tables():
+    """The files below src/ that have one."""
+    files = (os.path.join(base, name) for base, _, names in os.walk(os.path.join(ROOT, "src")) for name in names if name.endswith(".c"))
+    for path in files:
+        with open(path, encoding="utf-8") as source:
+            if re.search(r"\bstruct http_route \w+\[", source.read()):
+                yield os.path.relpath(path, os.path.join(ROOT, "src"))

@@ -1,6 +1,5 @@
 """Logging in and out, registration, users: contract §1.2, §1.10 with every "→ Ours" (sessions hashed in the database, revocation, throttling)."""
 import hashlib
-import os
 import re
 import threading
 import time
@@ -8,6 +7,7 @@ import uuid
 
 import pytest
 
+import described
 import server
 import wire
 from client import Api
@@ -53,8 +53,7 @@ def test_bearer(picket, nobody):
     assert check(USER, Api(nobody.url, token=picket.token).read("/auth/me"))["email"] == server.ADMIN[0]
 
 
-with open(os.path.join(server.ROOT, "src", "api", "api.c"), encoding="utf-8") as table:
-    ROUTES = [route for route in re.findall(r'\{HTTP_(\w+), "([^"]+)", HTTP_(\w+),', table.read()) if route[2] not in ("PUBLIC", "INGEST")]
+ROUTES = [route[:3] for route in described.routes_of("api", "api.c") if route[2] not in ("PUBLIC", "INGEST")]
 
 
 def test_the_table_of_routes_was_read():

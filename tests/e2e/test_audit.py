@@ -1,6 +1,5 @@
 """The audit log (issue 7, "Audit log"): every route that changes something leaves a note in the same transaction, or stands here with a reason why not."""
 import json
-import os
 import re
 import uuid
 
@@ -20,8 +19,7 @@ from waiting import until
 NOTE = {"id": "int", "at": "datetime", "user_id": "int|null", "user_email": "string|null", "token_id": "int|null", "address": "string|null", "action": "string",
         "project_id": "int|null", "target": "string|null", "details": "record"}
 
-with open(os.path.join(server.ROOT, "src", "api", "api.c"), encoding="utf-8") as table:
-    CHANGING = [(method, path) for method, path in re.findall(r'\{HTTP_(\w+), "([^"]+)", ', table.read()) if method != "GET"]
+CHANGING = [(method, path) for method, path, _, _ in described.routes_of("api", "api.c") if method != "GET"]
 
 HUSH = {"url": "https://a.example", "secret": "hush hush"}
 EXCEPT = {("POST", "/auth/logout"): "ends a session by its own cookie, whoever sends it",

@@ -17,6 +17,7 @@ import uuid
 
 import pytest
 
+import described
 import server
 from client import Api
 from contract import check_error
@@ -32,9 +33,7 @@ UNDER_A_PROJECT = "/api/projects/{project}"
 
 def route_table():
     """(access, body) by method and path."""
-    with open(os.path.join(server.ROOT, "src", "api", "api.c"), encoding="utf-8") as table:
-        rows = re.findall(r'\{HTTP_(\w+), "([^"]+)", HTTP_(\w+), HTTP_(\w+), \w+\}', table.read())
-        return {f"{method} {path}": (access, body) for method, path, access, body in rows}
+    return {f"{method} {path}": (access, body) for method, path, access, body in described.routes_of("api", "api.c")}
 
 
 def scope_of(access):
@@ -45,6 +44,17 @@ def scope_of(access):
 with open(os.path.join(os.path.dirname(__file__), "permissions.jsonl"), encoding="utf-8") as lines:
     MATRIX = [json.loads(line) for line in lines]
 ROUTES = route_table()
+
+
+def test_the_tables_are_read_whole():
+    """However rows are laid out; and there is no third table."""
+    text = 'struct http_route routes[] = {\n  {HTTP_GET, "/a/{b}", HTTP_ANY_USER, HTTP_NO_BODY, a_b}, /* {HTTP_GET, "/c" */\n' \
+           '\n {\n HTTP_POST, "/d",\n HTTP_ADMIN,HTTP_JSON_BODY , d,},\n};'
+    assert described.rows_of(text) == [("GET", "/a/{b}", "ANY_USER", "NO_BODY"), ("POST", "/d", "ADMIN", "JSON_BODY")]
+    for odd in ('{HTTP_GET, PATH, HTTP_ADMIN, HTTP_NO_BODY, e},', '{.method = HTTP_GET, .path = "/e"},', 'ROW(GET, "/e"),', '{HTTP_GET, "/e", HTTP_ADMIN, HTTP_NO_BODY, e, 1},'):
+        with pytest.raises(AssertionError, match="cannot read"):
+            described.rows_of(text.replace("\n};", odd + "\n};"))
+    assert sorted(described.tables()) == ["api/api.c", "ingest/fronts.c"]
 
 
 def test_every_route_has_a_line():

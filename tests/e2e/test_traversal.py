@@ -8,17 +8,14 @@ import uuid
 
 import pytest
 
+import described
 import server
 import wire
 from client import accepted
 from waiting import until
 
-ROUTE = re.compile(r'\{HTTP_(\w+), "([^"]+)", HTTP_(\w+), HTTP_\w+, \w+\}')
-
-
 def routes_of(*path):
-    with open(os.path.join(server.ROOT, "src", *path), encoding="utf-8") as table:
-        return [(method, route) for method, route, _ in ROUTE.findall(table.read()) if "{" in route]
+    return [(method, route) for method, route, _, _ in described.routes_of(*path) if "{" in route]
 
 
 API, INGEST = routes_of("api", "api.c"), routes_of("ingest", "fronts.c")
