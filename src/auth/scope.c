@@ -65,6 +65,15 @@ uint32_t scopes_of_array(struct str array)
     return bits;
 }
 
+bool scope_is_open(enum scope s, enum scope_kept who)
+{
+    static const uint32_t open[] = {
+        [SCOPE_KEPT_TOKEN] = 1 << SCOPE_PROJECT_READ | 1 << SCOPE_EVENT_READ,
+        [SCOPE_KEPT_USER] = 1 << SCOPE_PROJECT_READ | 1 << SCOPE_EVENT_READ | 1 << SCOPE_PROJECT_WRITE | 1 << SCOPE_ALERT_READ,
+    };
+    return open[who] & scope_bit(s);
+}
+
 const char *role_name(enum role r)
 {
     return roles[r].name.p;

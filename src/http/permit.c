@@ -53,14 +53,12 @@ void http_bind_reach(const struct http_call *call, struct db_query *q)
         db_bind_null(q);
 }
 
-/* Of a route that is below no project and whose handler does not choose by http_bind_reach(). Alert channels are for all projects: whoever redirects one gets
- * what others' rules send, so that this is not for who sees some of them only; such users may make projects, and then see those. */
+/* Of a route that is below no project. */
 static bool permit_installation(struct http_call *call, enum scope scope)
 {
-    bool of_all = scope == SCOPE_ADMIN || scope == SCOPE_ALERT_READ || scope == SCOPE_ALERT_WRITE || scope == SCOPE_PROJECT_WRITE;
-    if (of_all && call->user.token.projects.p)
+    if (call->user.token.projects.p && !scope_is_open(scope, SCOPE_KEPT_TOKEN))
         http_answer_error(call, -ERR_FORBIDDEN, STR("this belongs to the whole installation, and the token is for some projects only"));
-    else if (scope == SCOPE_ALERT_WRITE && !call->user.sees_all)
+    else if (!call->user.sees_all && !scope_is_open(scope, SCOPE_KEPT_USER))
         http_answer_error(call, -ERR_FORBIDDEN, STR("this belongs to the whole installation: it needs a user who sees all projects"));
     else
         return true;

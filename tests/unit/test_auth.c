@@ -238,6 +238,24 @@ static void each_role_may_what_the_one_before_may(void **state)
     assert_int_equal(role_scopes(ROLE_MEMBER) & (scope_bit(SCOPE_ADMIN) | scope_bit(SCOPE_PROJECT_ADMIN)), 0);
 }
 
+/* Goes through all scopes: a new one is closed until somebody opens it here, too. */
+static void what_is_kept_to_projects_is_open_by_name_only(void **state)
+{
+    (void)state;
+    static const struct str token[] = {STR("project:read"), STR("event:read")};
+    static const struct str user[] = {STR("project:read"), STR("event:read"), STR("project:write"), STR("alert:read")};
+    for (unsigned i = 0; i < SCOPES; i++) {
+        struct str name = str_from(scope_name((enum scope)i));
+        bool to_token = false, to_user = false;
+        for (size_t k = 0; k < ARRAY_LEN(token); k++)
+            to_token = to_token || str_eq(token[k], name);
+        for (size_t k = 0; k < ARRAY_LEN(user); k++)
+            to_user = to_user || str_eq(user[k], name);
+        assert_int_equal(scope_is_open((enum scope)i, SCOPE_KEPT_TOKEN), to_token);
+        assert_int_equal(scope_is_open((enum scope)i, SCOPE_KEPT_USER), to_user);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +275,7 @@ int main(void)
         cmocka_unit_test(scopes_have_names),
         cmocka_unit_test(scopes_of_an_array),
         cmocka_unit_test(each_role_may_what_the_one_before_may),
+        cmocka_unit_test(what_is_kept_to_projects_is_open_by_name_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

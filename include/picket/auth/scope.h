@@ -37,6 +37,12 @@ void scopes_format(uint32_t scopes, const char *separator, struct buf *out);
 /* What PostgreSQL writes of a text[] of names, "{event:read,admin}", as bits; names that this release does not know give nothing. */
 uint32_t scopes_of_array(struct str array);
 
+/* Whether routes below no project that need this scope are open to who is kept to some projects, by a token's list or as a user. What is not named is not:
+ * lists that show what one sees (http_bind_reach()) are; users may make projects, which they then see, and look at channels, but not change where others'
+ * alerts go. */
+enum scope_kept { SCOPE_KEPT_TOKEN, SCOPE_KEPT_USER };
+bool scope_is_open(enum scope s, enum scope_kept who);
+
 enum role { ROLE_VIEWER, ROLE_MEMBER, ROLE_ADMIN, ROLE_OWNER, ROLES }; /* each may what the one before may */
 const char *role_name(enum role r);
 bool role_parse(struct str name, enum role *ret);
