@@ -19,7 +19,7 @@ static const char usage[] =
 
 static void see_id(void *arg, const struct db_rows *rows)
 {
-    if (db_count(rows) == 1)
+    if (db_count(rows) > 0)
         *(int64_t *)arg = db_i64(rows, 0, 0);
 }
 

@@ -1,5 +1,6 @@
 /* tokens.c: R18 – R20 (contract §1.14). A token is shown once and stored as its hash. Users see and revoke their own, administrators everybody's; one that is
- * cut, by scopes or projects, sees and revokes itself alone. No token makes one that may more, elsewhere or for longer than itself. */
+ * cut, by scopes or projects, sees and revokes itself alone. No token makes one that may more, elsewhere or for longer than itself; and what a token made goes
+ * with it (0041_token_families.sql). */
 #include "internal.h"
 
 #include "picket/auth/secret.h"
@@ -70,7 +71,7 @@ struct token_create { /* in the request's pool */
     struct http_call *call;
     struct str description;      /* p == NULL: none */
     int64_t expires_us;          /* 0: never */
-    struct str scopes, projects; /* arrays as PostgreSQL reads them; p == NULL: all */
+    struct str scopes, projects; /* arrays as PostgreSQL reads them; p == NULL: all, or those of the token in use */
     char token[TOKEN_CHARS + 1];
     uint8_t hash[SECRET_HASH_BYTES];
 };
@@ -82,7 +83,7 @@ static void create_dispose(void *memory)
     explicit_bzero(op->token, sizeof op->token);
 }
 
-/* Columns: a project that is not there for the user, one that the token in use is not for; id, created_at, expires_at, scopes, project_ids. */
+/* Columns: a project that is not there for the user, one that the token in use is not for, whether that is gone; id, created_at, expires_at, scopes, project_ids. */
 static void created(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct token_create *op = container_of(q, struct token_create, query);
@@ -96,19 +97,23 @@ static void created(struct db_query *q, int r, const struct db_rows *rows)
                                  : arena_printf(&op->call->arena, "project_ids: the token is not for project %lld", id));
         return;
     }
+    if (db_bool(rows, 0, 2)) {
+        http_answer_error(op->call, -ERR_UNAUTHORIZED, STR("Not authenticated"));
+        return;
+    }
     AUTO_BUF struct buf out = {0};
     struct json_writer w;
     json_writer_init(&w, &out);
     json_begin_object(&w);
-    json_field_i64(&w, STR("id"), db_i64(rows, 0, 2));
+    json_field_i64(&w, STR("id"), db_i64(rows, 0, 3));
     json_field_str(&w, STR("token"), str_of(op->token, TOKEN_CHARS));
     if (op->description.p)
         json_field_str(&w, STR("description"), op->description);
     else
         json_field_null(&w, STR("description"));
-    json_field_time(&w, STR("created_at"), db_time(rows, 0, 3));
-    api_put_time(&w, STR("expires_at"), rows, 0, 4);
-    put_limits(&w, rows, 0, 5);
+    json_field_time(&w, STR("created_at"), db_time(rows, 0, 4));
+    api_put_time(&w, STR("expires_at"), rows, 0, 5);
+    put_limits(&w, rows, 0, 6);
     json_end_object(&w);
     http_answer_json(op->call, 201, &out);
 }
@@ -184,14 +189,13 @@ static bool read_scopes(struct token_create *op)
     return true;
 }
 
-/* Without a list: those of the token in use. False: answered. */
+/* False: answered. */
 static bool read_projects(struct token_create *op)
 {
     const struct json *list;
     AUTO_BUF struct buf array = {0};
     if (!read_list(op->call, "project_ids", &list))
         return false;
-    op->projects = op->call->user.token.projects;
     for (struct json_iter it = json_iter(list); json_next(&it);) {
         int64_t id;
         if (!json_i64(it.value, &id) || id < 1 || id > INT32_MAX) {
@@ -265,7 +269,10 @@ void token_create(struct http_call *call)
         db_bind_null(&op->query);
     api_bind_text_or_null(&op->query, op->scopes);
     api_bind_text_or_null(&op->query, op->projects);
-    api_bind_text_or_null(&op->query, call->user.token.projects);
+    if (call->user.by_token)
+        db_bind_i32(&op->query, (int32_t)call->user.token_id);
+    else
+        db_bind_null(&op->query);
     api_bind_actor(&op->query, call);
     db_submit(call->worker->db, &op->query);
 }

@@ -1,4 +1,5 @@
 """Roles, members of projects, and what a token is cut to (issue 7, "Users", "Tokens"). Which route needs which scope: test_permissions.py."""
+import concurrent.futures
 import datetime
 import json
 import os
@@ -11,6 +12,7 @@ import server
 import wire
 from client import Api, Project, accepted
 from contract import PROJECT, TOKEN, TOKEN_CREATED, check, check_error
+from waiting import until
 
 PASSWORD = "a password of mine"
 
@@ -212,7 +214,7 @@ def test_no_token_makes_a_greater_one(picket, make_user):
 
 
 def test_a_cut_token_and_its_neighbours(make_user):
-    """It sees and revokes itself alone: who found one must not take away the others. Rotation goes on: a new one first."""
+    """It sees and revokes itself alone: who found one must not take away the others. What it made goes with it."""
     ann = make_user("owner")
     other = cut(ann)
     one = cut(ann, scopes=["admin", "event:read"])
@@ -221,8 +223,115 @@ def test_a_cut_token_and_its_neighbours(make_user):
     assert {row["id"] for row in ann.read("/api/tokens")} >= {other.made["id"], one.made["id"]}
     new = cut(one)
     assert one.delete(f"/api/tokens/{one.made['id']}").status_code == 204
-    check_error(one.get("/auth/me"), 401)
-    assert new.get("/auth/me").status_code == 200
+    for gone in (one, new):
+        check_error(gone.get("/auth/me"), 401)
+
+
+@pytest.mark.parametrize("limits", [{}, {"scopes": ["event:read"]}, {"expires_at": "2099-01-01T00:00:00Z"}])
+def test_a_token_goes_with_its_maker(picket, make_user, limits):
+    """However far down, by whomever it is revoked, and with a note for each; others stay."""
+    ann = make_user("member")
+    for revoke in (lambda id: ann.delete(f"/api/tokens/{id}").status_code == 204, lambda id: picket.api.delete(f"/api/tokens/{id}").status_code == 204,
+                   lambda id: picket.command("token", "revoke", id) == f"Revoked token {id}.\n"):
+        one, other = cut(ann, **limits), cut(ann, **limits)
+        family = [one, cut(one), cut(cut(one)), cut(one)]
+        assert all(token.get("/auth/me").status_code == 200 for token in family)
+        assert revoke(one.made["id"])
+        for token in family:
+            check_error(token.get("/auth/me"), 401)
+        assert other.get("/auth/me").status_code == 200
+        gone, = picket.sql("SELECT count(*) FROM audit_log WHERE action = 'token.delete' AND target = ANY (%s)", [str(token.made["id"]) for token in family])
+        assert gone[0] == len(family)
+
+
+def test_links_go_with_the_token_that_gave_them(picket, make_user):
+    """What somebody gave themselves with a token that they had found ends with it; what others gave stays."""
+    nobody, viewer = Api(picket.url), make_user("viewer")
+    for revoked in (True, False):
+        found = cut(picket.api)
+        maker = cut(found)
+        links = [("/auth/accept-invitation", maker.post("/api/invitations", json={"email": f"{uuid.uuid4().hex[:12]}@example.com"})),
+                 ("/auth/reset-password", maker.post(f"/api/users/{viewer.id}/password-reset"))]
+        other = picket.api if revoked else found
+        stays = other.post("/api/invitations", json={"email": f"{uuid.uuid4().hex[:12]}@example.com"}).json()["token"]
+        if revoked:
+            assert picket.api.delete(f"/api/tokens/{found.made['id']}").status_code == 204
+        for path, made in links:
+            answer = nobody.post(path, json={"token": made.json()["token"], "password": PASSWORD})
+            assert answer.status_code == 404 if revoked else answer.status_code in (201, 204), answer.text
+        assert nobody.post("/auth/accept-invitation", json={"token": stays, "password": PASSWORD}).status_code == 201
+
+
+def test_a_token_stays_within_its_maker(picket, make_user):
+    """Also when that is limited after it was made; and when its limits are taken back, that does not widen what it made."""
+    first, second = picket.new_project(), picket.new_project()
+    ann = make_user("member")
+    one = cut(ann)
+    family = [cut(one), cut(one, scopes=["event:read", "project:read"]), cut(cut(one), project_ids=[first.id, second.id])]
+    assert all(token.get(path).status_code == 200 for token in family for path in (first.path, second.path))
+
+    def limit(**columns):
+        picket.sql("UPDATE api_tokens SET " + ", ".join(f"{name} = %s" for name in columns) + " WHERE id = %s", *columns.values(), one.made["id"])
+    limit(project_ids=[first.id])
+    for token in family:
+        assert ids(token) == {first.id}
+        check_error(token.get(second.path), 403)
+    limit(scopes=["project:read"])
+    for token in family:
+        assert token.get(first.path).status_code == 200
+        check_error(token.get(first.path + "/issues"), 403)
+    limit(scopes=None, project_ids=None)
+    for token in family:
+        check_error(token.get(second.path), 403)
+        check_error(token.get(first.path + "/issues"), 403)
+    limit(expires_at=now(seconds=-1))
+    for token in family:
+        check_error(token.get("/auth/me"), 401)
+
+
+def test_a_token_is_revoked_while_it_makes_one(picket, make_user):
+    """It makes none, whichever comes first."""
+    ann = make_user("member")
+    one = cut(ann)
+    with psycopg.connect(picket.conninfo()) as database, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        database.execute("DELETE FROM api_tokens WHERE id = %s", [one.made["id"]])
+        made = pool.submit(one.post, "/api/tokens", json={})
+        until(lambda: picket.sql("SELECT 1 FROM pg_locks WHERE NOT granted"), "nobody waits")
+        database.commit()
+        check_error(made.result(), 401)
+    assert not picket.sql("SELECT 1 FROM api_tokens WHERE parent_id = %s", one.made["id"])
+
+
+def test_a_token_for_projects_that_are_gone(picket, make_user):
+    """It sees none, makes none that sees more, and is not refused for a list that it did not name."""
+    first, second = picket.new_project(), picket.new_project()
+    ann = make_user("owner")
+    token = cut(ann, project_ids=[first.id])
+    half = cut(ann, project_ids=[first.id, second.id])
+    assert picket.api.delete(first.path).status_code == 204
+    made = cut(token)
+    assert made.made["project_ids"] == [first.id] and cut(half).made["project_ids"] == [first.id, second.id]
+    for api in (token, made):
+        assert ids(api) == set() and api.read("/api/issues")["items"] == []
+        check_error(api.get(first.path), 404)
+        check_error(api.get(second.path), 403)
+        for path in ("/api/users", "/api/dead-letters", "/api/installation", "/api/alert-channels", "/api/audit-log"):
+            check_error(api.get(path), 403)
+        check_error(api.post("/api/projects", json={"name": f"by {ann.email}"}), 403)
+        check_error(api.post("/api/tokens", json={"project_ids": [second.id]}), 403)
+    picket.command("retention", "run")
+    assert ids(token) == set() and ids(half) == {second.id}
+
+
+def test_a_kept_token_and_a_project_that_its_user_lost(picket, make_user):
+    """What it does not name it takes over: no refusal names a project that its user does not see."""
+    first, second = picket.new_project(), picket.new_project()
+    ann = make_user("member", first, second)
+    token = cut(ann, project_ids=[first.id, second.id])
+    assert picket.api.delete(f"{first.path}/members/{ann.id}").status_code == 204
+    made = cut(token)
+    assert ids(made) == {second.id}
+    check_error(made.get(first.path), 404)
 
 
 def test_an_expired_token(api, picket):
