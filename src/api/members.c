@@ -1,4 +1,5 @@
-/* members.c: who sees a project, of those users who do not see all of them anyway. */
+/* members.c: who sees a project, of those users who do not see all of them anyway. Who may not list users adds whom they can name by e-mail address: numbers
+ * can be counted through. */
 #include "internal.h"
 
 #include "picket/auth/email.h"
@@ -77,6 +78,10 @@ void member_add(struct http_call *call)
         return;
     if ((user < 0) == (email.p == NULL)) {
         api_refuse(call, "either user_id or email is expected");
+        return;
+    }
+    if (user >= 0 && !http_may(call, SCOPE_ADMIN)) {
+        http_answer_error(call, -ERR_FORBIDDEN, STR("user_id needs the scope admin, which lists users: name them by email"));
         return;
     }
     struct api_op *op = api_op_new(call, STMT_MEMBER_ADD, added);

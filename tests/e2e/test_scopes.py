@@ -124,6 +124,34 @@ def test_is_admin_and_role_are_one(picket, make_user):
         assert me["role"] == role and me["is_admin"] is (role in ("owner", "admin")), change
 
 
+def test_two_add_the_same_member(picket, make_user):
+    """At once: the second finds what the first did."""
+    project = picket.new_project()
+    ann = make_user("member", picket.new_project())
+    for body in ({"email": ann.email}, {"user_id": ann.id}):
+        picket.sql("DELETE FROM project_members WHERE project_id = %s", project.id)
+        with psycopg.connect(picket.conninfo()) as database, concurrent.futures.ThreadPoolExecutor(1) as pool:
+            database.execute("INSERT INTO project_members (project_id, user_id) VALUES (%s, %s)", [project.id, ann.id])
+            added = pool.submit(picket.api.post, project.path + "/members", json=body)
+            until(lambda: picket.sql("SELECT 1 FROM pg_locks WHERE NOT granted"), "nobody waits")
+            database.commit()
+        assert added.result().status_code == 200 and [added.result().json()] == picket.api.read(project.path + "/members")["items"]
+    assert not picket.sql("SELECT 1 FROM audit_log WHERE action = 'member.add' AND project_id = %s", project.id)
+
+
+def test_users_are_not_counted_through(picket, project, make_user):
+    """Who may not list users names whom they add by e-mail address: a number gets one answer, whoever has it."""
+    ann = make_user("member", picket.new_project())
+    for api in (cut(picket.api, scopes=["project:admin"]), cut(picket.api, project_ids=[project.id])):
+        texts = {check_error(api.post(project.path + "/members", json={"user_id": id}), 403)["error"] for id in (ann.id, api.read("/auth/me")["id"], 2_000_000_000)}
+        assert len(texts) == 1 and "email" in texts.pop()
+        check_error(api.post(project.path + "/members", json={"email": f"nobody{ann.email}"}), 400)
+        assert api.read(project.path + "/members")["items"] == []
+        assert api.post(project.path + "/members", json={"email": ann.email}).status_code == 201
+        assert picket.api.delete(f"{project.path}/members/{ann.id}").status_code == 204
+    assert cut(picket.api, scopes=["admin", "project:admin"]).post(project.path + "/members", json={"user_id": ann.id}).status_code == 201
+
+
 # ---- tokens
 
 def test_scopes_of_a_token(project, make_user):
