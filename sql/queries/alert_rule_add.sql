@@ -1,8 +1,8 @@
--- A rule of project $1: $2 name, $3 type, $4 enabled, $5 conditions, $6 minutes of cool-down, $7 channels (an array of JSON); $8 by whom. The first column is a channel
--- that does not exist, else null; then as alert_rule_list. No row: no such project.
+-- A rule of project $1: $2 name, $3 type, $4 enabled, $5 conditions, $6 minutes of cool-down, $7 channels (an array of JSON); $8 by whom; $9: they may use
+-- channels. The first column is a channel that does not exist, or that they may not use, else null; then as alert_rule_list. No row: no such project.
 WITH p AS (SELECT id FROM projects WHERE id = $1::int),
 w AS (SELECT DISTINCT value::int AS id FROM jsonb_array_elements($7::text::jsonb)),
-known AS (SELECT c.id FROM alert_channels c WHERE c.id IN (SELECT id FROM w) FOR KEY SHARE), -- none of them goes before the end
+known AS (SELECT c.id FROM alert_channels c WHERE $9::bool AND c.id IN (SELECT id FROM w) FOR KEY SHARE), -- none of them goes before the end
 u AS (SELECT min(id) AS id FROM (SELECT id FROM w EXCEPT SELECT id FROM known) x),
 r AS (
     INSERT INTO alert_rules (project_id, name, alert_type, is_enabled, conditions, cooldown_minutes)

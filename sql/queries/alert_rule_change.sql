@@ -1,8 +1,12 @@
 -- Rule $2 of project $1. Null: as it was. $3 name, $4 enabled, $5 conditions, $6 minutes of cool-down, $7 channels (an array of JSON), which replace the old
--- ones; $8 by whom. The first column is a channel that does not exist, else null; then as alert_rule_list. No row: no such rule.
+-- ones; $8 by whom; $9: they may use channels, else only those that the rule has. The first column is a channel that does not exist, or that they may not use,
+-- else null; then as alert_rule_list. No row: no such rule.
 WITH o AS (SELECT id FROM alert_rules WHERE id = $2::int AND project_id = $1::int AND EXISTS (SELECT FROM projects WHERE id = $1) FOR UPDATE),
 w AS (SELECT DISTINCT value::int AS id FROM jsonb_array_elements(coalesce($7::text, '[]')::jsonb)),
-known AS (SELECT c.id FROM alert_channels c WHERE c.id IN (SELECT id FROM w) FOR KEY SHARE), -- none of them goes before the end
+known AS (
+    SELECT c.id FROM alert_channels c
+     WHERE c.id IN (SELECT id FROM w) AND ($9::bool OR EXISTS (SELECT FROM o JOIN alert_rule_channels l ON l.rule_id = o.id AND l.channel_id = c.id))
+       FOR KEY SHARE), -- none of them goes before the end
 u AS (SELECT min(id) AS id FROM (SELECT id FROM w EXCEPT SELECT id FROM known) x),
 r AS (
     UPDATE alert_rules x

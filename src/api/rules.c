@@ -119,11 +119,22 @@ static bool read_rule(struct http_call *call, struct rule *ret)
            api_body_flag(call, "is_enabled", &ret->is_enabled, &ret->has_enabled);
 }
 
-/* Columns: a channel that does not exist, then the rule. False: answered. */
+/* Channels are of the whole installation: a token that is kept to projects leaves to a rule those that it has, and does not learn which others there are. */
+static bool may_use_channels(const struct http_call *call)
+{
+    return !call->user.token.projects.p;
+}
+
+/* Columns: a channel that does not exist or may not be used, then the rule. False: answered. */
 static bool has_channels(struct http_call *call, const struct db_rows *rows)
 {
     if (db_is_null(rows, 0, 0))
         return true;
+    if (!may_use_channels(call)) {
+        http_answer_error(call, -ERR_FORBIDDEN,
+                          STR("channel_ids: channels belong to the whole installation, and the token is for some projects only"));
+        return false;
+    }
     http_answer_error(call, -ERR_NOT_FOUND, arena_printf(&call->arena, "Channel %lld not found", (long long)db_i64(rows, 0, 0)));
     return false;
 }
@@ -171,6 +182,7 @@ void rule_create(struct http_call *call)
     db_bind_i32(&op->query, rule.cooldown < 0 ? 0 : (int32_t)rule.cooldown);
     db_bind_text(&op->query, rule.channels.p ? rule.channels : STR("[]"));
     api_bind_actor(&op->query, call);
+    db_bind_bool(&op->query, may_use_channels(call));
     api_op_submit(op);
 }
 
@@ -202,6 +214,7 @@ void rule_change(struct http_call *call)
         db_bind_i32(&op->query, (int32_t)rule.cooldown);
     api_bind_text_or_null(&op->query, rule.channels);
     api_bind_actor(&op->query, call);
+    db_bind_bool(&op->query, may_use_channels(call));
     api_op_submit(op);
 }
 

@@ -462,3 +462,19 @@ def test_channels_are_named_but_not_shown(picket, project, make_user):
     for shown in ([one for one in member.read("/api/alert-channels") if one["id"] == made["id"]][0], member.read(path)):
         assert shown["name"] == made["name"] and shown["config"] == {}
     assert make_user("member").read(path)["config"]["url"] == "https://secret.example/token"
+
+
+def test_channels_are_not_tried_out(picket, project, make_user):
+    """A token that is kept to projects may not ask for channels, and does not learn by rules which there are; what a rule has it may leave there."""
+    made, other = (picket.api.post("/api/alert-channels", json={"name": uuid.uuid4().hex, "channel_type": "webhook", "config": {"url": "https://a.example"}}).json()["id"]
+                   for _ in range(2))
+    path, kept = project.path + "/alert-rules", cut(picket.api, project_ids=[project.id])
+    texts = {check_error(kept.post(path, json={"name": "n", "alert_type": "unmute", "channel_ids": [id]}), 403, "Forbidden")["error"] for id in (made, 99999999, -1)}
+    rule = picket.api.post(path, json={"name": "n", "alert_type": "new_issue", "channel_ids": [made]}).json()
+    where = f"{path}/{rule['id']}"
+    texts |= {check_error(kept.patch(where, json={"channel_ids": ids}), 403)["error"] for ids in ([other], [99999999], [made, other], [made, 99999999])}
+    assert len(texts) == 1 and kept.read(where)["channel_ids"] == [made]
+    assert kept.patch(where, json={"name": "m", "channel_ids": [made]}).json()["channel_ids"] == [made]
+    assert kept.patch(where, json={"channel_ids": []}).json()["channel_ids"] == []
+    assert kept.post(path, json={"name": "n", "alert_type": "unmute", "channel_ids": []}).status_code == 201
+    check_error(make_user("member", project).patch(where, json={"channel_ids": [99999999]}), 404)  # who may look at channels anyway
