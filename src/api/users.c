@@ -156,7 +156,7 @@ void user_change(struct http_call *call)
 void user_delete(struct http_call *call)
 {
     int32_t id;
-    if (!read_id(call, &id))
+    if (api_refuse_limited(call) || !read_id(call, &id))
         return;
     struct api_op *op = api_op_new(call, STMT_USER_CHANGE, changed);
     api_bind_actor(&op->query, call);

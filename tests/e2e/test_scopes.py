@@ -444,13 +444,14 @@ def test_users_of_the_release_before(cluster):
 
 
 def test_limited_tokens_give_no_rights(picket, make_user):
-    """An owner's token that ends, or has a list of scopes, invites nobody, raises nobody and hands out no password: what it gave would outlive it."""
+    """An owner's token that ends, or has a list of scopes, invites nobody, raises nobody, removes nobody, its own user neither, and hands out no password: that would
+    outlive it."""
     viewer, links = make_user("viewer"), picket.sql("SELECT count(*) FROM user_links")
     for limits in ({"scopes": ["admin"]}, {"expires_at": now(hours=1)}, {"scopes": ["admin"], "expires_at": now(hours=1)}):
         api = cut(picket.api, **limits)
         assert api.get("/api/users").status_code == 200
         for answer in (api.post("/api/invitations", json={"role": "owner"}), api.patch(f"/api/users/{viewer.id}", json={"role": "owner"}),
-                       api.post(f"/api/users/{viewer.id}/password-reset")):
+                       api.post(f"/api/users/{viewer.id}/password-reset"), api.delete(f"/api/users/{viewer.id}"), api.delete(f"/api/users/{api.read('/auth/me')['id']}")):
             assert answer.status_code == 403 and "expires_at" in answer.json()["error"], answer.text
     assert viewer.read("/auth/me")["role"] == "viewer" and picket.sql("SELECT count(*) FROM user_links") == links
 
