@@ -198,20 +198,32 @@ void login_login(struct http_call *call)
 
 /* ---- registration */
 
+/* Who asks which addresses are taken is slowed down as who guesses passwords, by where they are: an account is not locked for what others try. */
+static struct str registrar(struct http_call *call)
+{
+    uint8_t addr[16];
+    struct str address = http_client_address(call, addr);
+    return arena_printf(&call->arena, "registration from %.*s", STR_ARG(address));
+}
+
 static void registered(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct login_op *op = container_of(q, struct login_op, query);
     if (api_failed(op->call, r))
         return;
-    if (db_count(rows) == 0)
+    if (db_count(rows) == 0) {
+        login_failed(op->call, registrar(op->call));
         api_refuse(op->call, "Email already exists");
-    else
-        session_answer(op->call, 201, &op->session, db_i64(rows, 0, 0), op->email, ROLE_MEMBER);
+        return;
+    }
+    session_answer(op->call, 201, &op->session, db_i64(rows, 0, 0), op->email, ROLE_MEMBER);
 }
 
 static void hashed(struct password_work *w)
 {
     struct login_op *op = container_of(w, struct login_op, work);
+    if (login_throttled(op->call, registrar(op->call)))
+        return;
     db_query_init(&op->query, STMT_USER_REGISTER, registered);
     session_begin(&op->query, op->call, &op->session);
     db_bind_text(&op->query, op->email);
@@ -230,7 +242,7 @@ void login_register(struct http_call *call)
         return;
     if (!email_is_valid(op->email))
         api_refuse(call, "Invalid email format");
-    else if (password_read(call, "password", PASSWORD_NEW, &op->work.wanted))
+    else if (password_read(call, "password", PASSWORD_NEW, &op->work.wanted) && !login_throttled(call, registrar(call)))
         password_work_start(&op->work);
 }
 

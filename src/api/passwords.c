@@ -66,16 +66,18 @@ static void accepted(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct password_op *op = container_of(q, struct password_op, query);
     enum role role = ROLE_VIEWER;
-    if (r == -ERR_DB_CONFLICT)
+    if (r == -ERR_DB_CONFLICT) { /* the link stays good; it must not tell who all is there */
+        login_failed(op->call, op->token);
         http_answer_error(op->call, r, STR("Email already exists"));
-    else if (api_failed(op->call, r))
+    } else if (api_failed(op->call, r)) {
         return;
-    else if (db_bool(rows, 0, 0))
+    } else if (db_bool(rows, 0, 0)) {
         api_refuse(op->call, "Email is required: the invitation names nobody");
-    else if (db_is_null(rows, 0, 1))
+    } else if (db_is_null(rows, 0, 1)) {
         no_link(op);
-    else if (role_parse(db_text(rows, 0, 3), &role))
+    } else if (role_parse(db_text(rows, 0, 3), &role)) {
         session_answer(op->call, 201, &op->session, db_i64(rows, 0, 1), arena_str(&op->call->arena, db_text(rows, 0, 2)), role);
+    }
 }
 
 static void accept_hashed(struct password_work *w)

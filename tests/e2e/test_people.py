@@ -464,7 +464,7 @@ def until_refused(ask, most=60):
             check_error(answer, 429, "RateLimited")
             assert int(answer.headers["Retry-After"]) > 0
             return n
-        assert answer.status_code in (400, 404), answer.text
+        assert answer.status_code in (400, 404, 409), answer.text
     raise AssertionError(f"{most} tries and no end")
 
 
@@ -481,6 +481,31 @@ def test_links_are_throttled(one, path):
     place = address()
     assert until_refused(lambda n: Api(one.url).post(path, json={"token": secrets.token_urlsafe(32), "password": PASSWORD, "email": email()}, headers={"X-Forwarded-For": place}),
                          200) >= 20
+
+
+def test_an_invitation_does_not_tell_who_is_there(one, admin, person):
+    """Whoever has one that names nobody may try a few addresses that are taken, and not all; it stays good."""
+    token, taken = admin.post("/api/invitations", json={}).json()["token"], person().email
+
+    def take(email):
+        return Api(one.url).post("/auth/accept-invitation", json={"token": token, "password": PASSWORD, "email": email}, headers={"X-Forwarded-For": address()})
+    check_error(take(taken), 409)
+    assert 4 <= until_refused(lambda n: take(taken)) <= 20
+    assert one.sql("SELECT 1 FROM user_links WHERE hash = %s", hashlib.sha256(token.encode()).digest())
+
+
+def test_registration_does_not_tell_who_is_there(make_picket):
+    """One address of the network finds a few e-mail addresses taken, and then has to wait; others, and whom they belong to, do not."""
+    picket = make_picket(ALLOW_REGISTRATION="true", TRUSTED_PROXIES="127.0.0.1", CREATE_SUPERUSER=":".join(server.ADMIN)).start()
+
+    def register(email, where):
+        return Api(picket.url).post("/auth/register", json={"email": email, "password": PASSWORD}, headers={"X-Forwarded-For": where})
+    place = address()
+    check_error(register(server.ADMIN[0], place), 400)
+    assert 4 <= until_refused(lambda n: register(server.ADMIN[0], place)) <= 20
+    check_error(register(email(), place), 429)
+    assert register(email(), address()).status_code == 201
+    assert Api(picket.url).post("/auth/login", json=dict(zip(("email", "password"), server.ADMIN))).status_code == 200
 
 
 @pytest.mark.alone
