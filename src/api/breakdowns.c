@@ -49,12 +49,8 @@ static int put_key(struct json_writer *w, const struct db_rows *rows, int i)
 static void keys_found(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct api_op *op = api_op_of(q);
-    if (api_failed(op->call, r))
+    if (!api_has_row(op->call, r, rows, api_no_issue))
         return;
-    if (db_count(rows) == 0) {
-        api_no_issue(op->call);
-        return;
-    }
     AUTO_BUF struct buf out = {0};
     struct json_writer w;
     json_writer_init(&w, &out);
@@ -96,12 +92,8 @@ enum value_column { V_TOTAL, V_EVENTS, V_VALUE };
 static void values_found(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct api_op *op = api_op_of(q);
-    if (api_failed(op->call, r))
+    if (!api_has_row(op->call, r, rows, api_no_issue))
         return;
-    if (db_count(rows) == 0) {
-        api_no_issue(op->call);
-        return;
-    }
     if (db_i64(rows, 0, V_TOTAL) == 0) {
         no_tag(op->call);
         return;
@@ -178,11 +170,7 @@ static void answer_series(struct api_op *op, const struct db_rows *rows)
 static void issue_summed(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct api_op *op = api_op_of(q);
-    if (api_failed(op->call, r))
-        return;
-    if (db_count(rows) == 0)
-        api_no_issue(op->call);
-    else
+    if (api_has_row(op->call, r, rows, api_no_issue))
         answer_series(op, rows);
 }
 
@@ -203,11 +191,7 @@ void issue_stats(struct http_call *call)
 static void project_summed(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct api_op *op = api_op_of(q);
-    if (api_failed(op->call, r))
-        return;
-    if (db_count(rows) == 0)
-        api_no_project(op->call);
-    else
+    if (api_has_row(op->call, r, rows, api_no_project))
         answer_series(op, rows);
 }
 

@@ -17,28 +17,9 @@ static void put_member(struct json_writer *w, const struct db_rows *rows, int ro
     json_end_object(w);
 }
 
-/* Columns: total, then a member or nulls. */
 static void listed(struct db_query *q, int r, const struct db_rows *rows)
 {
-    struct api_op *op = api_op_of(q);
-    if (api_failed(op->call, r))
-        return;
-    if (db_count(rows) == 0) {
-        api_no_project(op->call);
-        return;
-    }
-    AUTO_BUF struct buf out = {0};
-    struct json_writer w;
-    json_writer_init(&w, &out);
-    json_begin_object(&w);
-    json_key(&w, STR("items"));
-    json_begin_array(&w);
-    for (int i = 0; i < db_count(rows) && !db_is_null(rows, i, 1); i++)
-        put_member(&w, rows, i, 1);
-    json_end_array(&w);
-    api_page_end(&w, &op->page, db_i64(rows, 0, 0));
-    json_end_object(&w);
-    http_answer_json(op->call, 200, &out);
+    api_answer_page(api_op_of(q), r, rows, api_no_project, put_member);
 }
 
 void member_list(struct http_call *call)
@@ -103,13 +84,7 @@ static void no_member(struct http_call *call)
 
 static void dropped(struct db_query *q, int r, const struct db_rows *rows)
 {
-    struct http_call *call = api_op_of(q)->call;
-    if (api_failed(call, r))
-        return;
-    if (db_count(rows) == 0)
-        no_member(call);
-    else
-        http_answer_empty(call, 204);
+    api_answer_gone(api_op_of(q)->call, r, rows, no_member);
 }
 
 void member_drop(struct http_call *call)

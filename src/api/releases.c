@@ -52,22 +52,14 @@ static void answer(struct api_op *op, const struct db_rows *rows, struct str key
 static void releases_found(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct api_op *op = api_op_of(q);
-    if (api_failed(op->call, r))
-        return;
-    if (db_count(rows) == 0)
-        api_no_project(op->call);
-    else
+    if (api_has_row(op->call, r, rows, api_no_project))
         answer(op, rows, release);
 }
 
 static void environments_found(struct db_query *q, int r, const struct db_rows *rows)
 {
     struct api_op *op = api_op_of(q);
-    if (api_failed(op->call, r))
-        return;
-    if (db_count(rows) == 0)
-        api_no_project(op->call);
-    else
+    if (api_has_row(op->call, r, rows, api_no_project))
         answer(op, rows, environment);
 }
 
