@@ -8,6 +8,7 @@
   newissues     the same, each event a new issue           bigbodies   25 KB bodies
   manyprojects  1,000 projects                             stored      10 million events are there already (quick: 200,000)
   api           reads, route by route, and the time until an event shows, at half of what can be sustained
+  reads         pages of a dashboard, kind by kind, of 10 million events of 200 projects (quick: 200,000 of 40), 16 clients beside 1,000 events/s (reads.py)
   idle          memory of an idle server; the time until an event shows; what 10,000 idle connections take
 
 How it works. Each scenario has a Picket of its own with a private cluster (subject.py), sessions and samples from probes.py, and the generator load.c.
@@ -38,6 +39,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 from overload import Latencies, dsn_of, getter, sender, visible  # noqa: E402
+import reads as pages  # noqa: E402
 from probes import Processors, Session, Watch, rise  # noqa: E402
 from subject import ROOT, Picket, free_port, wait_for  # noqa: E402
 
@@ -51,13 +53,16 @@ EVENT_TABLES = "(select 'events'::regclass as oid union all select inhrelid from
 # Seconds and numbers; `about`: minutes that each scenario takes, for the time left. accept, drain and sustained have rounds.
 SCALES = {
     "full": {"rounds": 3, "burst": 8, "backlog": 1_000_000, "find": 20, "steps": 5, "step": 20, "sustained": 300, "others": 120, "stored": 10_000_000, "api": 60,
-             "visible": 100, "connections": 10_000, "projects": 1_000,
-             "about": {"accept": 3, "drain": 9, "sustained": 9, "newissues": 6, "bigbodies": 6, "manyprojects": 6, "stored": 18, "api": 2, "idle": 1}},
+             "visible": 100, "connections": 10_000, "projects": 1_000, "reads": 60,
+             "data": {"events": 10_000_000, "issues": 50_000, "projects": 200, "days": 90, "patterns": 10_000},
+             "about": {"accept": 3, "drain": 9, "sustained": 9, "newissues": 6, "bigbodies": 6, "manyprojects": 6, "stored": 18, "api": 2, "reads": 18, "idle": 1}},
     "quick": {"rounds": 2, "burst": 2, "backlog": 100_000, "find": 5, "steps": 0, "step": 0, "sustained": 15, "others": 8, "stored": 200_000, "api": 6,
-              "visible": 20, "connections": 10_000, "projects": 1_000,
-              "about": {"accept": .4, "drain": .9, "sustained": .6, "newissues": .4, "bigbodies": .4, "manyprojects": .4, "stored": .6, "api": .3, "idle": .2}},
+              "visible": 20, "connections": 10_000, "projects": 1_000, "reads": 10,
+              "data": {"events": 200_000, "issues": 2_000, "projects": 40, "days": 90, "patterns": 1_000},
+              "about": {"accept": .4, "drain": .9, "sustained": .6, "newissues": .4, "bigbodies": .4, "manyprojects": .4, "stored": .6, "api": .3, "reads": 1.2, "idle": .2}},
     "tiny": {"rounds": 1, "burst": 1, "backlog": 2_000, "find": 1, "steps": 0, "step": 0, "sustained": 2, "others": 2, "stored": 2_000, "api": 1, "visible": 3,
-             "connections": 100, "projects": 10, "about": {}},
+             "connections": 100, "projects": 10, "reads": 1,
+             "data": {"events": 2_000, "issues": 100, "projects": 5, "days": 3, "patterns": 100}, "about": {}},
 }
 
 
@@ -483,6 +488,11 @@ def api(bench):
                 "acknowledged": site.acknowledged, "rows": site.rows()}
 
 
+def reads(bench):
+    with Site(bench) as site:
+        return pages.measure(bench, site)
+
+
 def open_connections(port, n):
     """n connections that had an answer and are kept."""
     made = []
@@ -540,7 +550,7 @@ def idle(bench):
 
 
 SCENARIOS = {"accept": accept, "drain": drain, "sustained": sustained, "newissues": newissues, "bigbodies": bigbodies, "manyprojects": manyprojects,
-             "stored": stored, "api": api, "idle": idle}
+             "stored": stored, "api": api, "reads": reads, "idle": idle}
 
 
 # ---- bars, table
@@ -591,6 +601,10 @@ def bars_of_rates(results):
 def bars_of_memory(results):
     if (r := results.get("api")) and r["honest"]:
         yield Bar("event visible in the API after its 200, at half load, p99", r["visible_ms"]["p99"], 500, 150, " ms", True)
+    if (r := results.get("reads")) and r["honest"]:
+        yield Bar(f"p95 of the slowest kind of read, {pages.CLIENTS} clients in a closed loop beside {pages.EVENTS_PER_SECOND:,} events/s",
+                  pages.slowest(r["closed"]), pages.BAR_MS, pages.BAR_MS, " ms", True)
+        yield Bar(f"the same at {pages.READS_PER_SECOND} reads/s", pages.slowest(r["open"]), pages.BAR_MS, pages.BAR_MS, " ms", True)
     if (r := results.get("idle")) and r["honest"]:
         yield Bar("memory of Picket, idle", r["idle_mib"] * MB, 20, 10, " MB", True)
         yield Bar(f"{r['connections']:,} idle connections, extra memory", r["connections_mib"] * MB, 60, 30, " MB", True)
@@ -660,7 +674,7 @@ def idle_lines(r):
     yield f"{r['connections']:,} idle connections: {r['connections_mib'] * MB:.1f} MB more"
 
 
-LINES = {"accept": accept_lines, "drain": drain_lines, "api": api_lines, "idle": idle_lines}
+LINES = {"accept": accept_lines, "drain": drain_lines, "api": api_lines, "reads": pages.lines, "idle": idle_lines}
 
 
 def report(results, judged):
@@ -717,7 +731,7 @@ def main():
     arguments = parse_arguments()
     bench = Bench(arguments)
     if not arguments.binary:
-        subprocess.run(["ninja", "-C", bench.build, "--quiet", "picket", *(f"tests/bench/{name}" for name in ("load", "floor", "raw"))], check=True, stdout=sys.stderr)
+        subprocess.run(["ninja", "-C", bench.build, "--quiet", "picket", *(f"tests/bench/{name}" for name in ("load", "floor", "raw", "ask"))], check=True, stdout=sys.stderr)
     try:
         run(bench, arguments.scenarios.split())
     except KeyboardInterrupt:
