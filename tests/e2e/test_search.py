@@ -333,14 +333,60 @@ def three(picket):
 @pytest.mark.parametrize("sort, key", [("last_seen", "last_seen"), ("first_seen", "first_seen"), ("events", "event_count"), ("users", "users")])
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("with_q", [False, True])
-def test_all_projects_page_by_page(three, api, sort, key, order, with_q):
+@pytest.mark.parametrize("per_page", [1, 4])
+def test_all_projects_page_by_page(three, api, sort, key, order, with_q, per_page):
+    """A page of fewer issues than there are projects asks only some of these."""
     projects, mark = three
-    query = {"project_id": [project.id for project in projects], "sort": sort, "order": order, "per_page": 4, **({"q": mark} if with_q else {})}
+    query = {"project_id": [project.id for project in projects], "sort": sort, "order": order, "per_page": per_page, **({"q": mark} if with_q else {})}
     items = walk(api, **query)
     assert len(items) == 21 and len({item["id"] for item in items}) == 21
     keys = [item[key] for item in items]
     assert keys == sorted(keys, reverse=order == "desc")
     assert {item["project_id"] for item in items} == {project.id for project in projects}
+
+
+@pytest.mark.parametrize("per_page", [1, 5, 20])
+def test_pages_of_issues_of_all_ages(picket, api, per_page):
+    """Some of the last hour, day, week and before: a search that looks at new ones first finds the others, too."""
+    mark, projects = secrets.token_hex(6), [picket.new_project() for _ in range(2)]
+    for n, age in enumerate(("1 minute", "30 minutes", "3 hours", "20 hours", "2 days", "6 days", "20 days", "80 days")):
+        for i, project in enumerate(projects):
+            project.send(wire.error_event(f"N{n}", mark))
+            project.wait_count(n + 1)
+            picket.sql("""
+                UPDATE issues SET first_seen = now() - %s::interval, last_seen = now() - %s::interval - %s * interval '1 second'
+                 WHERE project_id = %s AND number = %s""", age, age, i, project.id, n + 1)
+    items = walk(api, project_id=[project.id for project in projects], q=mark, per_page=per_page)
+    assert [(item["type"], item["project_id"]) for item in items] == [(f"N{n}", project.id) for n in range(8) for project in projects]
+
+
+def test_what_many_issues_have(picket, api):
+    """More than are looked at one by one: their pages are in order, and counted up to a thousand behind them."""
+    project, n = picket.new_project(), 5100
+    project.send(wire.error_event("First", "common"))
+    project.wait_count(1)
+    picket.sql("""
+        INSERT INTO issues (project_id, id, number, title, type, value, transaction, frame_filename, frame_module, frame_function, level, platform, first_seen, last_seen,
+                            event_count)
+        SELECT %s, uuid7(now()), i, 'Many: common ' || i, 'Many', 'common ' || i, '', '', '', '', CASE WHEN i %% 10 = 0 THEN 'fatal' ELSE 'error' END, 'python',
+               now() - i * interval '1 minute', now() - i %% 1000 * interval '1 minute' - i * interval '1 microsecond', i %% 77 + 1 FROM generate_series(2, %s) i""", project.id, n)
+    picket.sql("UPDATE project_numbering SET last_issue = %s WHERE project_id = %s", n, project.id)
+    picket.sql("ANALYZE issues")
+    ids = [row[0] for row in picket.sql("SELECT id FROM issues WHERE project_id = %s", project.id)]
+    tag(picket, project, ids[0], "flavour", "plain")
+    picket.sql("""
+        INSERT INTO issue_tags (project_id, issue_id, tag_id, events, first_seen, last_seen)
+        SELECT t.project_id, i.id, t.id, 1, now(), now() FROM tags t JOIN issues i USING (project_id) WHERE t.project_id = %s AND t.key = 'flavour'
+            ON CONFLICT DO NOTHING""", project.id)
+    orders = {"last_seen": "last_seen DESC, id DESC", "first_seen": "first_seen DESC, id DESC", "events": "event_count DESC, id DESC"}
+    for q, condition in (("common", "true"), ("tag.flavour:plain", "true"), ("common tag.flavour:plain level:fatal", "level = 'fatal'"),
+                         ("common times_seen:>70", "event_count > 70")):
+        ((total,),) = picket.sql(f"SELECT count(*) FROM issues WHERE project_id = %s AND {condition}", project.id)
+        for sort, order in orders.items():
+            rows = picket.sql(f"SELECT id FROM issues WHERE project_id = %s AND {condition} ORDER BY {order} LIMIT 20 OFFSET 20", project.id)
+            answer = search(project, q, sort=sort, per_page=20, page=2)
+            assert [item["id"] for item in answer["items"]] == [str(id) for id, in rows], (q, sort)
+            assert answer["total_count"] == min(total, 1040), (q, sort)
 
 
 def test_pages_are_stable_while_issues_move(picket, three, api):
