@@ -7,8 +7,9 @@
 --   order    the first release of an issue is that of its first event, in whatever order batches are folded
 --   failing  of a group that cannot be folded the first half is tried next; what cannot be folded in time even alone can be put off (rollup_put_off)
 --
--- To drop the references takes a moment for which nobody may have any of these tables and projects.
+-- To drop the references takes a moment for which nobody may have any of these tables and projects: projects first, as everybody asks for them.
 
+LOCK TABLE all_projects IN ACCESS EXCLUSIVE MODE;
 ALTER TABLE issue_tags DROP CONSTRAINT issue_tags_project_id_fkey;
 ALTER TABLE issue_tag_keys DROP CONSTRAINT issue_tag_keys_project_id_fkey;
 ALTER TABLE issue_users DROP CONSTRAINT issue_users_project_id_fkey;
@@ -115,7 +116,7 @@ BEGIN
            SET users_kept = f.users_kept + excluded.users_kept, users = (f.users_kept + excluded.users_kept)::bigint << f.users_level,
                first_release = CASE WHEN f.first_release IS NULL OR f.first_release_at > excluded.first_release_at THEN coalesce(excluded.first_release, f.first_release)
                                     ELSE f.first_release END,
-               first_release_at = least(f.first_release_at, excluded.first_release_at),
+               first_release_at = CASE WHEN f.first_release IS NULL OR f.first_release_at > excluded.first_release_at THEN excluded.first_release_at ELSE f.first_release_at END,
                last_release = CASE WHEN f.last_release_at > excluded.last_release_at THEN f.last_release ELSE coalesce(excluded.last_release, f.last_release) END,
                last_release_at = greatest(f.last_release_at, excluded.last_release_at)
          WHERE excluded.users_kept > 0 OR excluded.last_release IS NOT NULL
@@ -220,12 +221,14 @@ BEGIN
     RETURN 1;
 END $$;
 
--- The roll-up's lock before others: a fold is not waited for with them in hand.
+-- The roll-up's lock before others: a fold is not waited for with them in hand. Those of tags' numbers, for which batches wait, still come last.
 CREATE OR REPLACE FUNCTION retention_tidy(p_now timestamptz, p_days int, p_limit int) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
-    v_gone bigint := rollup_tidy(p_now, p_days, p_limit);
+    v_gone bigint;
 BEGIN
-    RETURN v_gone + retention_tidy_hours(p_now, p_days, p_limit);
+    PERFORM pg_advisory_xact_lock(hashtext('picket.rollup'));
+    v_gone := retention_tidy_hours(p_now, p_days, p_limit);
+    RETURN v_gone + rollup_tidy(p_now, p_days, p_limit);
 END $$;
 
 -- The oldest batch that is due, for ten minutes. False: there is none, or somebody folds.
@@ -253,17 +256,19 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- A tag that names an erased person: its value is the person's key, and that is an e-mail or network address, or the tag's own name says that it is somebody's. Such a tag
--- counts as one that nobody sent for long, so that rollup_tidy() takes it and its counts; if it is sent again, by others' events, it is numbered anew.
+-- A tag that names an erased person: its value is the person's key, in whatever case and also behind the field's name ("email:…"), and that is an e-mail or network
+-- address, or the tag's own name says that it is somebody's. Such a tag counts as one that nobody sent for long, so that rollup_tidy() takes it and its counts. If others send it
+-- again it is numbered anew, and goes again while the request is not forgotten.
 CREATE FUNCTION erasure_tags(p_limit int) RETURNS bigint LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     v_gone bigint;
 BEGIN
     WITH named AS (
         SELECT t.project_id, t.id
-          FROM erasures e JOIN tags t ON t.project_id = e.project_id AND t.value = left(e.key, 200)
+          FROM erasures e
+          JOIN tags t ON t.project_id = e.project_id AND lower(t.value) IN (lower(left(e.key, 200)), lower(left(e.field || ':' || e.key, 200)))
          WHERE e.forgotten_at IS NULL AND e.horizon >= 0 AND e.key <> '' AND t.asked_on > '1970-01-01'
-           AND (e.key ~ '[@:]' OR e.key ~ '^[0-9.]+[.][0-9]+$' OR t.key ~* '(user|mail|customer|account|login|person|client|tenant|addr)')
+           AND (t.value ~ '[@:]' OR e.key ~ '^[0-9.]+[.][0-9]+$' OR t.key ~* '(user|mail|customer|account|login|person|client|tenant|addr)')
          LIMIT p_limit)
     UPDATE tags t SET asked_on = '1970-01-01' FROM named n WHERE t.project_id = n.project_id AND t.id = n.id;
     GET DIAGNOSTICS v_gone = ROW_COUNT;
