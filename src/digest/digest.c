@@ -7,7 +7,7 @@
  *
  * Batches fill themselves: while one is stored the next records pile up. When there are few, a worker lingers some milliseconds before it
  * claims, so that a trickle costs a statement per LINGER_MS and not one per event. When there are more, but not so many that they wait, the
- * workers together let GATHER_RECORDS come, for GATHER_MAX_MS at most: two that share 17,000 events a second took 280 at a time, and 760 cost
+ * workers together let GATHER_RECORDS come, for GATHER_MAX_US at most: two that share 17,000 events a second took 280 at a time, and 760 cost
  * PostgreSQL a tenth less.
  *
  * Failures of a statement (failure.c) are lasting or passing. Lasting: some record cannot be stored; the slice is halved until that record
@@ -35,7 +35,7 @@ enum {
     LINGER_MS = 5,
     FEW_RECORDS = 50,
     GATHER_RECORDS = 1000,
-    GATHER_MAX_MS = 50,
+    GATHER_MAX_US = 50 * 1000,
     READ_RETRY_MS = 1000,
     REST_SOON_MS = 1000,
     BACKOFF_MIN_MS = 50,
@@ -440,7 +440,7 @@ static unsigned gathers_ms(struct digest *d)
     return left_us > 0 ? (unsigned)((left_us + 999) / 1000) : 0;
 }
 
-/* A range that is not full was all that was there: the next one is to be of GATHER_RECORDS at the same rate, or of GATHER_MAX_MS. */
+/* A range that is not full was all that was there: the next one is to be of GATHER_RECORDS at the same rate, or of GATHER_MAX_US. */
 static void note_claim(struct digest *d, const struct spool_range *range)
 {
     int64_t now_us = clock_mono_us(), gather_us = 0;
@@ -448,8 +448,8 @@ static void note_claim(struct digest *d, const struct spool_range *range)
     pthread_mutex_lock(&d->day_lock);
     if (!full && range->n_records >= FEW_RECORDS)
         gather_us = (now_us - d->claimed_us) * GATHER_RECORDS / range->n_records;
-    if (gather_us > GATHER_MAX_MS * 1000)
-        gather_us = GATHER_MAX_MS * 1000;
+    if (gather_us > GATHER_MAX_US)
+        gather_us = GATHER_MAX_US;
     d->claimed_us = now_us;
     d->gathers_until_us = now_us + gather_us;
     pthread_mutex_unlock(&d->day_lock);

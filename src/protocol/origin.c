@@ -58,7 +58,7 @@ static bool cut_pattern(struct str pattern, struct origin *ret)
 /* In lower case. */
 static bool is_host(struct str host)
 {
-    bool is_address = host.p[0] == '[';
+    bool is_address = str_starts(host, STR("["));
     const char *more = is_address ? ":.[]" : ".-_";
     if (str_eq(host, STR("*")))
         return true;
@@ -79,7 +79,7 @@ int origin_pattern(struct str text, struct buf *out)
     text = str_trim(text);
     if (str_ends(text, STR("/")))
         text = str_take(text, text.n - 1);
-    if (text.n > ORIGIN_PATTERN_MAX_BYTES)
+    if (text.n == 0 || text.n > ORIGIN_PATTERN_MAX_BYTES)
         return -EINVAL;
     for (size_t i = 0; i < text.n; i++)
         buf_append_char(out, (char)(text.p[i] >= 'A' && text.p[i] <= 'Z' ? text.p[i] + 32 : text.p[i]));
