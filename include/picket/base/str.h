@@ -32,6 +32,8 @@ static inline bool str_eq(struct str a, struct str b)
 }
 static inline struct str str_drop(struct str s, size_t n)
 {
+    if (s.n == 0) /* perhaps at no address, to which nothing may be added, not even 0 */
+        return s;
     return n >= s.n ? (struct str){s.p + s.n, 0} : (struct str){s.p + n, s.n - n};
 }
 static inline struct str str_take(struct str s, size_t n)
